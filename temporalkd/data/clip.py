@@ -1,0 +1,80 @@
+"""What one training sample is: adjacent frames, the labels that exist, and the motion between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+IGNORE = 255
+
+
+class Motion(NamedTuple):
+    """Motion from one frame to another, with or without a leading batch dimension.
+
+    flow: (2, H, W) float32, pixels, this frame -> the other (dx right, dy down).
+    backward: (2, H, W), the other frame -> this one.
+    visible: (1, H, W) bool, the pixel of this frame is seen in the other one.
+    """
+
+    flow: Tensor
+    backward: Tensor
+    visible: Tensor
+
+
+@dataclass
+class Clip:
+    """A batch of clips; every clip of a batch has the same T, anchor and pairs.
+
+    Shape:
+        frames: (B, T, 3, H, W) float32 RGB in [0, 1].
+        labels: (B, T, H, W) int64, 255 where ignored; all 255 on frames without labels.
+        labelled: (B, T) bool.
+        valid: (B, T, 1, H, W) bool, false where augmentation padded.
+        flow, backward: (B, P, 2, H, W), or None: then whoever needs the motion estimates it from the frames.
+        visible: (B, P, 1, H, W) bool, or None like flow.
+    `anchor` is the index of the labelled frame; `pairs` holds (anchor, neighbour) indices, one per flow.
+    """
+
+    frames: Tensor
+    labels: Tensor
+    labelled: Tensor
+    valid: Tensor
+    anchor: int
+    pairs: list[tuple[int, int]]
+    flow: Tensor | None = None
+    backward: Tensor | None = None
+    visible: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Clip:
+        """The same clip on another device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device, non_blocking=True) for k, v in moved.items() if isinstance(v, Tensor)})
+
+
+def collate(clips: Sequence[Clip]) -> Clip:
+    """Join clips of batch size one into a batch.
+
+    Raises:
+        ValueError: the clips differ in layout, or only some of them carry exact motion.
+    """
+    first = clips[0]
+    for clip in clips[1:]:
+        if (clip.anchor, clip.pairs) != (first.anchor, first.pairs):
+            raise ValueError(f"clips of one batch must share their layout, got {first.pairs} and {clip.pairs}")
+        if (clip.flow is None) != (first.flow is None):
+            raise ValueError("clips of one batch must all carry motion or none of them: do not mix exact and live flow")
+        if clip.frames.shape != first.frames.shape:
+            raise ValueError(
+                f"clips of one batch must have one size, got {tuple(first.frames.shape[1:])} and "
+                f"{tuple(clip.frames.shape[1:])}: set a crop size"
+            )
+    joined = {
+        f.name: torch.cat([getattr(clip, f.name) for clip in clips])
+        for f in fields(first)
+        if isinstance(getattr(first, f.name), Tensor)
+    }
+    return replace(first, **joined)
