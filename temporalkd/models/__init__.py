@@ -1,0 +1,19 @@
+"""Segmentation networks behind one contract, and their weights."""
+
+from temporalkd.models.build import ModelSpec, build
+from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, freeze
+from temporalkd.models.weights import load_encoder, load_segmenter, load_weights, read_spec, save_segmenter
+
+__all__ = [
+    "ModelSpec",
+    "Normalisation",
+    "Prediction",
+    "Segmenter",
+    "build",
+    "freeze",
+    "load_encoder",
+    "load_segmenter",
+    "load_weights",
+    "read_spec",
+    "save_segmenter",
+]

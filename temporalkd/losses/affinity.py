@@ -1,0 +1,84 @@
+"""Affinities between the pixels of one frame or of two, compared between student and teacher.
+
+The N x N affinity matrices are never formed where that is dearer. With unit columns X, Y (C x N),
+
+    ||X_S' Y_S - X_T' Y_T||_F^2 = ||P' Q||_F^2 = <P P', Q Q'>,   P = [X_S; X_T],  Q = [Y_S; -Y_T],
+
+two Gram matrices of 2C x 2C: exact, linear in the number of pixels, for unequal channel counts too.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from temporalkd.losses.reduce import check_same, full_precision, mean_over
+
+GRAM_PAYS_ABOVE = 4  # pixels per channel
+
+
+@full_precision
+def inter_affinity(
+    student_t: Tensor,
+    student_k: Tensor,
+    teacher_t: Tensor,
+    teacher_k: Tensor,
+    valid_t: Tensor | None = None,
+    valid_k: Tensor | None = None,
+) -> Tensor:
+    """Pair-wise frame dependency: how each pixel of frame t relates to each pixel of frame k.
+
+    L = mean_ij (a_S,ij - a_T,ij)^2, a_ij = cos(f_t,i , f_k,j)
+
+    Shape:
+        student_t, student_k: (B, C_S, H, W), features or logits of the two frames.
+        teacher_t, teacher_k: (B, C_T, H, W).
+        valid_t, valid_k: (B, 1, H, W), bool, the pixels that count in each frame; None: all.
+    Returns:
+        Scalar, mean over the pairs of valid pixels.
+    Source:
+        Liu et al., ECCV 2020 (PF), in linear memory.
+    """
+    for student, teacher in ((student_t, teacher_t), (student_k, teacher_k)):
+        check_same("inter_affinity", student, teacher, channels=False)
+    columns = [_unit_columns(f, v) for f, v in ((student_t, valid_t), (student_k, valid_k))]
+    columns += [_unit_columns(f, v) for f, v in ((teacher_t, valid_t), (teacher_k, valid_k))]
+    return mean_over(_squared_distance(*columns), _pixels(student_t, valid_t) @ _pixels(student_k, valid_k))
+
+
+@full_precision
+def intra_affinity(student: Tensor, teacher: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Pair-wise affinity within a frame: `inter_affinity` of a frame with itself.
+
+    L = mean_ij (a_S,ij - a_T,ij)^2, a_ij = cos(f_i, f_j)
+
+    Shape:
+        student: (B, C_S, H, W); teacher: (B, C_T, H, W); valid: (B, 1, H, W), bool, or None.
+    Source:
+        Liu et al., CVPR 2019 (SKD, pair-wise).
+    """
+    check_same("intra_affinity", student, teacher, channels=False)
+    x_s, x_t = _unit_columns(student, valid), _unit_columns(teacher, valid)
+    pixels = _pixels(student, valid)
+    return mean_over(_squared_distance(x_s, x_s, x_t, x_t), pixels @ pixels)
+
+
+def _unit_columns(features: Tensor, valid: Tensor | None) -> Tensor:
+    unit = F.normalize(features, dim=1)
+    return (unit if valid is None else unit * valid).flatten(2)
+
+
+def _pixels(features: Tensor, valid: Tensor | None) -> Tensor:
+    if valid is None:
+        return features.new_full((features.shape[0],), features.shape[2] * features.shape[3])
+    return valid.flatten(1).sum(1).to(features.dtype)
+
+
+def _squared_distance(x_s: Tensor, y_s: Tensor, x_t: Tensor, y_t: Tensor) -> Tensor:
+    """sum_b ||X_S' Y_S - X_T' Y_T||_F^2, by whichever form is cheaper at this size."""
+    if x_s.shape[-1] <= GRAM_PAYS_ABOVE * max(x_s.shape[1], x_t.shape[1]):
+        return (x_s.mT @ y_s - x_t.mT @ y_t).square().sum()
+    p, q = torch.cat([x_s, x_t], 1), torch.cat([y_s, -y_t], 1)
+    # The exact value is not negative; near zero the difference of large terms may round below.
+    return ((p @ p.mT) * (q @ q.mT)).sum()

@@ -1,0 +1,30 @@
+"""Distillation of the prediction of every pixel."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from temporalkd.losses.reduce import check_same, full_precision, masked_mean
+
+
+@full_precision
+def pixel_kl(student: Tensor, teacher: Tensor, valid: Tensor | None = None, tau: float = 1.0) -> Tensor:
+    """Kullback-Leibler divergence from the student's to the teacher's class distribution, per pixel.
+
+    L = tau^2 mean_i sum_c p_T,ic log(p_T,ic / p_S,ic), p = softmax(z / tau)
+
+    Shape:
+        student, teacher: (B, C, H, W), logits.
+        valid: (B, 1, H, W), bool, the pixels that count; None: all.
+        tau: temperature.
+    Returns:
+        Scalar, mean over valid pixels, sum over classes.
+    Source:
+        Hinton et al., 2015; on pixels: Liu et al., CVPR 2019 (SKD), whose public weight 10 at batch 8 is 80 here.
+    """
+    check_same("pixel_kl", student, teacher)
+    log_student = F.log_softmax(student / tau, dim=1)
+    log_teacher = F.log_softmax(teacher / tau, dim=1)
+    divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(1, keepdim=True)
+    return tau**2 * masked_mean(divergence, valid)

@@ -1,0 +1,116 @@
+"""Networks by name: segmentation-models-pytorch, torchvision, or a callable of the user's own."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from temporalkd.models.segmenter import Normalisation, Segmenter
+
+SMP = "segmentation_models_pytorch."
+TORCHVISION = "torchvision."
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to build a network again; what the json beside the weights holds.
+
+    architecture: "segmentation_models_pytorch.FPN", "torchvision.lraspp_mobilenet_v3_large", or "package.module:name".
+    arguments: passed to it by name. Weights are never among them: a network is built empty and then filled.
+    roles: role -> module names; empty for the library's own (see Segmenter).
+    """
+
+    architecture: str
+    classes: int
+    arguments: dict[str, Any] = field(default_factory=dict)
+    normalisation: Normalisation = field(default_factory=Normalisation)
+    roles: dict[str, str | list[str]] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
+
+
+def build(spec: ModelSpec) -> Segmenter:
+    """An untrained network.
+
+    Raises:
+        ValueError: unknown architecture or argument; names the nearest.
+    """
+    if ":" in spec.architecture:
+        network, roles = _call(_imported(spec.architecture), spec, {"classes": spec.classes}), {}
+    elif spec.architecture.startswith(SMP):
+        network, roles = _smp(spec)
+    elif spec.architecture.startswith(TORCHVISION):
+        network, roles = _torchvision(spec)
+    else:
+        raise ValueError(
+            f"unknown architecture {spec.architecture!r}, expected {SMP}NAME, {TORCHVISION}NAME or package.module:name"
+        )
+    if isinstance(network, Segmenter):
+        return network
+    return Segmenter(network, spec.classes, {**roles, **spec.roles}, spec.normalisation)
+
+
+def _smp(spec: ModelSpec) -> tuple[nn.Module, dict[str, str | list[str]]]:
+    import segmentation_models_pytorch as smp
+
+    name = spec.architecture.removeprefix(SMP)
+    known = {cls.__name__: cls for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()}
+    if name not in known:
+        raise ValueError(f"segmentation_models_pytorch has no {name!r}{_nearest(name, known)}")
+    network = _call(known[name], spec, {"encoder_weights": None, "classes": spec.classes})
+    channels = network.encoder.out_channels
+    stages = [f"encoder[{i}]" for i, width in enumerate(channels) if i > 0 and width > 0][-4:]
+    head = "segmentation_head.head" if name == "DPT" else "segmentation_head.0"
+    return network, {"native": head, "head": f"<{head}", "fused": "decoder", "low": stages}
+
+
+def _torchvision(spec: ModelSpec) -> tuple[nn.Module, dict[str, str | list[str]]]:
+    from torchvision import models
+
+    name = spec.architecture.removeprefix(TORCHVISION)
+    known = models.list_models(module=models.segmentation)
+    if name not in known:
+        raise ValueError(f"torchvision has no segmentation network {name!r}{_nearest(name, known)}")
+    fixed = {"weights": None, "weights_backbone": None, "num_classes": spec.classes}
+    network = _call(models.get_model_builder(name), spec, fixed)
+    if name.startswith("lraspp"):
+        return network, {"native": "classifier", "head": "classifier.cbr", "fused": "classifier.cbr"}
+    if name.startswith("deeplabv3"):
+        return network, {"native": "classifier", "head": "<classifier.4", "fused": "classifier.0"}
+    return network, {"native": "classifier", "head": "<classifier.4", "fused": "<classifier.4"}
+
+
+def _imported(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"cannot import {name!r}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{name!r} is not callable")
+    return found
+
+
+def _call(builder: Callable[..., Any], spec: ModelSpec, fixed: dict[str, Any]) -> Any:
+    parameters = inspect.signature(builder).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key in spec.arguments:
+        if key in fixed:
+            raise ValueError(f"{spec.architecture}: {key!r} is not an argument: it is set by the config's own keys")
+        if key not in parameters and not open_ended:
+            raise ValueError(f"{spec.architecture} has no argument {key!r}{_nearest(key, parameters)}")
+    try:
+        return builder(**fixed, **spec.arguments)
+    except (TypeError, KeyError, RuntimeError, AssertionError) as error:
+        raise ValueError(f"{spec.architecture}({spec.arguments}): {error}") from error
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4)
+    return f", did you mean {' or '.join(near)}?" if near else f", expected one of {', '.join(list(known)[:40])}"

