@@ -35,9 +35,8 @@ def warp(image: Tensor, field: Tensor, mode: str = "bilinear", padding: str = "b
     image, field = image.as_subclass(Tensor), field.as_subclass(Tensor)
     _check_field(field)
     if image.ndim != 4 or image.shape[0] != field.shape[0] or image.shape[2:] != field.shape[2:]:
-        raise ValueError(
-            f"warp: image is {tuple(image.shape)} and field is {tuple(field.shape)}, expected (B, C, H, W) and (B, 2, H, W)"
-        )
+        shapes = f"image is {tuple(image.shape)}, field is {tuple(field.shape)}"
+        raise ValueError(f"warp: {shapes}; expected (B, C, H, W) and (B, 2, H, W)")
     if mode not in MODES:
         raise ValueError(f"warp: mode is {mode!r}, expected one of {MODES}")
     if padding not in PADDINGS:
@@ -87,18 +86,18 @@ def visible(forward: Tensor, backward: Tensor) -> Tensor:
     return in_frame(forward) & (gap <= 0.01 * length + 0.5)
 
 
-def photometric_weight(image: Tensor, neighbour: Tensor, field: Tensor, beta: float = 50.0) -> Tensor:
+def photometric_weight(image: Tensor, neighbour: Tensor, field: Tensor, beta: float = 10.0) -> Tensor:
     """Trust in the flow from how well it explains the colours: exp(-beta * mean_c |I - W(J)|).
 
     Shape:
         image, neighbour: (B, C, H, W), in [0, 1].
         field: (B, 2, H, W), image -> neighbour, pixels.
     Args:
-        beta: fall per unit of mean absolute colour difference; at 50, a difference of 5/255 leaves 0.38.
+        beta: fall per unit of mean absolute colour difference; at 10, a difference of 18/255 halves the trust.
     Returns:
         (B, 1, H, W), in (0, 1].
     Source:
-        Lai et al., ECCV 2018 (visibility mask of the temporal loss), with the L1 difference.
+        Liu et al., ECCV 2020 (occlusion mask of the motion-guided loss), on [0, 1] colours and averaged over channels.
     """
     if image.shape != neighbour.shape:
         raise ValueError(f"photometric_weight: image is {tuple(image.shape)}, neighbour is {tuple(neighbour.shape)}")
@@ -170,18 +169,19 @@ def _bilinear(image: Tensor, target: Tensor, padding: str) -> Tensor:
     grid_sample wants coordinates normalised by size - 1, and dividing by anything but a power of two moves an integer
     coordinate off its pixel by up to 1e-5 of the width. So the image is padded until size - 1 IS a power of two: the
     normalisation then rounds nothing. The pad is never seen under "border", because coordinates are clamped to the
-    true image first, and it is the wanted zero under "zeros". A size of 1 becomes 2, so nothing divides by zero.
+    true image first (by hardtanh, whose gradient is 0 from the edge on), and it is the wanted zero under "zeros".
+    A size of 1 becomes 2, so nothing divides by zero.
     """
     dtype = torch.promote_types(raised(image[:0]).dtype, target.dtype)
     height, width = image.shape[2:]
     padded_height, padded_width = _power_of_two_plus_one(height), _power_of_two_plus_one(width)
     padded = F.pad(image.to(dtype), (0, padded_width - width, 0, padded_height - height))
     x, y = target.to(dtype).nan_to_num(nan=-1.0).unbind(1)
-    if padding == "border":
-        x, y = x.clamp(0, width - 1), y.clamp(0, height - 1)
+    margin = 0 if padding == "border" else 1
+    x = F.hardtanh(x, -margin, width - 1 + margin)
+    y = F.hardtanh(y, -margin, height - 1 + margin)
     grid = torch.stack((x * (2 / (padded_width - 1)) - 1, y * (2 / (padded_height - 1)) - 1), -1)
-    sampled = F.grid_sample(padded, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    return sampled[..., :height, :width].to(image.dtype)
+    return F.grid_sample(padded, grid, mode="bilinear", padding_mode=padding, align_corners=True).to(image.dtype)
 
 
 def _power_of_two_plus_one(size: int) -> int:

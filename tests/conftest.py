@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from flow import FlowCache
+
 
 def _data_root() -> Path | None:
     candidates = [os.environ.get("TEMPORALKD_DATA"), Path(__file__).parents[2] / "shared"]
@@ -26,3 +28,9 @@ def data_root() -> Path:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def flow_cache(tmp_path_factory: pytest.TempPathFactory) -> FlowCache:
+    """Computed flow, kept for all tests of a run."""
+    return FlowCache(tmp_path_factory.mktemp("flow"))

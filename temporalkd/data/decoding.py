@@ -61,7 +61,7 @@ def _require_video(path: Path, container: InputContainer) -> None:
     refuse_absurd_size(path, stream.width, stream.height)
     if stream.frames > MAX_FRAMES:
         raise ValueError(f"{path}: refused, claims {stream.frames} frames, the limit is {MAX_FRAMES}")
-    stream.thread_type = "AUTO"
+    stream.thread_type = "NONE"
 
 
 def frame_times(path: Path) -> FrameTimes:

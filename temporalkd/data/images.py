@@ -1,7 +1,8 @@
-"""Image files: frames as 8 bit RGB, class maps as indices."""
+"""Image files: frames as 8 bit RGB, class maps as indices; class maps can be written too."""
 
 from __future__ import annotations
 
+import secrets
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -150,3 +151,25 @@ def read_map(
             f"expected one of {allowed} classes (0 to {allowed - 1}) or a declared void value"
         )
     return torch.from_numpy(mapped.astype(np.uint8))
+
+
+def write_map(path: Path, labels: Tensor) -> None:
+    """Write a class map, (H, W) of any integer type with values 0 to 255, as a grey PNG that `read_map` gives back.
+
+    The file appears when it is whole.
+
+    Raises:
+        ValueError: not a class map.
+        OSError: it cannot be written; names the file.
+    """
+    if labels.ndim != 2 or labels.is_floating_point():
+        raise ValueError(f"{path}: a class map is (H, W) integers, got {labels.dtype} {tuple(labels.shape)}")
+    if labels.numel() == 0 or labels.min() < 0 or labels.max() > IGNORE:
+        raise ValueError(f"{path}: a class map has pixels of 0 to {IGNORE}")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        Image.fromarray(labels.cpu().to(torch.uint8).numpy()).save(partial, format="PNG")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, f"cannot write class map ({error.strerror})", str(path)) from error

@@ -13,7 +13,7 @@ from temporalkd.data.clip import Motion
 from temporalkd.data.source import Source
 from temporalkd.data.street_cast import Hits, carry, cast, keys, view_at
 from temporalkd.data.street_paint import expose, paint
-from temporalkd.data.street_scene import CLASSES
+from temporalkd.data.street_style import CLASSES
 
 __all__ = ["CLASSES", "PALETTE", "Street", "streets"]
 
@@ -29,7 +29,7 @@ PALETTE = (
     (64, 64, 0),
 )
 SMALLEST = 8
-RAYS = ((-0.25, -0.25), (-0.25, 0.25), (0.0, 0.0), (0.25, -0.25), (0.25, 0.25))  # of a pixel, x ascending
+RAYS = ((-0.25, -0.25), (-0.25, 0.25), (0.25, -0.25), (0.25, 0.25))  # of a pixel, x ascending
 
 
 class Street(Source):
@@ -68,7 +68,7 @@ class Street(Source):
         if fps <= 0:
             raise ValueError(f"a street's fps must be positive, got {fps}")
         self.name = f"street-{seed}"
-        self.seed, self.length, self.size = seed, length, (size[0], size[1])
+        self.seed, self.length, self.size = int(seed), length, (size[0], size[1])
         self.light, self.grain, self.fps = light, grain, fps
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class Street(Source):
         return list(range(self.length))
 
     def frame(self, index: int) -> Tensor:
-        """(3, H, W) uint8 RGB, five rays a pixel."""
+        """(3, H, W) uint8 RGB, four rays a pixel."""
         height, width = self.size
         view = view_at(self.seed, self._time(index))
         x = np.arange(width, dtype=np.float32)[:, None, None] + np.array([r[0] for r in RAYS], np.float32)[:, None]

@@ -9,27 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.street_scene import (
-    BUILDING,
-    FAR,
-    PAVEMENT,
-    ROAD,
-    SIGHT,
-    SKY_CLASS,
-    TREE,
-    WALL,
-    HEDGE,
-    Array,
-    Style,
-    noise,
-    outline,
-    part,
-    place,
-    style,
-    things_at,
-)
+from temporalkd.data.street_outline import outline, part
+from temporalkd.data.street_scene import FAR, HEDGE, SIGHT, WALL, place, things_at
+from temporalkd.data.street_style import BUILDING, LANE, PAVEMENT, ROAD, SKY, TREE, Array, Style, noise, style
 
-SKY, GROUND = 0, 1  # rows of Hits; things follow from 2
+INFINITY, GROUND = 0, 1  # rows of Hits; things follow from 2
 CLIP = 0.4  # metres before the camera where things begin to be seen
 FOCAL = 0.9  # focal length over image width
 
@@ -53,7 +37,7 @@ class Hits(NamedTuple):
     """What n rays meet. u, v: metres on the thing's plane; relative to the camera (x, z) on the ground; for what is
     infinitely far the direction (x/z, y/z)."""
 
-    row: NDArray[np.int32]  # SKY, GROUND, or 2 + the thing's row
+    row: NDArray[np.int32]  # INFINITY, GROUND, or 2 + the thing's row
     part: NDArray[np.uint8]
     u: Array
     v: Array
@@ -74,10 +58,10 @@ def view_at(seed: int, time: float) -> View:
     """The view of a street's camera at a time, seconds."""
     look = style(seed)
     yaw = 0.03 * look.wave(1, time) + 0.004 * look.wave(3, time)
-    pitch = -0.035 + 0.005 * look.wave(4, time) + 0.003 * look.wave(5, time)
+    pitch = 0.005 + 0.005 * look.wave(4, time) + 0.003 * look.wave(5, time)
     turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
     nod = np.array([[1, 0, 0], [0, np.cos(pitch), np.sin(pitch)], [0, -np.sin(pitch), np.cos(pitch)]])
-    x, y, z = 1.65 + 0.3 * look.wave(2, time), 1.4 + 0.02 * look.wave(4, time), look.travelled(time)
+    x, y, z = LANE + 0.3 * look.wave(2, time), 1.4 + 0.02 * look.wave(4, time), look.travelled(time)
     things = things_at(look, time)
     thing_x, thing_z = place(look, things, time)
     sight = np.where((things["kind"] == WALL) | (things["kind"] == HEDGE), FAR, SIGHT)
@@ -110,14 +94,13 @@ def cast(view: View, x: Array, y: Array, size: tuple[int, int]) -> Hits:
     hits = _background(view, dx, dy, dz)
     left, right = _columns(view, size)
     starts, ends = np.searchsorted(x, left), np.searchsorted(x, right, side="right")
-    for number, thing in enumerate(view.things):
-        if starts[number] >= ends[number]:
-            continue
+    low, high, tall, along = (view.things[name].tolist() for name in ("low", "high", "tall", "along"))
+    for number in np.flatnonzero(starts < ends):
         span = slice(starts[number], ends[number])
         dx_, dy_, dz_ = dx[span], dy[span], dz[span]
         away_x = np.float32(view.thing_x[number] - view.x)
         away_z = np.float32(view.thing_z[number] - view.z)
-        if thing["along"]:
+        if along[number]:
             with np.errstate(divide="ignore", invalid="ignore"):
                 depth = away_x / dx_
             u = depth * dz_ - away_z
@@ -125,13 +108,13 @@ def cast(view: View, x: Array, y: Array, size: tuple[int, int]) -> Hits:
             depth = away_z / dz_
             u = depth * dx_ - away_x
         v = depth * dy_ + np.float32(view.y)
-        inside = (u > thing["low"]) & (u < thing["high"]) & (v > 0) & (v < thing["tall"])
+        inside = (u > low[number]) & (u < high[number]) & (v > 0) & (v < tall[number])
         inside &= (depth > 0) & (depth < hits.depth[span])
-        at = np.flatnonzero(inside)
+        at = inside.nonzero()[0]
         if not len(at):
             continue
-        parts = outline(thing, u[at], v[at])
-        solid = np.flatnonzero(parts)
+        parts = outline(view.things[number], u[at], v[at])
+        solid = parts.nonzero()[0]
         at = at[solid]
         where = at + starts[number]
         hits.row[where] = number + 2
@@ -146,12 +129,12 @@ def _background(view: View, dx: Array, dy: Array, dz: Array) -> Hits:
     depth = np.where(down, np.float32(-view.y) / np.where(down, dy, np.float32(1)), np.float32(1e6))
     u = np.where(down, depth * dx, dx / dz)
     v = np.where(down, depth * dz, dy / dz)
-    x, along = u + np.float32(view.x), v + np.float32(view.z % (look.block * 5 * 6))
+    x, along = u + np.float32(view.x), v + np.float32(view.z % look.period)
     road = (np.abs(x) < look.road) | look.is_crossing(along)
     azimuth = np.where(down, 0, u)
     houses = 0.05 + 0.025 * noise(np.floor(azimuth * 60), azimuth * 0, 91, look.seed % 512)
     woods = 0.04 + 0.02 * noise(azimuth, azimuth * 0, 700, look.seed % 512)
-    horizon = np.where(v < houses, part(BUILDING), np.where(v < woods, part(TREE), part(SKY_CLASS)))
+    horizon = np.where(v < houses, part(BUILDING), np.where(v < woods, part(TREE), part(SKY)))
     parts = np.where(down, np.where(road, part(ROAD), part(PAVEMENT)), horizon).astype(np.uint8)
     return Hits(down.astype(np.int32), parts, u, v, depth)
 
@@ -177,10 +160,12 @@ def carry(hits: Hits, source: View, target: View, size: tuple[int, int]) -> tupl
     thing = (x[rows] - target.x + np.where(along, 0, u), v - target.y, z[rows] - target.z + np.where(along, u, 0))
     ground = (u + source.x - target.x, np.full_like(u, -target.y), v + source.z - target.z)
     sky = (u, v, np.ones_like(u))
-    point = [np.where(hits.row == SKY, s, np.where(hits.row == GROUND, g, t)) for s, g, t in zip(sky, ground, thing)]
+    point = [
+        np.where(hits.row == INFINITY, s, np.where(hits.row == GROUND, g, t)) for s, g, t in zip(sky, ground, thing)
+    ]
     return to_pixels(target, np.stack(point), size)
 
 
 def keys(view: View, rows: NDArray[np.int32]) -> NDArray[np.int64]:
     """(n,) names of the surfaces in rows of Hits; one surface has one name in every view."""
-    return np.concatenate([[SKY, GROUND], view.things["key"]])[rows]
+    return np.concatenate([[INFINITY, GROUND], view.things["key"]])[rows]

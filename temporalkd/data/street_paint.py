@@ -6,24 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.street_cast import GROUND, Hits, View
-from temporalkd.data.street_scene import (
-    BOARD,
-    BUILDING,
-    CAR_END,
-    CAR_FLANK,
-    HEDGE,
-    LAMP,
-    PLANT,
-    ROAD,
-    SKY_CLASS,
-    WALKER,
-    WALL,
-    Array,
-    Style,
-    noise,
-    noise_tile,
-)
+from temporalkd.data.street_cast import GROUND, INFINITY, Hits, View
+from temporalkd.data.street_outline import part
+from temporalkd.data.street_scene import BOARD, CAR_END, CAR_FLANK, HEDGE, LAMP, PLANT, WALKER, WALL
+from temporalkd.data.street_style import BUILDING, LANE, ROAD, SKY, Array, Style, noise, noise_tile
 
 TILE = 512
 CELL = 0.2  # metres of a cell of the shadow map
@@ -47,7 +33,7 @@ def paint(hits: Hits, view: View) -> Array:
     haze = hits.depth / (hits.depth + 220)
     colour *= (light * (1 - haze))[:, None]
     colour += haze[:, None] * (0.75 * np.array(look.sky_colour, np.float32) + 0.12)
-    sky = np.flatnonzero(hits.row == 0)
+    sky = np.flatnonzero(hits.row == INFINITY)
     colour[sky] = _sky(hits.take(sky), look)
     return colour
 
@@ -90,32 +76,35 @@ def _ground(hits: Hits, view: View) -> tuple[Array, Array]:
     """Colours (n, 3) and brightness (n,) of road and pavement, with markings, joints, stains and shadows."""
     look = view.look
     x = hits.u + np.float32(view.x)
-    is_road = hits.part == 1 + 4 * ROAD
+    is_road = hits.part == part(ROAD)
     near = np.float32(12) / (hits.depth + 12)
     period = TILE / 32
     z = hits.v + np.float32(view.z % period)
     fine = noise(x, z, 32)
     coarse = noise(x, hits.v + np.float32(view.z % (period * 8)), 4, 77)
     light = 1 + 0.16 * near * fine + 0.1 * coarse
-    tracks = np.abs(np.abs(np.abs(x) - 1.65) - 0.75)
+    tracks = np.abs(np.abs(np.abs(x) - LANE) - 0.75)
     light -= np.where(is_road & (tracks < 0.25), 0.06, 0)
 
-    along = hits.v + np.float32(view.z % (look.block * 5 * 6))
-    dash = np.mod(hits.v + np.float32(view.z % 6.0), 6)
-    open_side = look.is_crossing(along)
+    past = look.past_crossing(hits.v + np.float32(view.z % look.period))
     side = np.abs(x)
-    marking = (side < 0.07) & (dash < 3) & ~open_side
-    before = look.is_crossing(along + 4) & ~look.is_crossing(along + 1)
-    marking |= before & (np.mod(x, 1.0) < 0.5) & (side < look.road - 0.4)
-    marking &= is_road
+    dashed = (side < 0.07) & (_fraction((hits.v + np.float32(view.z % 6.0)) / 6) < 0.5) & (past > look.block)
+    zebra = (past > look.period - 4) & (past < look.period - 1) & (side < look.road - 0.4) & (_fraction(x) < 0.5)
+    marking = is_road & (dashed | zebra)
     kerb = ~is_road & (side < look.road + 0.18)
-    joints = ~is_road & ((np.mod(z, 1.0) < 0.05) | (np.mod(x, 1.0) < 0.05))
+    joints = ~is_road & ((_fraction(z) < 0.05) | (_fraction(x) < 0.05))
     light -= np.where(joints, 0.2 * near, 0)
-    colour = np.where(is_road[:, None], np.array(look.road_colour, np.float32), np.array(look.pavement_colour, np.float32))
+    colour = np.where(
+        is_road[:, None], np.array(look.road_colour, np.float32), np.array(look.pavement_colour, np.float32)
+    )
     colour[kerb] *= np.float32(1.18)
     colour[marking] = np.float32(0.74)
     light[marking] *= 1 + 0.25 * coarse[marking]
     return colour, light * _shadow(hits, x, view)
+
+
+def _fraction(values: Array) -> Array:
+    return values - np.floor(values)
 
 
 def _shadow(hits: Hits, x: Array, view: View) -> Array:
@@ -156,11 +145,13 @@ def _sky(hits: Hits, look: Style) -> Array:
     amount = np.clip(0.25 + look.clouds * (0.5 + 0.9 * cloud), 0, 1) * 0.75
     glow = np.clip(1.06 - 0.35 * hits.v, 0.7, 1.06)
     colour = (base * glow[:, None]) * (1 - amount[:, None]) + amount[:, None] * np.float32(0.86)
-    distant = hits.part == 1 + 4 * BUILDING
+    distant = hits.part == part(BUILDING)
     houses = 0.42 + 0.2 * noise(np.floor(hits.u * 60), hits.v * 0, 91) + 0.05 * noise(hits.u, hits.v, 3000)
     colour[distant] = (houses[:, None] + 0.35 * base)[distant] * 0.8
-    woods = ~distant & (hits.part != 1 + 4 * SKY_CLASS)
-    colour[woods] = (np.array(look.leaves, np.float32) * 0.7 + 0.2 * base)[None] * (1 + noise(hits.u, hits.v, 2500)[woods, None] * 0.2)
+    woods = ~distant & (hits.part != part(SKY))
+    colour[woods] = (np.array(look.leaves, np.float32) * 0.7 + 0.2 * base)[None] * (
+        1 + noise(hits.u, hits.v, 2500)[woods, None] * 0.2
+    )
     return colour
 
 
@@ -173,7 +164,7 @@ def expose(image: Array, look: Style, index: int, time: float, light: float, gra
     drift = 0.1 * look.wave(6, time) + 0.05 * look.wave(4, time) + 0.02 * rng.standard_normal()
     drift += rng.choice([-0.12, 0.12]) * (rng.random() < 0.06)
     cast = 0.03 * np.array([look.wave(7, time), 0, -look.wave(7, time)]) + 0.008 * rng.standard_normal(3)
-    image = image * (1 + light * (drift + cast)).astype(np.float32)
+    image = image * (look.gain + light * (drift + cast)).astype(np.float32)
     shot = rng.standard_normal(image.shape, dtype=np.float32)
-    image += grain * 0.025 * shot * (0.4 + np.sqrt(np.clip(image, 0, 1)))
+    image += grain * 0.018 * shot * (0.4 + np.sqrt(np.clip(image, 0, 1)))
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(2, 0, 1)

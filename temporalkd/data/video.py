@@ -6,9 +6,11 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import av
 import numpy as np
@@ -22,6 +24,20 @@ from temporalkd.data.source import Source
 _BACKENDS = ("auto", "decord", "pyav")
 # Two conversions of one frame to RGB differ by rounding; another frame, a rotation or other colours by more.
 _SAME_FRAME = 4.0
+# A forked process has the readers of its parent without their threads, and crashes when it destroys one. So all
+# are closed before a fork; each process opens its own when it next asks for a frame.
+_OPEN: WeakSet[VideoFile] = WeakSet()
+
+
+def _close_all() -> None:
+    for video in list(_OPEN):
+        video.close()
+
+
+@cache
+def _close_before_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_close_all)
 
 
 class _Reader(Protocol):
@@ -35,7 +51,7 @@ class VideoFile(Source):
 
     `frame` and `clip` read at random with decord where it is installed and agrees with PyAV about this file
     (number of frames, first frame), with PyAV otherwise; `frames` streams with PyAV. Readers are opened by the
-    process that asks, and are never pickled.
+    process that asks, closed before a fork, and never pickled.
 
     Args:
         path: anything that FFmpeg decodes.
@@ -55,7 +71,6 @@ class VideoFile(Source):
         self.backend = backend
         self._index: FrameTimes | None = None
         self._reader: _Reader | None = None
-        self._owner = 0
         with open_video(self.path) as container:
             stream = container.streams.video[0]
             self.fps = float(stream.average_rate or stream.guessed_rate or Source.fps)
@@ -94,6 +109,7 @@ class VideoFile(Source):
         times, seekable = self.index
         index = 0
         with open_video(self.path) as container:
+            container.streams.video[0].thread_type = "AUTO"
             for frame in container.decode(container.streams.video[0]):
                 if seekable and (index >= len(times) or frame.pts != times[index]):
                     break
@@ -105,13 +121,14 @@ class VideoFile(Source):
     def close(self) -> None:
         """Close the reader of this process; the next `frame` opens it again."""
         reader, self._reader = self._reader, None
-        if reader is not None and self._owner == os.getpid():
+        if reader is not None:
             reader.close()
 
     def _read(self, index: int) -> NDArray[np.uint8]:
-        # A reader inherited through fork would share its file position and its threads with the parent.
-        if self._reader is None or self._owner != os.getpid():
-            self._reader, self._owner = self._open_reader(), os.getpid()
+        if self._reader is None:
+            self._reader = self._open_reader()
+            _close_before_forks()
+            _OPEN.add(self)
         try:
             return self._reader.read(index)
         except _DecordError as error:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from flow import visible as forward_backward_check
 from flow import warp
 from temporalkd.metrics.confusion import confusion, iou
 
@@ -50,7 +49,7 @@ class Consistency(Metric):
         current: Tensor,
         following: Tensor,
         flow: Tensor,
-        backward: Tensor,
+        visible: Tensor,
         labels: Tensor | None = None,
         following_labels: Tensor | None = None,
     ) -> None:
@@ -58,10 +57,11 @@ class Consistency(Metric):
 
         Shape:
             current, following: (B, H, W), class maps of t and t + 1.
-            flow, backward: (B, 2, H, W), t -> t + 1 and t + 1 -> t, pixels.
+            flow: (B, 2, H, W), t -> t + 1, pixels.
+            visible: (B, 1, H, W), bool, as flow.visible gives it.
             labels, following_labels: (B, H, W), 255 where void; None where there are no labels.
         """
-        visible = forward_backward_check(flow, backward)[:, 0]
+        visible = visible[:, 0]
         warped = warp(following.unsqueeze(1), flow, mode="nearest")[:, 0]
         counted = visible
         if labels is not None and following_labels is not None:

@@ -20,12 +20,14 @@ class Prediction:
     Shape:
         logits: (N, C, H, W), at input size.
         native: (N, C, h, w), logits at the network's own stride.
+        uncropped: native with the padding still on, where the gradients of all losses meet.
         aux: (N, C, H, W), logits of an auxiliary head, or None.
         features: role -> (N, c, h, w), or a list of them for "low"; in training and for frozen teachers alike.
     """
 
     logits: Tensor
     native: Tensor
+    uncropped: Tensor
     aux: Tensor | None = None
     features: dict[str, Tensor | list[Tensor]] = field(default_factory=dict)
 
@@ -103,7 +105,9 @@ class Segmenter(nn.Module):
             logits = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
         if not isinstance(native, Tensor) or native.shape[1] != self.classes:
             raise ValueError(f'role "native" must give {self.classes} channels, the logits; it is {self.roles["native"]}')
-        return Prediction(logits[..., :height, :width], native, None if aux is None else crop(aux), features)
+        uncropped = seen[str(self.roles["native"])]
+        aux = None if aux is None else aux[..., :height, :width]
+        return Prediction(logits[..., :height, :width], native, uncropped, aux, features)
 
     def prepare(self, frames: Tensor) -> Tensor:
         """Normalise and pad: (N, 3, H, W) in [0, 1] -> what the network takes."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from temporalkd.models.build import ModelSpec, build
@@ -39,7 +39,7 @@ def save_segmenter(segmenter: Segmenter, spec: ModelSpec, path: Path, extra: Map
     """Write `name.safetensors` and `name.json`, each whole or not at all; `extra` (metrics) joins the json."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in segmenter.network.state_dict().items()}
     temporary = path.with_suffix(".partial")
-    save_file(tensors, temporary)
+    temporary.write_bytes(save(tensors))
     os.replace(temporary, path)
     temporary.write_text(json.dumps(asdict(spec) | dict(extra), indent=2) + "\n")
     os.replace(temporary, path.with_suffix(".json"))

@@ -1,0 +1,7 @@
+"""Training: the loop, its schedule, its checkpoints and its log."""
+
+from temporalkd.training.runtime import Runtime
+from temporalkd.training.schedule import Plan
+from temporalkd.training.trainer import Trainer
+
+__all__ = ["Plan", "Runtime", "Trainer"]

@@ -1,0 +1,191 @@
+"""From a config to the objects it names."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import flow as optical_flow
+from flow import FlowCache, FlowEstimator
+from temporalkd import config as schema
+from temporalkd.config import Config, ConfigError
+from temporalkd.data.augment import Augment
+from temporalkd.data.camvid import camvid
+from temporalkd.data.clip import IGNORE
+from temporalkd.data.footage import Footage, folder, street, video
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.source import Source
+from temporalkd.methods import METHODS, TERMS, Method, Weighted
+from temporalkd.models import ModelSpec, Normalisation, Segmenter, build, load_encoder, load_segmenter, load_weights
+from temporalkd.roots import find
+from temporalkd.training import Plan
+
+STILLS_FOR_WEIGHTS = 200
+
+
+def footage(section: Any, root: str | None, seed: int) -> Footage:
+    """The footage that a dataset section names."""
+
+    def at(path: str) -> Path:
+        return Path(root) / path if root is not None else find(path, "data")
+
+    match section:
+        case schema.CamVid():
+            place = Path(section.root) if section.root else Path(root) if root else find("camvid", "data")
+            return camvid(place, section.split, section.synthetic_motion, seed)
+        case schema.Folder():
+            return folder(
+                at(section.images),
+                at(section.labels) if section.labels else None,
+                section.class_names,
+                section.void,
+                section.synthetic_motion,
+                section.fps,
+                seed,
+            )
+        case schema.Video():
+            return video(at(section.path))
+        case schema.Street():
+            return street(section.count, section.seed, section.length, section.size)
+    made = imported(section.name, "data")(**section.options)
+    if not isinstance(made, Footage):
+        raise ConfigError(f"data: {section.name} must return a Footage, it returned {type(made).__name__}")
+    return made
+
+
+def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segmenter, ModelSpec]:
+    """The network of a model section, with its weights; `data` says how many classes an untrained one gets."""
+    if section.weights and section.architecture is None:
+        return load_segmenter(find(section.weights, "weights"))
+    if section.architecture is None:
+        raise ConfigError(f"{where}: name an architecture, or weights with a json beside them")
+    if data is None or not data.class_names:
+        raise ConfigError(f"{where}: the data names no classes, so the number of outputs is not known")
+    spec = ModelSpec(
+        architecture=section.architecture,
+        classes=len(data.class_names),
+        arguments=section.arguments,
+        normalisation=Normalisation(**section.normalisation.model_dump()),
+        roles=dict(section.roles),
+        class_names=data.class_names,
+        palette=data.palette,
+    )
+    segmenter = build(spec)
+    if section.encoder_weights:
+        source = section.encoder_weights
+        encoder = getattr(segmenter.network, "encoder", None) or getattr(segmenter.network, "backbone", None)
+        if encoder is None:
+            raise ConfigError(f"{where}.encoder_weights: {section.architecture} has no encoder or backbone")
+        load_encoder(encoder, source if source.startswith("package:") else find(source, "weights"))
+    if section.weights:
+        load_weights(segmenter.network, find(section.weights, "weights"))
+    return segmenter, spec
+
+
+def estimator(section: schema.Flow | None) -> FlowEstimator | None:
+    """The flow network of training."""
+    return None if section is None else optical_flow.build(section.kind, section.weights)
+
+
+def default_cache(folder: str | None = None, gigabytes: float = 20.0) -> FlowCache:
+    """Computed flow on disk: the folder given, TEMPORALKD_CACHE, or ~/.cache/temporalkd/flow."""
+    place = folder or os.environ.get("TEMPORALKD_CACHE") or "~/.cache/temporalkd/flow"
+    return FlowCache(Path(place).expanduser(), int(gigabytes * 2**30))
+
+
+def method(config: Config, student: Segmenter, teacher: Segmenter | None, data: Footage) -> Method:
+    """The configured method around the student."""
+    section = config.method
+    options = section.model_dump(exclude={"name", "terms", "class_weight", "imported", "options"})
+    weights = section.class_weight
+    if weights == "enet":
+        weights = enet_class_weights(data.sources, student.classes)
+    elif weights is not None and len(weights) != student.classes:
+        raise ConfigError(f"method.class_weight: {len(weights)} numbers for {student.classes} classes")
+    if isinstance(section, schema.ImportedMethod):
+        maker, options = imported(section.imported, "method"), dict(section.options)
+        if "class_weight" in inspect.signature(maker).parameters:
+            options["class_weight"] = weights
+    else:
+        maker, options = METHODS[section.name], options | {"class_weight": weights}
+    terms = list(_call(maker, options, "method")) + [_term(term) for term in section.terms]
+    live = None if config.flow is None or config.flow.cached else estimator(config.flow)
+    return Method(student, terms, teacher, live, config.data.frames)
+
+
+def _term(section: schema.Term) -> Weighted:
+    if (section.term is None) == (section.imported is None):
+        raise ConfigError('method.terms: each has either "term", a known name, or "import", "package.module:Name"')
+    if section.term is not None and section.term not in TERMS:
+        raise ConfigError(f"method.terms: unknown term {section.term!r}, expected one of {', '.join(TERMS)}")
+    maker = TERMS[section.term] if section.term else imported(str(section.imported), "method.terms")
+    name = section.name or section.term or str(section.imported).rpartition(":")[2]
+    return Weighted(name, _call(maker, section.options, f"method.terms.{name}"), section.weight, section.ramp)
+
+
+def sampler(config: Config, data: Footage) -> ClipSampler:
+    """Clips of the configured length and geometry."""
+    section, estimate = config.data, None
+    if config.flow is not None and config.flow.cached:
+        network = estimator(config.flow)
+        cache = default_cache(config.flow.cache, config.flow.cache_gigabytes)
+
+        def estimate(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return cache.both(network, a, b)
+
+    unlabelled = footage(section.unlabelled, section.root, config.seed).sources if section.unlabelled else ()
+    return ClipSampler(
+        data.sources,
+        section.frames,
+        section.gaps,
+        config.seed,
+        unlabelled=unlabelled,
+        augment=Augment(section.crop, section.scale, section.flip),
+        motion=section.frames > 1,
+        estimate=estimate,
+    )
+
+
+def plan(config: Config) -> Plan:
+    """The schedule of the training section."""
+    runtime_keys = {"accelerator", "devices", "nodes", "precision"}
+    return Plan(**config.training.model_dump(exclude=runtime_keys), jitter=config.data.jitter, seed=config.seed)
+
+
+def enet_class_weights(sources: Iterable[Source], classes: int) -> list[float]:
+    """1 / log(1.02 + share of the class's pixels), from up to 200 labelled frames. Source: Paszke et al., 2016."""
+    counts = torch.zeros(classes, dtype=torch.float64)
+    labels = (source.label(i) for source in sources for i in source.labelled)
+    for label in islice(labels, STILLS_FOR_WEIGHTS):
+        if label is not None:
+            counts += torch.bincount(label[label != IGNORE].long(), minlength=classes)[:classes]
+    return (1 / torch.log(1.02 + counts / counts.sum())).tolist()
+
+
+def imported(name: str, where: str) -> Callable[..., Any]:
+    """A callable of the user's own, "package.module:name"."""
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ConfigError(f"{where}: import {name!r}: expected package.module:name")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: import {name!r}: {error}") from error
+    if not callable(found):
+        raise ConfigError(f"{where}: import {name!r} is not callable")
+    return found
+
+
+def _call(maker: Callable[..., Any], options: dict[str, Any], where: str) -> Any:
+    try:
+        inspect.signature(maker).bind(**options)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    return maker(**options)

@@ -1,0 +1,51 @@
+"""A data set, as the rest of the house sees it: scenes, and what the class indices mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalkd.data.frames import ImageFolder, open_frames
+from temporalkd.data.motion import MovedStill
+from temporalkd.data.source import Source
+
+
+@dataclass
+class Footage:
+    """Scenes with one set of classes; `class_names` is empty where there are no labels."""
+
+    sources: Sequence[Source]
+    class_names: tuple[str, ...] = ()
+    palette: tuple[tuple[int, int, int], ...] = ()
+
+
+def move_stills(source: Source, seed: int = 0, strength: float = 1.0) -> list[Source]:
+    """Each labelled still with neighbours made by synthetic motion, exact flow and visibility included."""
+    return [MovedStill(source, i, seed=seed, strength=strength) for i in source.labelled]
+
+
+def folder(
+    images: Path,
+    labels: Path | None = None,
+    class_names: Sequence[str] = (),
+    void: int = 255,
+    synthetic_motion: bool = False,
+    fps: float = 25.0,
+    seed: int = 0,
+) -> Footage:
+    """One folder of images in temporal order, or of unrelated stills (then with synthetic motion)."""
+    source = ImageFolder(images, labels, classes=len(class_names) or None, void=void, fps=fps)
+    return Footage(move_stills(source, seed) if synthetic_motion else [source], tuple(class_names))
+
+
+def video(path: Path) -> Footage:
+    """A video file or a folder of images without labels."""
+    return Footage([open_frames(path)])
+
+
+def street(count: int, seed: int = 0, length: int = 40, size: tuple[int, int] = (96, 160)) -> Footage:
+    """Synthetic streets with exact labels, flow and visibility; nothing is read from disk."""
+    from temporalkd.data.street import CLASSES, PALETTE, streets
+
+    return Footage(streets(count, seed, length=length, size=size), CLASSES, PALETTE)

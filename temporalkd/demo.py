@@ -1,0 +1,61 @@
+"""The main job on synthetic streets: teacher, baseline, kd and etc, one table, one flicker video."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from temporalkd import run
+from temporalkd.config import load
+from temporalkd.data.street import Street
+from temporalkd.evaluation import Row, network
+from temporalkd.render import render_flicker
+from temporalkd.table import table
+
+STUDENTS = ("baseline", "kd", "etc")
+SHOWN_FRAMES = 60
+
+
+def config_folder() -> Path:
+    """The configs that come with the package, or those of the checkout."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "configs"
+
+
+def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
+    """Train configs/street/{teacher,baseline,kd,etc}.yaml one after the other and compare them on unseen streets.
+
+    Writes the run folders, evaluation.json and flicker.mp4 (baseline beside etc) below `out`.
+    """
+    started = time.monotonic()
+    if out.exists() and not (out / "teacher").is_dir() and any(out.iterdir()):
+        raise FileExistsError(f"{out} exists and is not a demo: name another folder with -o")
+    shutil.rmtree(out, ignore_errors=True)
+    teacher = out / "teacher" / "student.safetensors"
+    for name in ("teacher", *STUDENTS):
+        overrides = [f"seed={seed}", "training.evaluate_every=0"]
+        overrides += [f"teacher.weights={teacher.resolve()}"] if name in ("kd", "etc") else []
+        config = load(config_folder() / "street" / f"{name}.yaml", overrides)
+        run.train(config, out / name, say=say, score=False)
+
+    systems = {name: run.load_run(out / name)[1] for name in ("teacher", *STUDENTS)}
+    scorer = run.Scorer(config, next(systems["etc"].parameters()).device)
+    rows = scorer.rows({name: network(system) for name, system in systems.items()})
+    run.write_rows(rows, out / "evaluation.json")
+
+    street = Street(seed=20_000 + seed, length=SHOWN_FRAMES, size=config.data.val.size)  # type: ignore[union-attr]
+    motions = (street.motion(i, i + 1) for i in range(len(street) - 1))
+    shown = {name: network(systems[name]) for name in ("baseline", "etc")}
+    render_flicker(
+        street.frames(),
+        {name: (system(street, i, f) for i, f in enumerate(street.frames())) for name, system in shown.items()},
+        out / "flicker.mp4",
+        flow=((m.flow[None], m.backward[None]) for m in motions if m is not None),
+        palette=scorer.footage.palette,  # type: ignore[union-attr,arg-type]
+        classes=scorer.footage.class_names,  # type: ignore[union-attr]
+        fps=street.fps,
+    )
+    table(rows, f"unseen synthetic streets, seed {seed}")
+    say(f"wrote {out / 'flicker.mp4'} and {out / 'evaluation.json'} in {(time.monotonic() - started) / 60:.1f} min")
+    return rows

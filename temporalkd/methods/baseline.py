@@ -1,0 +1,13 @@
+"""The plain student, trained with cross-entropy alone: what every gain is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from temporalkd.methods.method import Weighted
+from temporalkd.methods.terms import CrossEntropy
+
+
+def baseline(class_weight: Sequence[float] | None = None) -> list[Weighted]:
+    """L = CE."""
+    return [Weighted("cross_entropy", CrossEntropy(class_weight))]

@@ -1,0 +1,46 @@
+"""ETC: efficient temporal consistency (Liu, Shen, Yu, Wang, ECCV 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from temporalkd.methods.method import Weighted
+from temporalkd.methods.terms import (
+    CrossEntropy,
+    InterAffinity,
+    IntraAffinity,
+    MotionConsistency,
+    PixelKL,
+    RecurrentDependency,
+)
+
+
+def etc(
+    class_weight: Sequence[float] | None = None,
+    pixel: float = 1.0,
+    intra: float = 10.0,
+    inter: float = 10.0,
+    recurrent: float = 0.1,
+    motion: float = 1.0,
+    neighbours: float = 0.4,
+    feature: str = "head",
+    inter_feature: str = "logits",
+    photometric: float = 0.0,
+    stop_gradient: bool = False,
+) -> list[Weighted]:
+    """L = CE + SF + PF + MF + TL.
+
+    SF, single-frame dependency: pixel KL and intra-frame affinity, on the labelled frame and `neighbours` times on
+        the others. [text]
+    PF, pair-wise frame dependency: affinity between the pixels of two frames, exact and in linear memory. [text]
+    MF, multi-frame dependency: a recurrent memory over three frames, fitted on the teacher and frozen. [text; ours]
+    TL, temporal loss: consistency of the student's own predictions along the motion. [text]
+    """
+    return [
+        Weighted("cross_entropy", CrossEntropy(class_weight)),
+        Weighted("pixel_kl", PixelKL(neighbours=neighbours), pixel),
+        Weighted("intra_affinity", IntraAffinity(feature, neighbours), intra),
+        Weighted("inter_affinity", InterAffinity(inter_feature), inter, ramp=True),
+        Weighted("recurrent_dependency", RecurrentDependency(feature), recurrent, ramp=True),
+        Weighted("motion_consistency", MotionConsistency(photometric, stop_gradient), motion, ramp=True),
+    ]

@@ -1,0 +1,16 @@
+"""Plain distillation of the prediction of every pixel: the second baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from temporalkd.methods.method import Weighted
+from temporalkd.methods.terms import CrossEntropy, PixelKL
+
+
+def kd(class_weight: Sequence[float] | None = None, pixel: float = 1.0, tau: float = 1.0) -> list[Weighted]:
+    """L = CE + pixel KL. Source: Hinton et al., 2015."""
+    return [
+        Weighted("cross_entropy", CrossEntropy(class_weight)),
+        Weighted("pixel_kl", PixelKL(tau), pixel),
+    ]

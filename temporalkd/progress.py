@@ -1,0 +1,35 @@
+"""One progress bar, on stderr: rich on a terminal, a plain line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Tick = Callable[[int, int], None]
+PLAIN_SECONDS = 10.0
+
+
+@contextmanager
+def progress(name: str) -> Iterator[Tick]:
+    """A function to be called with (done, total)."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        last = time.monotonic()
+
+        def plain(done: int, total: int) -> None:
+            nonlocal last
+            if time.monotonic() - last > PLAIN_SECONDS:
+                last = time.monotonic()
+                print(f"{name}: {done}/{total}", file=sys.stderr)
+
+        yield plain
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

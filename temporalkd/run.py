@@ -1,0 +1,190 @@
+"""A run: from a config to a folder with the trained student, its scores and all that is needed to repeat it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import flow as optical_flow
+from flow import FlowEstimator
+from temporalkd import __version__, assemble
+from temporalkd.config import Config, ConfigError, dump, load
+from temporalkd.data.footage import Footage
+from temporalkd.evaluation import Row, System, evaluate, network
+from temporalkd.methods import Method
+from temporalkd.models import ModelSpec, Segmenter, freeze, load_segmenter, save_segmenter
+from temporalkd.training import Runtime, Trainer
+from temporalkd.training.runtime import unwrap
+
+Say = Callable[[str], None]
+
+
+def train(
+    config: Config, folder: Path, resume: bool = False, say: Say = print, score: bool = True
+) -> list[Row]:
+    """Train the configured student into `folder` and, where data.val is given, score it.
+
+    The folder gets config.yaml, environment.json, log.jsonl, metrics.csv, checkpoints/, and at the end
+    student.safetensors + student.json and evaluation.json.
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is not set.
+        ConfigError: resuming with another config than the run was started with.
+    """
+    torch.manual_seed(config.seed)
+    section = config.training
+    runtime = Runtime(section.accelerator, section.devices, section.precision, section.nodes)
+    return runtime.launch(lambda: _train(config, folder, resume, say, score, runtime))
+
+
+def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
+    data = assemble.footage(config.data.train, config.data.root, config.seed)
+    torch.manual_seed(config.seed)  # the student starts the same whatever was built before it
+    student, spec = assemble.model(config.student, "student", data)
+    teacher = _teacher(config, data)
+    method = assemble.method(config, student, teacher, data)
+    clips = assemble.sampler(config, data)
+    scorer = Scorer(config, runtime.device) if score and config.data.val is not None else None
+    plan = assemble.plan(config)
+    if runtime.is_main:
+        _open(config, folder, resume)
+        say(_cost(config, method, clips[0].frames.shape[1:], runtime))
+    runtime.barrier()
+
+    def metrics(segmenter: Segmenter) -> dict[str, float | None]:
+        assert scorer is not None
+        row = scorer.rows({"student": network(segmenter)}, references=False)[0]
+        return {"miou": row.miou, "consistency": row.consistency, "flip_rate": row.flip_rate}
+
+    trainer = Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name)
+    trainer.fit(resume)
+    rows: list[Row] = []
+    if runtime.is_main:
+        student = method.best_student()
+        systems = {"student": network(student)} | ({"teacher": network(teacher)} if teacher else {})
+        rows = scorer.rows(systems) if scorer else []
+        own = [row.as_dict() for row in rows if row.system == "student"]
+        save_segmenter(student, spec, folder / "student.safetensors", {"metrics": own})
+        if rows:
+            write_rows(rows, folder / "evaluation.json")
+    runtime.barrier()
+    return rows
+
+
+class Scorer:
+    """Scores systems on the config's validation footage, with its flow."""
+
+    def __init__(self, config: Config, device: torch.device, flow: str | None = None):
+        section = config.data.val
+        self.footage: Footage | None = None
+        if section is not None:
+            self.footage = assemble.footage(section, config.data.root, config.seed)
+        self.protocols: Sequence[str] = config.evaluation.protocols
+        kind = flow or config.evaluation.flow
+        self.flow: FlowEstimator | None = None
+        if self.footage is not None and kind != "exact":
+            self.flow = optical_flow.build(kind).to(device)
+        self.cache = assemble.default_cache() if self.flow is not None else None
+
+    def rows(self, systems: dict[str, System], references: bool = True, progress: Any = None) -> list[Row]:
+        """One row a system and protocol."""
+        if self.footage is None:
+            raise ConfigError("data.val: missing: there is nothing to evaluate on")
+        classes = len(self.footage.class_names)
+        return evaluate(
+            self.footage.sources, systems, classes, self.flow, self.protocols, self.cache, references, progress
+        )
+
+
+def load_run(folder: Path) -> tuple[Config, Segmenter, ModelSpec]:
+    """The config and the trained student of a run folder.
+
+    Raises:
+        FileNotFoundError: not a run folder, or one whose training has not ended.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise FileNotFoundError(f"{folder} is not a run folder: it has no config.yaml")
+    if not (folder / "student.safetensors").is_file():
+        raise FileNotFoundError(f"{folder} has no student.safetensors: its training has not ended (train --resume)")
+    segmenter, spec = load_segmenter(folder / "student.safetensors")
+    return load(folder / "config.yaml"), segmenter, spec
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Results as json, whole or not at all."""
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(json.dumps({"results": [row.as_dict() for row in rows]}, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def _teacher(config: Config, data: Footage) -> Segmenter | None:
+    if config.teacher is None:
+        return None
+    if not config.teacher.weights:
+        raise ConfigError("teacher.weights: missing: an untrained teacher teaches nothing")
+    teacher, _ = assemble.model(config.teacher, "teacher", data)
+    freeze(teacher)
+    return teacher
+
+
+def _open(config: Config, folder: Path, resume: bool) -> None:
+    path = folder / "config.yaml"
+    if resume:
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
+        if dump(load(path)) != dump(config):
+            raise ConfigError(f"{path} differs from the config given: resume with the same, or train into another folder")
+        return
+    if path.exists():
+        raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump(config))
+    (folder / "environment.json").write_text(json.dumps(environment(config), indent=2) + "\n")
+
+
+def environment(config: Config) -> dict[str, Any]:
+    """What a run was made with."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "temporalkd": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "git": git.stdout.strip() or None,
+    }
+
+
+@torch.no_grad()
+def _cost(config: Config, method: Method, shape: torch.Size, runtime: Runtime) -> str:
+    """What the training will take, from one forward of each network; backward counts two forwards."""
+    clip = torch.zeros(shape[0] * config.training.batch, *shape[1:], device=runtime.device)
+    seconds = 0.0
+    for module, share in ((unwrap(method.trainee).student, 3.0), (method.teacher, 1.0)):
+        if module is None or (module is method.teacher and config.method.name == "baseline"):
+            continue
+        module = module.to(runtime.device)
+        training = module.training
+        module.eval()
+        module(clip)
+        started = time.monotonic()
+        module(clip)
+        seconds += share * (time.monotonic() - started)
+        module.train(training)
+    seconds *= config.training.accumulate
+    steps, parameters = config.training.steps, sum(p.numel() for p in method.student.parameters())
+    return (
+        f"{config.name}: {parameters / 1e6:.2f} M parameters, {steps} steps x about {seconds:.2f} s "
+        f"= about {steps * seconds / 60:.0f} min, {runtime.world} x {runtime.device.type}"
+    )

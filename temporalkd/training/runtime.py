@@ -1,0 +1,92 @@
+"""Devices, processes and precision: the one file that knows Lightning Fabric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+
+class Runtime:
+    """One process of a training: where it runs, and how its gradients meet those of the others.
+
+    Args:
+        accelerator: "auto", "cpu", "gpu".
+        devices: processes on this machine, or "auto".
+        precision: "32-true" or "bf16-mixed".
+    """
+
+    def __init__(self, accelerator: str = "auto", devices: int | str = 1, precision: str = "32-true", nodes: int = 1):
+        strategy = "auto" if devices == 1 and nodes == 1 else "ddp"
+        self._fabric = Fabric(
+            accelerator=accelerator, devices=devices, precision=precision, num_nodes=nodes, strategy=strategy
+        )
+
+    def launch(self, job: Callable[[], Any]) -> Any:
+        """Run the job in every process; starts them where that is not done yet."""
+        self._fabric.launch()
+        return job()
+
+    @property
+    def device(self) -> torch.device:
+        """This process's device."""
+        return self._fabric.device
+
+    @property
+    def world(self) -> int:
+        """Number of processes."""
+        return self._fabric.world_size
+
+    @property
+    def rank(self) -> int:
+        """This process's number."""
+        return self._fabric.global_rank
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes logs and checkpoints."""
+        return self._fabric.is_global_zero
+
+    def setup(
+        self, trainee: nn.Module, optimisers: list[torch.optim.Optimizer]
+    ) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
+        """Move the trainee to the device and wrap it, with its optimisers, for this number of processes."""
+        wrapped, *rest = self._fabric.setup(trainee, *optimisers)
+        return wrapped, rest
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of the loss; in the last of a step's forwards they are averaged over the processes."""
+        self._fabric.backward(loss)
+
+    def accumulating(self, trainee: nn.Module, more: bool) -> AbstractContextManager[None]:
+        """Within it gradients stay in this process where `more` forwards of the same step follow."""
+        return self._fabric.no_backward_sync(trainee, enabled=more)  # type: ignore[arg-type]
+
+    def clip_gradients(self, trainee: nn.Module, optimiser: torch.optim.Optimizer, norm: float | None) -> float:
+        """Clip the gradient to that norm, and return what it was."""
+        limit = float("inf") if norm is None else norm
+        total = self._fabric.clip_gradients(trainee, optimiser, max_norm=limit, error_if_nonfinite=False)  # type: ignore[arg-type]
+        return float(total) if total is not None else 0.0
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        self._fabric.barrier()
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Mean of each value over the processes."""
+        if self.world == 1:
+            return values
+        stacked = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
+        reduced = self._fabric.all_reduce(stacked, reduce_op="mean")
+        return dict(zip(values, reduced.tolist()))  # type: ignore[union-attr]
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module inside what `Runtime.setup` returned; any other module as it is."""
+    from lightning_fabric.wrappers import _FabricModule
+
+    return module.module if isinstance(module, _FabricModule) else module

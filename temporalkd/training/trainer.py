@@ -1,0 +1,183 @@
+"""The training loop, visible from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from temporalkd.data.augment import ColourJitter
+from temporalkd.data.clip import Clip, collate
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.methods import Method, Step
+from temporalkd.models import Segmenter
+from temporalkd.training import checkpoint
+from temporalkd.training.log import RunLog, Values
+from temporalkd.training.runtime import Runtime, unwrap
+from temporalkd.training.schedule import Plan
+
+Evaluate = Callable[[Segmenter], Values]
+FIT_CLIPS = 8
+"""Batches that Method.prepare may read."""
+
+
+class Trainer:
+    """Trains a method's student on clips and keeps a run folder.
+
+    Args:
+        folder: checkpoints/ and the log go there.
+        evaluate: student -> metrics, "miou" among them; called every plan.evaluate_every steps and at the end.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        clips: ClipSampler,
+        plan: Plan,
+        runtime: Runtime,
+        folder: Path,
+        evaluate: Evaluate | None = None,
+        name: str = "train",
+    ):
+        self.method, self.clips, self.plan, self.runtime = method, clips, plan, runtime
+        self.folder, self.evaluate, self.name = folder, evaluate, name
+        self.jitter = ColourJitter(plan.jitter) if plan.jitter else None
+        self.done, self.best = 0, -math.inf
+
+    def fit(self, resume: bool = False) -> None:
+        """Train to the end of the plan, from the start or from checkpoints/last.pt."""
+        plan, runtime, method = self.plan, self.runtime, self.method
+        torch.manual_seed(plan.seed + runtime.rank)
+        for module in method.frozen:
+            module.to(runtime.device)
+        state = checkpoint.load(self.folder / "checkpoints" / "last.pt") if resume else None
+        if state is None:
+            method.trainee.to(runtime.device)
+            method.prepare(self._batches(0, FIT_CLIPS, workers=0))
+        else:
+            checkpoint.restore(method.trainee, state["trainee"], self.folder / "checkpoints" / "last.pt")
+        method.trainee, optimisers = runtime.setup(method.trainee, method.optimisers(plan.optimiser_maker()))
+        if state is not None:
+            for optimiser, saved in zip(optimisers, state["optimisers"]):
+                optimiser.load_state_dict(saved)
+            self.done, self.best = state["step"], state["best"]
+            checkpoint.set_rng_state(state["rng"])
+        log = RunLog(self.folder, plan.steps, self.name, enabled=runtime.is_main).open(self.done)
+        try:
+            self._loop(optimisers, log)
+        finally:
+            log.close()
+
+    def _loop(self, optimisers: list[torch.optim.Optimizer], log: RunLog) -> None:
+        plan, method = self.plan, self.method
+        method.trainee.train()
+        batches = self._batches(self.done * plan.accumulate, (plan.steps - self.done) * plan.accumulate, plan.workers)
+        while self.done < plan.steps:
+            started = time.monotonic()
+            for group in optimisers[0].param_groups:
+                group["lr"] = plan.lr * plan.rate(self.done)
+            values, step, waited = self._accumulate(batches)
+            norm = self.runtime.clip_gradients(method.trainee, optimisers[0], plan.clip_grad)
+            optimisers[0].step()
+            optimisers[0].zero_grad()
+            method.after_step(step)
+            self.done += 1
+            recorded = self.done % plan.log_every == 0 or self.done in (1, plan.steps)
+            if recorded:
+                values = self.runtime.mean(values)
+                values |= {"gradient": norm, "lr": plan.lr * plan.rate(self.done - 1)}
+                values |= {"seconds": time.monotonic() - started, "waited": waited}
+            log.step(self.done, values if recorded else None)
+            self._keep(optimisers, log)
+
+    def _accumulate(self, batches: Iterator[Clip]) -> tuple[dict[str, float], Step, float]:
+        """Forward and backward of one step's batches; their mean values, the last step, seconds waited for data."""
+        plan, method, progress = self.plan, self.method, self.done / self.plan.steps
+        sums: dict[str, float] = {}
+        waited = 0.0
+        for portion in range(plan.accumulate):
+            asked = time.monotonic()
+            clip = next(batches).to(self.runtime.device)
+            waited += time.monotonic() - asked
+            with self.runtime.accumulating(method.trainee, more=portion + 1 < plan.accumulate):
+                step = method.step(clip, self._coloured(clip, portion), progress)
+                losses = method.losses(step)
+                weighted = method.weighted(losses, progress)
+                loss = torch.stack(list(weighted.values())).sum()
+                self._check_finite(losses)
+                measure_norms = plan.gradient_norms_every and self.done % plan.gradient_norms_every == 0
+                norms = _gradient_norms(weighted, step.student.prediction.uncropped) if measure_norms else {}
+                self.runtime.backward(loss / plan.accumulate)
+            for key, value in {"loss": loss, **losses}.items():
+                sums[key] = sums.get(key, 0.0) + float(value.detach()) / plan.accumulate
+        return sums | norms, step, waited
+
+    def _coloured(self, clip: Clip, portion: int) -> Tensor | None:
+        if self.jitter is None:
+            return None
+        draw = (self.done * self.plan.accumulate + portion) * self.runtime.world + self.runtime.rank
+        return self.jitter(clip.frames, (self.plan.seed * 1_000_003 + draw) % 2**31)
+
+    def _check_finite(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            if not torch.isfinite(value):
+                raise FloatingPointError(
+                    f"term {name!r} is {float(value)} at step {self.done + 1}: stopped; "
+                    f"checkpoints/last.pt holds the last good state"
+                )
+
+    def _batches(self, start: int, count: int, workers: int) -> Iterator[Clip]:
+        """Batches number start .. start + count - 1 of this process."""
+        plan, world, rank = self.plan, self.runtime.world, self.runtime.rank
+        positions = [
+            [(number * world + rank) * plan.batch + i for i in range(plan.batch)]
+            for number in range(start, start + count)
+        ]
+        loader = DataLoader(
+            self.clips,
+            batch_sampler=positions,
+            collate_fn=collate,
+            num_workers=workers,
+            pin_memory=self.runtime.device.type == "cuda",
+        )
+        return iter(loader)
+
+    def _keep(self, optimisers: list[torch.optim.Optimizer], log: RunLog) -> None:
+        """Evaluate and write checkpoints where the plan says so."""
+        plan, end = self.plan, self.done == self.plan.steps
+        better = False
+        if self.evaluate and (end or (plan.evaluate_every and self.done % plan.evaluate_every == 0)):
+            if self.runtime.is_main:
+                metrics = self.evaluate(self.method.best_student())
+                log.evaluation(self.done, metrics)
+                miou = metrics.get("miou")
+                better = miou is not None and miou > self.best
+                self.best = max(self.best, miou) if miou is not None else self.best
+            self.runtime.barrier()
+            self.method.trainee.train()
+        if self.runtime.is_main and (end or better or self.done % plan.checkpoint_every == 0):
+            state = {
+                "step": self.done,
+                "best": self.best,
+                "trainee": unwrap(self.method.trainee).state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+                "rng": checkpoint.rng_state(),
+            }
+            checkpoint.save(state, self.folder / "checkpoints" / "last.pt")
+            if better:
+                checkpoint.save(state, self.folder / "checkpoints" / "best.pt")
+
+
+def _gradient_norms(weighted: dict[str, Tensor], logits: Tensor) -> dict[str, float]:
+    """Norm of each weighted term's gradient at the student's native logits: which term pulls how hard."""
+    norms = {}
+    for name, value in weighted.items():
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value, logits, retain_graph=True, allow_unused=True)
+            norms[f"gradient/{name}"] = 0.0 if gradient is None else float(gradient.norm())
+    return norms

@@ -1,0 +1,205 @@
+import multiprocessing
+import os
+import pickle
+import time
+import warnings
+
+import pytest
+import torch
+
+from flow import FlowCache
+
+from .conftest import Recorder, texture
+
+A, B, C = texture(20, 30), texture(20, 30, dx=3), texture(20, 30, dy=5)
+
+
+def files(cache):
+    return sorted(path for path in cache.folder.rglob("*") if path.is_file())
+
+
+def test_computes_once_then_serves(tmp_path, recorder):
+    cache = FlowCache(tmp_path)
+    first = cache.flow(recorder, A, B)
+    again = cache.flow(recorder, A.clone(), B.clone())
+    assert recorder.matched == 1
+    assert (cache.hits, cache.misses) == (1, 1)
+    assert torch.equal(first, again)
+    assert first.dtype == torch.float32
+    assert torch.equal(first, recorder(A, B).half().float())
+
+
+def test_a_second_object_finds_what_the_first_wrote(tmp_path, recorder):
+    FlowCache(tmp_path).both(recorder, A, B)
+    later = FlowCache(tmp_path)
+    forward, backward = later.both(recorder, A, B)
+    assert (later.hits, later.misses) == (2, 0)
+    assert torch.equal(forward, recorder(A, B).half().float())
+    assert torch.equal(backward, recorder(B, A).half().float())
+
+
+def test_the_key_is_content_direction_size_and_estimator(tmp_path, recorder):
+    cache = FlowCache(tmp_path)
+    cache.flow(recorder, A, B)
+    for source, target in ((B, A), (A, C), (A.mT, B.mT), (A.reshape(1, 3, 30, 20), B.reshape(1, 3, 30, 20))):
+        misses = cache.misses
+        cache.flow(recorder, source, target)
+        assert cache.misses == misses + 1
+    cache.flow(Recorder("another"), A, B)
+    assert cache.misses == 6
+    cache.flow(recorder, A + 0.1 / 255 * (A < 0.9), B)  # the same 8-bit picture, up to rounding at the halves
+    assert cache.misses + cache.hits == 7
+
+
+def test_eight_bit_frames_are_one_picture_however_they_are_stored(tmp_path, recorder):
+    cache = FlowCache(tmp_path)
+    a, b = ((frame * 255).round() / 255 for frame in (A, B))
+    cache.flow(recorder, a, b)
+    cache.flow(recorder, a.double(), b.contiguous(memory_format=torch.channels_last))
+    assert (cache.hits, cache.misses) == (1, 1)
+
+
+def test_a_batch_is_looked_up_one_by_one(tmp_path, recorder):
+    cache = FlowCache(tmp_path)
+    cache.flow(recorder, A, B)
+    both = cache.flow(recorder, torch.cat((A, B)), torch.cat((B, C)))
+    assert (cache.hits, cache.misses) == (1, 2)
+    assert torch.equal(both, torch.cat((recorder(A, B), recorder(B, C))).half().float())
+
+
+def test_video_encodes_only_what_is_missing(tmp_path, recorder):
+    frames = [texture(20, 30, dx=2 * t) for t in range(6)]
+    expected = [(f.half().float(), b.half().float()) for f, b in recorder.video(frames)]
+    cache = FlowCache(tmp_path)
+    for _ in range(2):
+        pairs = list(cache.video(recorder, iter(frames)))
+        assert all(torch.equal(x, y) for pair, truth in zip(pairs, expected) for x, y in zip(pair, truth))
+        assert len(pairs) == 5
+    assert (cache.hits, cache.misses) == (10, 10)
+    files(cache)[0].unlink()
+    recorder.encoded = 0
+    assert len(list(cache.video(recorder, iter(frames)))) == 5
+    assert recorder.encoded == 2
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "swapped", "folder"])
+def test_an_unusable_file_is_computed_again_with_one_line(tmp_path, recorder, damage):
+    cache = FlowCache(tmp_path)
+    expected = cache.flow(recorder, A, B)
+    (path,) = files(cache)
+    content = path.read_bytes()
+    if damage == "swapped":
+        cache.flow(recorder, A, C)
+        (other,) = (p for p in files(cache) if p != path)
+        path.write_bytes(other.read_bytes())
+    elif damage == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes({"truncated": content[:-50], "empty": b"", "foreign": b"a letter to a friend"}[damage])
+    misses = cache.misses
+    with pytest.warns(UserWarning, match="flow cache") as caught:
+        again = cache.flow(recorder, A, B)
+    assert str(path) in str(caught[0].message)
+    assert "\n" not in str(caught[0].message)
+    assert torch.equal(again, expected)
+    assert cache.misses == misses + 1
+    if damage != "folder":
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert torch.equal(cache.flow(recorder, A, B), expected)
+
+
+def test_the_least_recently_used_goes_first_and_nothing_foreign(tmp_path, recorder):
+    (tmp_path / "thesis.safetensors").write_bytes(bytes(50_000))
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "photo.png").write_bytes(bytes(50_000))
+    frames = [texture(20, 30, dx=t) for t in range(5)]
+    probe = FlowCache(tmp_path / "probe")
+    probe.flow(recorder, frames[0], A)
+    one = files(probe)[0].stat().st_size
+
+    cache = FlowCache(tmp_path, limit=3 * one + one // 2)
+    for age, frame in enumerate(frames[:3]):
+        cache.flow(recorder, frame, C)
+        newest = max(tmp_path.glob("??/*.flow"), key=lambda path: path.stat().st_mtime_ns)
+        os.utime(newest, (time.time() - 100 + age,) * 2)
+    cache.flow(recorder, frames[0], C)  # used again: frame 1 is now the oldest
+    assert cache.hits == 1
+    cache.flow(recorder, frames[3], C)
+    assert sum(path.stat().st_size for path in tmp_path.glob("??/*.flow")) <= cache.limit
+    hits, misses = cache.hits, cache.misses
+    for kept in (0, 2, 3):
+        cache.flow(recorder, frames[kept], C)
+    assert (cache.hits, cache.misses) == (hits + 3, misses)
+    cache.flow(recorder, frames[1], C)
+    assert cache.misses == misses + 1
+    assert (tmp_path / "thesis.safetensors").exists()
+    assert (tmp_path / "ab" / "photo.png").exists()
+
+
+def test_leftovers_of_killed_processes_go_and_fresh_ones_stay(tmp_path, recorder):
+    (tmp_path / "00").mkdir()
+    old, fresh = tmp_path / "00" / ".x.flow.1.part", tmp_path / "00" / ".y.flow.2.part"
+    old.write_bytes(b"half")
+    fresh.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    FlowCache(tmp_path).flow(recorder, A, B)
+    assert not old.exists()
+    assert fresh.exists()
+
+
+def test_a_write_that_fails_costs_only_the_file(tmp_path, recorder, monkeypatch):
+    def full(handle):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    cache = FlowCache(tmp_path)
+    with pytest.warns(UserWarning, match="could not be written.*no space"):
+        field = cache.flow(recorder, A, B)
+    assert torch.equal(field, recorder(A, B).half().float())
+    assert files(cache) == []
+
+
+def _fill(folder, results):
+    cache = FlowCache(folder, limit=60_000)
+    recorder = Recorder()
+    right = True
+    for t in range(25):
+        source, target = texture(20, 30, dx=t % 7), texture(20, 30, dy=t % 5)
+        right &= torch.equal(cache.flow(recorder, source, target), recorder(source, target).half().float())
+    results.put(right)
+
+
+def test_several_processes_share_one_folder(tmp_path):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [context.Process(target=_fill, args=(tmp_path, results)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    assert [results.get(timeout=60) for _ in processes] == [True] * 3
+    for process in processes:
+        process.join(timeout=60)
+        assert process.exitcode == 0
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_goes_to_a_worker_and_back(tmp_path, recorder):
+    cache = pickle.loads(pickle.dumps(FlowCache(tmp_path)))
+    assert torch.equal(cache.flow(recorder, A, B), recorder(A, B).half().float())
+
+
+def test_bad_settings_and_frames(tmp_path, recorder):
+    with pytest.raises(ValueError, match="limit is 0"):
+        FlowCache(tmp_path, limit=0)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotADirectoryError, match="file is a file"):
+        FlowCache(tmp_path / "file")
+    cache = FlowCache(tmp_path)
+    with pytest.raises(ValueError, match=r"\(1, 3, 20, 30\).*\(1, 3, 20, 29\)"):
+        cache.flow(recorder, A, B[..., 1:])
+    with pytest.raises(ValueError, match="frame 1"):
+        list(cache.video(recorder, [A, B[..., 1:]]))
+    with pytest.raises(ValueError, match="uint8"):
+        cache.flow(recorder, A.byte(), B.byte())
+    assert cache.misses == 0

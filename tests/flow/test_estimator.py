@@ -1,0 +1,118 @@
+import gc
+import pickle
+import weakref
+
+import pytest
+import torch
+
+from flow import ZeroFlow, build
+
+from .conftest import Recorder, texture
+
+
+def test_zero_flow_is_zero_for_any_size():
+    field = build("zero")(torch.rand(2, 3, 5, 7), torch.rand(2, 3, 5, 7))
+    assert torch.equal(field, torch.zeros(2, 2, 5, 7))
+
+
+def test_stays_frozen_inside_a_module_that_trains():
+    estimator = build("zero")
+    outer = torch.nn.Sequential(estimator).train()
+    assert outer.training
+    assert not estimator.training
+
+
+def test_no_graph_even_where_frames_want_gradients(recorder):
+    frames = torch.rand(1, 3, 4, 5, requires_grad=True)
+    assert not recorder(frames, frames * 0.5).requires_grad
+
+
+def test_video_is_forward_on_consecutive_frames_with_each_encoded_once(recorder):
+    frames = [texture(20, 30, dx=3 * t) for t in range(4)]
+    pairs = list(recorder.video(frames))
+    assert recorder.encoded == 4
+    assert recorder.matched == 6
+    for t, (forward, backward) in enumerate(pairs):
+        assert torch.equal(forward, recorder(frames[t], frames[t + 1]))
+        assert torch.equal(backward, recorder(frames[t + 1], frames[t]))
+    assert len(pairs) == 3
+
+
+def test_video_of_one_frame_or_none_is_empty(recorder):
+    assert list(recorder.video([])) == []
+    assert list(recorder.video([torch.rand(1, 3, 4, 5)])) == []
+
+
+def test_video_leaves_the_callers_gradient_mode_alone(recorder):
+    for _ in recorder.video([torch.rand(1, 3, 4, 5)] * 3):
+        assert torch.is_grad_enabled()
+
+
+def test_video_holds_no_more_than_two_encodings():
+    alive: weakref.WeakSet = weakref.WeakSet()
+    counts = []
+
+    class Watched(Recorder):
+        def encode(self, frames):
+            encoding = frames.clone()
+            alive.add(encoding)
+            counts.append(len(alive))
+            return encoding
+
+    assert sum(1 for _ in Watched().video(torch.rand(1, 3, 8, 8) for _ in range(12))) == 11
+    assert max(counts) == 2
+    gc.collect()
+    assert len(alive) == 0
+
+
+def test_fingerprint_names_what_was_computed_with():
+    assert ZeroFlow().fingerprint == ZeroFlow().fingerprint
+    assert ZeroFlow().fingerprint != Recorder().fingerprint
+    assert build("dis").fingerprint == build("dis", preset="medium").fingerprint
+    assert build("dis").fingerprint != build("dis", preset="fast").fingerprint
+
+
+@pytest.mark.parametrize("kind", ["zero", "dis"])
+def test_survives_pickling_into_a_worker(kind):
+    estimator = build(kind)
+    again = pickle.loads(pickle.dumps(estimator))
+    a, b = texture(40, 50), texture(40, 50, dx=2)
+    assert again.fingerprint == estimator.fingerprint
+    assert torch.equal(again(a, b), estimator(a, b))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: build("raft_smal"), "raft_smal.*did you mean 'raft_small'.*dis"),
+        (lambda: build("farneback"), "farneback.*known: raft_small"),
+        (lambda: build("dis", presets="fast"), "presets.*did you mean 'preset'"),
+        (lambda: build("zero", updates=3), "updates.*known: none"),
+        (lambda: build("dis", weights="x.pth"), "takes no weights.*x.pth"),
+        (lambda: build("dis", preset="best"), "best.*ultrafast"),
+    ],
+)
+def test_bad_settings_are_one_clear_error(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        (torch.rand(1, 3, 4, 5), torch.rand(1, 3, 4, 6), r"\(1, 3, 4, 5\).*\(1, 3, 4, 6\)"),
+        (torch.rand(3, 4, 5), torch.rand(3, 4, 5), r"\(3, 4, 5\)"),
+        (torch.rand(1, 1, 4, 5), torch.rand(1, 1, 4, 5), r"\(1, 1, 4, 5\)"),
+        (torch.rand(0, 3, 4, 5), torch.rand(0, 3, 4, 5), r"\(0, 3, 4, 5\)"),
+        (torch.ones(1, 3, 4, 5).byte(), torch.ones(1, 3, 4, 5).byte(), "uint8"),
+        (torch.rand(1, 3, 4, 5) * 255, torch.rand(1, 3, 4, 5) * 255, r"expected \[0, 1\]"),
+    ],
+)
+def test_bad_frames_are_one_clear_error(source, target, words):
+    with pytest.raises(ValueError, match=words):
+        build("zero")(source, target)
+
+
+def test_video_names_the_frame_of_another_size(recorder):
+    with pytest.raises(ValueError, match=r"frame 2 is \(1, 3, 4, 6\)"):
+        list(recorder.video([torch.rand(1, 3, 4, 5), torch.rand(1, 3, 4, 5), torch.rand(1, 3, 4, 6)]))
