@@ -20,9 +20,13 @@ class Footage:
     palette: tuple[tuple[int, int, int], ...] = ()
 
 
-def move_stills(source: Source, seed: int = 0, strength: float = 1.0) -> list[Source]:
-    """Each labelled still with neighbours made by synthetic motion, exact flow and visibility included."""
-    return [MovedStill(source, i, seed=seed, strength=strength) for i in source.labelled]
+def move_stills(source: Source, seed: int = 0, light: float = 0.1, grain: float = 0.02) -> list[Source]:
+    """Each labelled still with neighbours made by synthetic motion, exact flow and visibility included.
+
+    Neighbours differ in brightness (`light`) and noise (`grain`) too, as frames of a real camera do: without that a
+    prediction would be steady for free.
+    """
+    return [MovedStill(source, i, seed=seed, light=light, grain=grain) for i in source.labelled]
 
 
 def folder(
