@@ -35,7 +35,9 @@ def evaluate(run: Path, data: Config | None, protocols: Sequence[str], flow: str
     segmenter, _ = load_system(run)
     if data is None:
         if not run.is_dir():
-            raise ConfigError(f"{run} is a checkpoint, not a run folder: name a config with --data, its data.val is used")
+            raise ConfigError(
+                f"{run} is a checkpoint, not a run folder: name a config with --data, its data.val is used"
+            )
         data, _, _ = load_run(run)
     scorer = Scorer(data, device(), flow)
     scorer.protocols = protocols
@@ -152,5 +154,3 @@ def maps_of(segmenter: Segmenter, source: Source) -> Iterator[Tensor]:
     """Class maps of all frames, streaming."""
     system = network(segmenter)
     return (system(source, index, frame) for index, frame in enumerate(source.frames()))
-
-

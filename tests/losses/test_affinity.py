@@ -60,7 +60,9 @@ def test_no_matrix_of_pixels_by_pixels_is_formed() -> None:
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
             nonlocal largest
             out = func(*args, **(kwargs or {}))
-            largest = max([largest, *(x.numel() for x in (out if isinstance(out, tuple) else (out,)) if isinstance(x, Tensor))])
+            largest = max(
+                [largest, *(x.numel() for x in (out if isinstance(out, tuple) else (out,)) if isinstance(x, Tensor))]
+            )
             return out
 
     maps = [features(16, (64, 64)) for _ in range(4)]
@@ -84,7 +86,9 @@ def test_hand_computed() -> None:
 
 def test_swapping_the_frames_transposes() -> None:
     s_t, s_k, t_t, t_k = (features(5, (20, 30)) for _ in range(4))
-    assert inter_affinity(s_t, s_k, t_t, t_k).item() == pytest.approx(inter_affinity(s_k, s_t, t_k, t_t).item(), rel=1e-5)
+    assert inter_affinity(s_t, s_k, t_t, t_k).item() == pytest.approx(
+        inter_affinity(s_k, s_t, t_k, t_t).item(), rel=1e-5
+    )
 
 
 def test_invalid_pixels_do_not_count() -> None:

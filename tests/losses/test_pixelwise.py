@@ -28,7 +28,9 @@ def test_pixel_kl_with_temperature_against_torch() -> None:
     reference = F.kl_div(
         F.log_softmax(student / tau, 1), F.log_softmax(teacher / tau, 1), reduction="sum", log_target=True
     )
-    assert pixel_kl(student, teacher, tau=tau).item() == pytest.approx((tau**2 * reference / (2 * 4 * 3)).item(), rel=1e-5)
+    assert pixel_kl(student, teacher, tau=tau).item() == pytest.approx(
+        (tau**2 * reference / (2 * 4 * 3)).item(), rel=1e-5
+    )
 
 
 def test_pixel_kl_is_zero_for_equal_and_unmoved_by_an_offset() -> None:
@@ -80,7 +82,9 @@ def test_cross_entropy_against_torch() -> None:
     labels = torch.randint(0, 5, (2, 4, 3))
     labels[0, :2] = 255
     weight = torch.tensor([1.0, 2.0, 0.5, 3.0, 1.0])
-    assert cross_entropy(z, labels).item() == pytest.approx(F.cross_entropy(z, labels, ignore_index=255).item(), rel=1e-6)
+    assert cross_entropy(z, labels).item() == pytest.approx(
+        F.cross_entropy(z, labels, ignore_index=255).item(), rel=1e-6
+    )
     expected = F.cross_entropy(z, labels, weight, ignore_index=255)
     assert cross_entropy(z, labels, weight).item() == pytest.approx(expected.item(), rel=1e-6)
 

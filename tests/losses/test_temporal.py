@@ -18,7 +18,9 @@ def test_zero_when_the_prediction_moves_with_the_flow() -> None:
     neighbour = torch.roll(probs, (1, 2), (2, 3))  # content moves by dx = 2, dy = 1
     visible = torch.zeros(1, 1, 8, 10, dtype=torch.bool)
     visible[..., :7, :8] = True
-    assert motion_consistency(probs, neighbour, constant_flow((8, 10), 2, 1), visible).item() == pytest.approx(0, abs=1e-8)
+    assert motion_consistency(probs, neighbour, constant_flow((8, 10), 2, 1), visible).item() == pytest.approx(
+        0, abs=1e-8
+    )
     assert motion_consistency(probs, neighbour, constant_flow((8, 10), 0, 0), visible).item() > 1e-3
 
 
@@ -59,7 +61,9 @@ def test_weight_scales_pixels() -> None:
     weight = torch.zeros(1, 1, 4, 4)
     weight[..., 0] = 1
     expected = (probs - neighbour).square().sum(1)[..., 0].mean()
-    assert motion_consistency(probs, neighbour, flow, visible, weight).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert motion_consistency(probs, neighbour, flow, visible, weight).item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
 
 
 def test_gradcheck() -> None:
@@ -81,7 +85,9 @@ def test_half_precision_and_channels_last(dtype: torch.dtype) -> None:
 
 def test_shapes_are_named() -> None:
     with pytest.raises(ValueError, match=r"\(1, 3, 4, 4\) and \(1, 2, 4, 4\)"):
-        motion_consistency(torch.zeros(1, 3, 4, 4), torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4))
+        motion_consistency(
+            torch.zeros(1, 3, 4, 4), torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4), torch.ones(1, 1, 4, 4)
+        )
 
 
 def sequences(count: int, seed: int) -> list[list[Tensor]]:

@@ -119,7 +119,9 @@ def test_reference_numbers_on_camvid(data_root: Path, flow_cache: flow.FlowCache
     """The ground truth scored as a prediction, void as Building; the published values of this data and flow."""
     camvid = data_root / "data" / "camvid"
     raft = flow.build("raft_small", data_root / "weights" / "raft_small_things.safetensors")
-    maps = folder_of_maps(MapFolder(camvid / "valannot", classes=11, void=None, mapping={VOID: CLASSES.index("Building")}))
+    maps = folder_of_maps(
+        MapFolder(camvid / "valannot", classes=11, void=None, mapping={VOID: CLASSES.index("Building")})
+    )
     results = {}
     for name, labels in (("without", None), ("with", camvid / "valannot")):
         source = ImageFolder(camvid / "val", labels, classes=11, void=VOID)
