@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import flow as optical_flow
-from flow import FlowCache, FlowEstimator
+from flow import FlowCache
 from temporalkd import config as schema
 from temporalkd.config import Config, ConfigError
 from temporalkd.data.augment import Augment
@@ -89,11 +89,6 @@ def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segm
     return segmenter, spec
 
 
-def estimator(section: schema.Flow | None) -> FlowEstimator | None:
-    """The flow network of training."""
-    return None if section is None else optical_flow.build(section.kind, section.weights)
-
-
 def default_cache(folder: str | None = None, gigabytes: float = 20.0) -> FlowCache:
     """Computed flow on disk: the folder given, TEMPORALKD_CACHE, or ~/.cache/temporalkd/flow."""
     place = folder or os.environ.get("TEMPORALKD_CACHE") or "~/.cache/temporalkd/flow"
@@ -116,7 +111,7 @@ def method(config: Config, student: Segmenter, teacher: Segmenter | None, data: 
     else:
         maker, options = METHODS[section.name], options | {"class_weight": weights}
     terms = list(_call(maker, options, "method")) + [_term(term) for term in section.terms]
-    live = None if config.flow is None or config.flow.cached else estimator(config.flow)
+    live = optical_flow.build(config.flow.kind, config.flow.weights) if config.flow and not config.flow.cached else None
     return Method(student, terms, teacher, live, config.data.frames)
 
 
@@ -134,7 +129,7 @@ def sampler(config: Config, data: Footage) -> ClipSampler:
     """Clips of the configured length and geometry."""
     section, estimate = config.data, None
     if config.flow is not None and config.flow.cached:
-        network = estimator(config.flow)
+        network = optical_flow.build(config.flow.kind, config.flow.weights)
         cache = default_cache(config.flow.cache, config.flow.cache_gigabytes)
 
         def estimate(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

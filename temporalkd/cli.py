@@ -196,6 +196,12 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
+def main_of(command: str) -> NoReturn:
+    """Entry point of the scripts in tools/: one command under a name of its own."""
+    sys.argv.insert(1, command)
+    main()
+
+
 def _fail(reason: object, code: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()

@@ -9,15 +9,13 @@ import torch
 from torch import Tensor
 
 import flow as optical_flow
-
 from temporalkd import assemble
 from temporalkd.config import Config, ConfigError
 from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
 from temporalkd.data.images import write_map
 from temporalkd.data.source import Source
-from temporalkd.evaluation import Row, network
+from temporalkd.evaluation import Row, folder_of_maps, network
 from temporalkd.evaluation import evaluate as score
-from temporalkd.evaluation import folder_of_maps
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
 from temporalkd.progress import progress
 from temporalkd.render import render_flicker

@@ -52,7 +52,7 @@ def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
         {name: (system(street, i, f) for i, f in enumerate(street.frames())) for name, system in shown.items()},
         out / "flicker.mp4",
         flow=((m.flow[None], m.backward[None]) for m in motions if m is not None),
-        palette=scorer.footage.palette,  # type: ignore[union-attr,arg-type]
+        palette=scorer.footage.palette,  # type: ignore[union-attr]
         classes=scorer.footage.class_names,  # type: ignore[union-attr]
         fps=street.fps,
     )

@@ -15,6 +15,7 @@ import torch
 
 import flow as optical_flow
 from flow import FlowEstimator
+from flow.files import write_whole
 from temporalkd import __version__, assemble
 from temporalkd.config import Config, ConfigError, dump, load
 from temporalkd.data.footage import Footage
@@ -22,7 +23,6 @@ from temporalkd.evaluation import Row, System, evaluate, network
 from temporalkd.methods import Method
 from temporalkd.models import ModelSpec, Segmenter, freeze, load_segmenter, save_segmenter
 from temporalkd.training import Runtime, Trainer
-from temporalkd.training.runtime import unwrap
 
 Say = Callable[[str], None]
 
@@ -118,9 +118,7 @@ def load_run(folder: Path) -> tuple[Config, Segmenter, ModelSpec]:
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Results as json, whole or not at all."""
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(json.dumps({"results": [row.as_dict() for row in rows]}, indent=2) + "\n")
-    os.replace(temporary, path)
+    write_whole(path, (json.dumps({"results": [row.as_dict() for row in rows]}, indent=2) + "\n").encode())
 
 
 def _teacher(config: Config, data: Footage) -> Segmenter | None:
@@ -171,10 +169,11 @@ def _cost(config: Config, method: Method, shape: torch.Size, runtime: Runtime) -
     """What the training will take, from one forward of each network; backward counts two forwards."""
     clip = torch.zeros(shape[0] * config.training.batch, *shape[1:], device=runtime.device)
     seconds = 0.0
-    for module, share in ((unwrap(method.trainee).student, 3.0), (method.teacher, 1.0)):
-        if module is None or (module is method.teacher and config.method.name == "baseline"):
-            continue
-        module = module.to(runtime.device)
+    networks = [(method.student, 3.0)]
+    if method.teacher is not None and config.method.name != "baseline":
+        networks.append((method.teacher, 1.0))
+    for module, share in networks:
+        module.to(runtime.device)
         training = module.training
         module.eval()
         module(clip)

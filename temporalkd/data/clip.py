@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,8 +51,11 @@ class Clip:
 
     def to(self, device: torch.device | str) -> Clip:
         """The same clip on another device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device, non_blocking=True) for k, v in moved.items() if isinstance(v, Tensor)})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True) for name, value in values.items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
 
 
 def collate(clips: Sequence[Clip]) -> Clip:
@@ -72,7 +75,7 @@ def collate(clips: Sequence[Clip]) -> Clip:
                 f"clips of one batch must have one size, got {tuple(first.frames.shape[1:])} and "
                 f"{tuple(clip.frames.shape[1:])}: set a crop size"
             )
-    joined = {
+    joined: dict[str, Any] = {
         f.name: torch.cat([getattr(clip, f.name) for clip in clips])
         for f in fields(first)
         if isinstance(getattr(first, f.name), Tensor)

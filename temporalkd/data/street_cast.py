@@ -50,7 +50,7 @@ class Hits(NamedTuple):
     @property
     def classes(self) -> NDArray[np.uint8]:
         """(n,) class indices."""
-        return (self.part - 1) >> 2
+        return ((self.part - 1) >> 2).astype(np.uint8)
 
 
 @lru_cache(maxsize=32)
@@ -77,7 +77,8 @@ def directions(view: View, x: Array, y: Array, size: tuple[int, int]) -> tuple[A
     right = (x - np.float32((width - 1) / 2)) / np.float32(FOCAL * width)
     up = (np.float32(0.45 * (height - 1)) - y) / np.float32(FOCAL * width)
     r = view.rotation.astype(np.float32)
-    return tuple(r[axis, 0] * right + r[axis, 1] * up + r[axis, 2] for axis in range(3))  # type: ignore[return-value]
+    to_x, to_y, to_z = (r[axis, 0] * right + r[axis, 1] * up + r[axis, 2] for axis in range(3))
+    return to_x, to_y, to_z
 
 
 def to_pixels(view: View, point: NDArray[np.float64], size: tuple[int, int]) -> tuple[NDArray, NDArray, NDArray]:

@@ -103,7 +103,7 @@ def _ground(hits: Hits, view: View) -> tuple[Array, Array]:
     return colour, light * _shadow(hits, x, view)
 
 
-def _fraction(values: Array) -> Array:
+def _fraction(values: NDArray) -> NDArray:
     return values - np.floor(values)
 
 
@@ -125,7 +125,7 @@ def _shadow(hits: Hits, x: Array, view: View) -> Array:
             _darken(lit, (middle - spread, middle + spread), (z - spread, z + spread), 1 - 0.8 * look.contrast)
         elif kind == WALKER:
             _darken(lit, (centre - 0.3, centre + 0.3), (z - 0.3, z + 0.3), 0.6)
-    lit = cv2.GaussianBlur(lit, (5, 5), 0)
+    lit = cv2.GaussianBlur(lit, (5, 5), 0).astype(np.float32)
     column = np.clip((x + SHADOW_WIDTH / 2) / CELL, 0, lit.shape[1] - 1).astype(np.int32)
     row = np.clip((hits.v + np.float32(view.z - origin)) / CELL, 0, lit.shape[0] - 1).astype(np.int32)
     return lit[row, column]

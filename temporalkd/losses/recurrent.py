@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,6 @@ class AffinityMemory(nn.Module):
         self.grid = grid
         self.cell = ConvLSTM(1, hidden)
         self.next_map = nn.Conv2d(hidden, 1, 1)
-        self.register_buffer("fitted", torch.tensor(False))
         self.requires_grad_(False)
 
     def read(self, features: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class AffinityMemory(nn.Module):
             error = 0.0
             for frames in maps:
                 state, loss = None, torch.zeros((), device=frames[0].device)
-                for current, following in zip(frames[:-1], frames[1:]):
+                for current, following in pairwise(frames):
                     state = self.cell(current, state)
                     loss = loss + F.mse_loss(self.next_map(state[0]), following)
                 optimiser.zero_grad()
@@ -83,7 +83,6 @@ class AffinityMemory(nn.Module):
                 optimiser.step()
                 error += loss.item() / max(len(frames) - 1, 1) / len(maps)
         self.requires_grad_(False)
-        self.fitted.fill_(True)
         return error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from flow import FlowEstimator, in_frame, resize_flow, warp
 from flow import visible as forward_backward_check
 from temporalkd.data.clip import Clip
 from temporalkd.models import Prediction, Segmenter
+
+Size = Sequence[int]
+"""(height, width)"""
 
 
 class ClipPrediction:
@@ -89,7 +93,7 @@ class Step:
         self.progress = progress
         self.student: ClipPrediction
         self._teacher, self._estimator = teacher, estimator
-        self._motions: dict[tuple[int, tuple[int, int]], PairMotion] = {}
+        self._motions: dict[tuple[int, int, int], PairMotion] = {}
 
     def predict(self, student: nn.Module) -> None:
         """Run the student on all B * T frames in one forward."""
@@ -111,16 +115,17 @@ class Step:
         """Indices of the frames that are not the anchor."""
         return [t for t in range(self.frames.shape[1]) if t != self.clip.anchor]
 
-    def valid(self, t: int, size: tuple[int, int]) -> Tensor:
+    def valid(self, t: int, size: Size) -> Tensor:
         """(B, 1, h, w) bool, the pixels of frame t that augmentation did not make up."""
         return _resize_mask(self.clip.valid[:, t], size)
 
-    def motion(self, pair: int, size: tuple[int, int]) -> PairMotion:
+    def motion(self, pair: int, size: Size) -> PairMotion:
         """Motion of a pair of frames in pixels of that resolution."""
-        key = (pair, (size[0], size[1]))
+        height, width = size
+        key = (pair, height, width)
         if key not in self._motions:
             flow, visible = self._full_motions[pair]
-            small = resize_flow(flow, size)
+            small = resize_flow(flow, (height, width))
             self._motions[key] = PairMotion(small, _resize_mask(visible, size) & in_frame(small))
         return self._motions[key]
 
@@ -144,7 +149,8 @@ class Step:
         return motions
 
 
-def _resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    if mask.shape[-2:] == torch.Size(size):
+def _resize_mask(mask: Tensor, size: Size) -> Tensor:
+    height, width = size
+    if mask.shape[-2:] == (height, width):
         return mask
-    return F.interpolate(mask.float(), size, mode="nearest-exact").bool()
+    return F.interpolate(mask.float(), (height, width), mode="nearest-exact").bool()

@@ -152,7 +152,7 @@ class MotionConsistency(Term):
         values = []
         for p, (t, k) in enumerate(step.clip.pairs):
             probs, neighbour = step.student.probs(t), step.student.probs(k)
-            size = probs.shape[-2:]
+            size = (probs.shape[2], probs.shape[3])
             flow, visible = step.motion(p, size)
             weight = None
             if self.photometric:

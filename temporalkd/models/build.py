@@ -41,8 +41,9 @@ def build(spec: ModelSpec) -> Segmenter:
     Raises:
         ValueError: unknown architecture or argument; names the nearest.
     """
+    roles: dict[str, str | list[str]] = {}
     if ":" in spec.architecture:
-        network, roles = _call(_imported(spec.architecture), spec, {"classes": spec.classes}), {}
+        network = _call(_imported(spec.architecture), spec, {"classes": spec.classes})
     elif spec.architecture.startswith(SMP):
         network, roles = _smp(spec)
     elif spec.architecture.startswith(TORCHVISION):

@@ -64,7 +64,7 @@ class Segmenter(nn.Module):
         super().__init__()
         if "native" not in roles:
             raise ValueError('roles must name the module of "native", the logits before the final upsampling')
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.classes = classes
         self.roles = dict(roles)
         self.normalisation = normalisation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from flow.files import write_whole
 from temporalkd.models.build import ModelSpec, build
 from temporalkd.models.segmenter import Normalisation, Segmenter
 
@@ -38,11 +38,8 @@ def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
 def save_segmenter(segmenter: Segmenter, spec: ModelSpec, path: Path, extra: Mapping[str, Any]) -> None:
     """Write `name.safetensors` and `name.json`, each whole or not at all; `extra` (metrics) joins the json."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in segmenter.network.state_dict().items()}
-    temporary = path.with_suffix(".partial")
-    temporary.write_bytes(save(tensors))
-    os.replace(temporary, path)
-    temporary.write_text(json.dumps(asdict(spec) | dict(extra), indent=2) + "\n")
-    os.replace(temporary, path.with_suffix(".json"))
+    write_whole(path, save(tensors))
+    write_whole(path.with_suffix(".json"), (json.dumps(asdict(spec) | dict(extra), indent=2) + "\n").encode())
 
 
 def read_spec(path: Path) -> ModelSpec:
@@ -108,7 +105,8 @@ def load_encoder(encoder: nn.Module, source: str | Path) -> None:
     """
     path = find_packaged(str(source).removeprefix(PACKAGE)) if str(source).startswith(PACKAGE) else Path(source)
     tensors = read_tensors(path)
-    inner = encoder.model if isinstance(getattr(encoder, "model", None), nn.Module) else encoder
+    wrapped = getattr(encoder, "model", None)
+    inner = wrapped if isinstance(wrapped, nn.Module) else encoder
     own = inner.state_dict()
     if all(name in tensors for name in own):
         inner.load_state_dict({name: tensors[name] for name in own})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from flow.files import write_whole
 
 State = dict[str, Any]
 
@@ -29,14 +31,11 @@ def set_rng_state(state: State) -> None:
 
 
 def save(state: State, path: Path) -> None:
-    """Write to a temporary name, flush to disk, rename: a reader sees the old checkpoint or the new one."""
+    """Write so that a reader sees the old checkpoint or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def load(path: Path) -> State:

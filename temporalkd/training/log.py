@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from flow.files import write_whole
 
 Values = Mapping[str, float | int | None]
 
@@ -71,7 +72,9 @@ class RunLog:
             self._to_board("train", step, values)
             note = f"loss {values.get('loss', float('nan')):.3f}"
         if self._progress:
-            self._progress.update(self._task, completed=step, **({"note": note} if note else {}))
+            self._progress.update(self._task, completed=step)
+            if note:
+                self._progress.update(self._task, note=note)
         elif values is not None and (time.monotonic() - self._last_line > 10 or step == self.steps):
             self._last_line = time.monotonic()
             pace = (self._last_line - self._started) / max(step - self._first, 1)
@@ -122,6 +125,4 @@ def _step_of(line: str) -> float:
 
 
 def _rewrite(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    write_whole(path, text.encode())

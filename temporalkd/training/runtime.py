@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -20,7 +20,13 @@ class Runtime:
         precision: "32-true" or "bf16-mixed".
     """
 
-    def __init__(self, accelerator: str = "auto", devices: int | str = 1, precision: str = "32-true", nodes: int = 1):
+    def __init__(
+        self,
+        accelerator: str = "auto",
+        devices: int | str = 1,
+        precision: Literal["32-true", "bf16-mixed"] = "32-true",
+        nodes: int = 1,
+    ):
         strategy = "auto" if devices == 1 and nodes == 1 else "ddp"
         self._fabric = Fabric(
             accelerator=accelerator, devices=devices, precision=precision, num_nodes=nodes, strategy=strategy
@@ -64,12 +70,12 @@ class Runtime:
 
     def accumulating(self, trainee: nn.Module, more: bool) -> AbstractContextManager[None]:
         """Within it gradients stay in this process where `more` forwards of the same step follow."""
-        return self._fabric.no_backward_sync(trainee, enabled=more)  # type: ignore[arg-type]
+        return self._fabric.no_backward_sync(cast(Any, trainee), enabled=more)
 
     def clip_gradients(self, trainee: nn.Module, optimiser: torch.optim.Optimizer, norm: float | None) -> float:
         """Clip the gradient to that norm, and return what it was."""
         limit = float("inf") if norm is None else norm
-        total = self._fabric.clip_gradients(trainee, optimiser, max_norm=limit, error_if_nonfinite=False)  # type: ignore[arg-type]
+        total = self._fabric.clip_gradients(trainee, optimiser, max_norm=limit, error_if_nonfinite=False)
         return float(total) if total is not None else 0.0
 
     def barrier(self) -> None:
@@ -81,8 +87,8 @@ class Runtime:
         if self.world == 1:
             return values
         stacked = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
-        reduced = self._fabric.all_reduce(stacked, reduce_op="mean")
-        return dict(zip(values, reduced.tolist()))  # type: ignore[union-attr]
+        reduced = cast(Tensor, self._fabric.all_reduce(stacked, reduce_op="mean"))
+        return dict(zip(values, reduced.tolist()))
 
 
 def unwrap(module: nn.Module) -> nn.Module:

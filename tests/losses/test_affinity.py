@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from temporalkd.losses import inter_affinity, intra_affinity
 from temporalkd.losses import affinity as module
+from temporalkd.losses import inter_affinity, intra_affinity
 
 
 def full_matrix(s_t: Tensor, s_k: Tensor, t_t: Tensor, t_k: Tensor) -> Tensor:

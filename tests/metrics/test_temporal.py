@@ -101,7 +101,7 @@ def test_by_hand_4x4() -> None:
 
 
 def test_a_constant_map_is_perfectly_consistent() -> None:
-    maps, _, flows, seen = random_video()
+    _, _, flows, seen = random_video()
     metric = Consistency(4)
     constant = torch.zeros(1, 7, 9, dtype=torch.long)
     for t in range(3):

@@ -1,0 +1,6 @@
+"""Render two systems side by side with the flickering pixels in red: `python tools/render_flicker.py --help`."""
+
+from temporalkd.cli import main_of
+
+if __name__ == "__main__":
+    main_of("render")
