@@ -57,18 +57,23 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         say(_cost(config, method, clips[0].frames.shape[1:], runtime))
     runtime.barrier()
 
-    def metrics(segmenter: Segmenter) -> dict[str, float | None]:
-        assert scorer is not None
-        row = scorer.rows({"student": network(segmenter)}, references=False)[0]
-        return {"miou": row.miou, "consistency": row.consistency, "flip_rate": row.flip_rate}
-
-    trainer = Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name)
-    trainer.fit(resume)
     rows: list[Row] = []
+
+    def metrics(segmenter: Segmenter, last: bool) -> dict[str, float | None]:
+        """Of the student alone on the way; at the end beside teacher, ceiling and floor."""
+        assert scorer is not None
+        systems = {"student": network(segmenter)}
+        if last and teacher is not None:
+            systems["teacher"] = network(teacher)
+        scored = scorer.rows(systems, references=last)
+        rows[:] = scored if last else []
+        return {"miou": scored[0].miou, "consistency": scored[0].consistency, "flip_rate": scored[0].flip_rate}
+
+    Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name).fit(resume)
     if runtime.is_main:
         student = method.best_student()
-        systems = {"student": network(student)} | ({"teacher": network(teacher)} if teacher else {})
-        rows = scorer.rows(systems) if scorer else []
+        if scorer and not rows:  # resumed at the very end
+            metrics(student, True)
         own = [row.as_dict() for row in rows if row.system == "student"]
         save_segmenter(student, spec, folder / "student.safetensors", {"metrics": own})
         if rows:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from flow import visible, warp
 from temporalkd.data.clip import IGNORE
+from temporalkd.metrics import Consistency
 from temporalkd.render.layout import column, page
 from temporalkd.render.overlay import Palette, as_uint8
 from temporalkd.render.video import VideoWriter
@@ -30,36 +31,11 @@ class VideoFlow(Protocol):
     def video(self, frames: Iterable[Tensor]) -> Iterator[Flow]: ...
 
 
-class Meter(Protocol):
-    """What two consecutive maps add to the running numbers of one system."""
-
-    def __call__(self, now: Tensor, then: Tensor, counted: Tensor) -> tuple[float, float]:
-        """(H, W) classes, the next frame's classes warped onto them, and where both count -> (consistency, flip rate)
-        of all pairs so far, as shares."""
-
-
-class RunningMeter:
-    """The `visible` protocol without labels, so far: one confusion over all pairs, mean IoU over classes present."""
-
-    def __init__(self) -> None:
-        self.confusion = torch.zeros(IGNORE * IGNORE, dtype=torch.int64)
-
-    def __call__(self, now: Tensor, then: Tensor, counted: Tensor) -> tuple[float, float]:
-        pairs = now[counted].long() * IGNORE + then[counted].long()
-        self.confusion += torch.bincount(pairs, minlength=IGNORE * IGNORE)
-        table = self.confusion.view(IGNORE, IGNORE).double()
-        same, union = table.diagonal(), table.sum(0) + table.sum(1) - table.diagonal()
-        total = table.sum()
-        if total == 0:
-            return float("nan"), float("nan")
-        return (same[union > 0] / union[union > 0]).mean().item(), (1 - same.sum() / total).item()
-
-
 @dataclass
 class _System:
     name: str
     maps: Iterator[Tensor]
-    meter: Meter
+    score: Consistency
     now: Tensor | None = None
     numbers: str = ""
     seen: int = field(default=0)
@@ -82,7 +58,6 @@ def flicker_frames(
     fps: float | Fraction = 25,
     scale: int | None = None,
     device: torch.device | str = "cpu",
-    meter: Callable[[], Meter] = RunningMeter,
 ) -> Iterator[Tensor]:
     """The pictures of the flicker video, one per frame; see `render_flicker` for the arguments.
 
@@ -92,7 +67,7 @@ def flicker_frames(
         raise ValueError(f"one to {MAX_SYSTEMS} systems fit side by side, got {len(systems)}")
     if scale is not None and scale < 1:
         raise ValueError(f"scale must be a whole number from 1, got {scale}")
-    rows = [_System(name, iter(maps), meter()) for name, maps in systems.items()]
+    rows = [_System(name, iter(maps), Consistency(len(palette))) for name, maps in systems.items()]
     for index, (frame, motion) in enumerate(_with_motion(frames, flow, device)):
         shown = scale or max(1, round(_PANEL / frame.shape[2]))
         columns = []
@@ -121,7 +96,6 @@ def render_flicker(
     fps: float | Fraction = 25,
     scale: int | None = None,
     device: torch.device | str = "cpu",
-    meter: Callable[[], Meter] = RunningMeter,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Write the video in which flicker can be seen, and compared, at a glance.
@@ -139,7 +113,6 @@ def render_flicker(
         classes: names for the legend, in the palette's order.
         scale: whole number by which small frames are enlarged; None makes panels about 400 pixels wide.
         device: where the estimator is.
-        meter: makes the running numbers of one system.
         progress: called with the number of frames written.
     Returns:
         Number of frames written.
@@ -156,7 +129,6 @@ def render_flicker(
         fps=fps,
         scale=scale,
         device=device,
-        meter=meter,
     )
     with VideoWriter(out, fps) as writer:
         for page in pages:
@@ -210,9 +182,10 @@ def _compare(system: _System, now: Tensor, after: Tensor, motion: Flow) -> Tenso
             f"'{system.name}': maps are {tuple(now.shape)} and {tuple(after.shape)}, expected "
             f"{tuple(forward.shape[2:])} like the motion"
         )
-    then = warp(after[None, None].to(torch.uint8), forward, mode="nearest")[0, 0]
-    now = now.to(torch.uint8)
-    counted = visible(forward, backward)[0, 0] & (now != IGNORE) & (then != IGNORE)
-    consistency, flipping = system.meter(now, then, counted)
-    system.numbers = f"consistency {100 * consistency:.1f} %   flips {100 * flipping:.2f} %"
-    return counted & (now != then)
+    now, after = now.to(torch.uint8), after.to(torch.uint8)
+    seen = visible(forward, backward)
+    system.score.update(now[None], after[None], forward, seen, now[None], after[None])
+    numbers = system.score.compute()
+    system.numbers = f"consistency {100 * numbers['consistency']:.1f} %   flips {100 * numbers['flip_rate']:.2f} %"
+    then = warp(after[None, None], forward, mode="nearest")[0, 0]
+    return seen[0, 0] & (now != then) & (now != IGNORE) & (then != IGNORE)

@@ -21,7 +21,8 @@ from temporalkd.training.log import RunLog, Values
 from temporalkd.training.runtime import Runtime, unwrap
 from temporalkd.training.schedule import Plan
 
-Evaluate = Callable[[Segmenter], Values]
+Evaluate = Callable[[Segmenter, bool], Values]
+"""(student, whether this is the last time) -> metrics, "miou" among them."""
 FIT_CLIPS = 8
 """Batches that Method.prepare may read."""
 
@@ -31,7 +32,7 @@ class Trainer:
 
     Args:
         folder: checkpoints/ and the log go there.
-        evaluate: student -> metrics, "miou" among them; called every plan.evaluate_every steps and at the end.
+        evaluate: called every plan.evaluate_every steps and at the end.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class Trainer:
         better = False
         if self.evaluate and (end or (plan.evaluate_every and self.done % plan.evaluate_every == 0)):
             if self.runtime.is_main:
-                metrics = self.evaluate(self.method.best_student())
+                metrics = self.evaluate(self.method.best_student(), end)
                 log.evaluation(self.done, metrics)
                 miou = metrics.get("miou")
                 better = miou is not None and miou > self.best

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import flow
-from temporalkd.render.flicker import RunningMeter, flicker_frames, render_flicker
-from temporalkd.render.layout import contact_sheet
+from temporalkd.render import flicker
+from temporalkd.render.flicker import flicker_frames, render_flicker
+from temporalkd.render.layout import column, contact_sheet
 from temporalkd.render.overlay import RED
 
 PALETTE = [(40, 160, 60), (60, 90, 220), (230, 200, 60)]
@@ -95,35 +96,18 @@ def test_small_frames_are_enlarged_by_whole_pixels() -> None:
     assert automatic.shape[2] == 10 * WIDTH
 
 
-def test_running_numbers() -> None:
-    meter = RunningMeter()
-    now = torch.tensor([[0, 0, 0, 1]], dtype=torch.uint8)
-    then = torch.tensor([[0, 0, 1, 1]], dtype=torch.uint8)
-    everywhere = torch.ones(1, 4, dtype=torch.bool)
-    consistency, flips = meter(now, then, everywhere)
-    assert consistency == pytest.approx((2 / 3 + 1 / 2) / 2)
-    assert flips == pytest.approx(1 / 4)
-    # one confusion over all pairs, not a mean of pairs: the second pair adds 3 zeros that agree
-    counted = torch.tensor([[True, True, True, False]])
-    consistency, flips = meter(now, now, counted)
-    assert consistency == pytest.approx((5 / 6 + 1 / 2) / 2)
-    assert flips == pytest.approx(1 / 7)
-    nothing = RunningMeter()(now, then, ~everywhere)
-    assert all(value != value for value in nothing)
+def test_the_caption_carries_the_numbers_of_all_pairs_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
 
+    def spy(name: str, numbers: str, *rest: object) -> list[torch.Tensor]:
+        shown.append(numbers)
+        return column(name, numbers, *rest)  # type: ignore[arg-type]
 
-def test_a_meter_of_ones_own_sees_every_pair() -> None:
-    calls = []
-
-    def own() -> object:
-        def measure(now: torch.Tensor, then: torch.Tensor, counted: torch.Tensor) -> tuple[float, float]:
-            calls.append((int((now != then).sum()), int(counted.sum())))
-            return 0.5, 0.25
-
-        return measure
-
-    list(flicker_frames(video(3), {"a": blinking(3)}, flow=constant_flow(3), palette=PALETTE, meter=own))
-    assert calls == [(60, HEIGHT * WIDTH)] * 2
+    monkeypatch.setattr(flicker, "column", spy)
+    list(flicker_frames(video(3), {"a": blinking(3)}, flow=constant_flow(3), palette=PALETTE))
+    share = 100 * 60 / (HEIGHT * WIDTH)  # 60 pixels blink in each of the two pairs
+    assert shown[0].endswith(f"flips {share:.2f} %")
+    assert shown[1] == shown[2] and shown[1].endswith(f"flips {share:.2f} %")
 
 
 @pytest.mark.parametrize("estimated", [True, False])

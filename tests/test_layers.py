@@ -1,0 +1,80 @@
+"""Who may import whom: nothing imports upward, and looking at configs needs no torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = [
+    {"flow"},
+    {"temporalkd.losses", "temporalkd.metrics"},
+    {"temporalkd.data", "temporalkd.models", "temporalkd.roots"},
+    {"temporalkd.methods"},
+    {"temporalkd.evaluation"},
+    {"temporalkd.training", "temporalkd.render", "temporalkd.progress", "temporalkd.table"},
+    {"temporalkd.config"},
+    {"temporalkd.assemble"},
+    {"temporalkd.run"},
+    {"temporalkd.commands", "temporalkd.demo", "temporalkd.doctor"},
+    {"temporalkd.cli"},
+    {"tools"},
+]
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[0] if parts[0] != "temporalkd" else ".".join(parts[:2])
+
+
+def level(module: str) -> int | None:
+    return next((i for i, rooms in enumerate(LAYERS) if room(module) in rooms), None)
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names if node.module == "temporalkd" else {node.module}
+    return {name for name in found if name.split(".")[0] in ("flow", "temporalkd", "tools")}
+
+
+FILES = [p for folder in ("flow", "temporalkd", "tools") for p in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_imports_upward(path: Path) -> None:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    if name == "temporalkd":
+        return
+    own = level(name)
+    assert own is not None, f"{name} has no layer"
+    for imported in imports(path):
+        other = level(imported)
+        if imported in ("temporalkd.__version__",) or room(imported) == room(name):
+            continue
+        assert other is not None and other < own, f"{name} imports {imported}, which is not below it"
+
+
+@pytest.mark.parametrize("command", [["--help"], ["config", "check", "configs/street/etc.yaml"]])
+def test_looking_imports_no_torch(command: list[str]) -> None:
+    code = (
+        "import sys\nfrom temporalkd.cli import main\n"
+        f"sys.argv = ['temporalkd', *{command!r}]\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert 'torch' not in sys.modules and 'cv2' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+
+
+def test_files_stay_short() -> None:
+    lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
+    assert lengths[-1] <= 400
+    assert 60 <= lengths[len(lengths) // 2] <= 160

@@ -1,0 +1,29 @@
+"""Compute the flow of every pair of a clip once and keep it: `python tools/cache_flow.py FRAMES`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+import flow
+from temporalkd.assemble import default_cache
+from temporalkd.commands import device
+from temporalkd.data.frames import open_frames
+from temporalkd.progress import progress
+
+
+def cache_flow(frames: Path, kind: str = "raft_small", weights: str | None = None, cache: str | None = None) -> None:
+    """Fill the flow cache for consecutive frames of a folder or video, both directions."""
+    source, store = open_frames(frames), default_cache(cache)
+    estimator = flow.build(kind, weights).to(device())
+    images = (frame[None].float() / 255 for frame in source.frames())
+    with progress("flow") as tick:
+        for done, _ in enumerate(store.video(estimator, images), start=1):
+            tick(done, len(source) - 1)
+    print(f"{store.misses} fields computed, {store.hits} found, in {store.folder}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    typer.run(cache_flow)
