@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from flow import warp
-from temporalkd.data import street_cast
 from temporalkd.data.street import CLASSES, PALETTE, Street, streets
-from temporalkd.data.street_cast import cast, directions, view_at
-from temporalkd.data.street_scene import CAR_END, CAR_FLANK
+from temporalkd.data.street import cast as street_cast
+from temporalkd.data.street.cast import cast, directions, view_at
+from temporalkd.data.street.scene import CAR_END, CAR_FLANK
 
 CAR, PERSON, SKY = CLASSES.index("car"), CLASSES.index("person"), CLASSES.index("sky")
 PAIRS = [(4, 6), (12, 9), (20, 21)]

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.street_cast import GROUND, INFINITY, Hits, View
-from temporalkd.data.street_outline import part
-from temporalkd.data.street_scene import BOARD, CAR_END, CAR_FLANK, HEDGE, LAMP, PLANT, WALKER, WALL
-from temporalkd.data.street_style import BUILDING, LANE, ROAD, SKY, Array, Style, noise, noise_tile
+from temporalkd.data.street.cast import GROUND, INFINITY, Hits, View
+from temporalkd.data.street.outline import part
+from temporalkd.data.street.scene import BOARD, CAR_END, CAR_FLANK, HEDGE, LAMP, PLANT, WALKER, WALL
+from temporalkd.data.street.style import BUILDING, LANE, ROAD, SKY, Array, Style, noise, noise_tile
 
 TILE = 512
 CELL = 0.2  # metres of a cell of the shadow map

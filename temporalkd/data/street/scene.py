@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.street_style import LANE, Style
+from temporalkd.data.street.style import LANE, Style
 
 WALL, HEDGE, PLANT, LAMP, BOARD, CAR_END, CAR_FLANK, WALKER = range(8)
 SIGHT = 95.0  # metres to which things are drawn; buildings stand up to FAR

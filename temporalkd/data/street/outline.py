@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.street_scene import BOARD, CAR_END, CAR_FLANK, HEDGE, LAMP, PLANT, WALL
-from temporalkd.data.street_style import BUILDING, CAR, PERSON, POLE, SIGN, TREE, Array, noise
+from temporalkd.data.street.scene import BOARD, CAR_END, CAR_FLANK, HEDGE, LAMP, PLANT, WALL
+from temporalkd.data.street.style import BUILDING, CAR, PERSON, POLE, SIGN, TREE, Array, noise
 
 
 def part(of_class: int, colour: int = 0) -> int:

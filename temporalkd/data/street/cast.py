@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.street_outline import outline, part
-from temporalkd.data.street_scene import FAR, HEDGE, SIGHT, WALL, place, things_at
-from temporalkd.data.street_style import BUILDING, LANE, PAVEMENT, ROAD, SKY, TREE, Array, Style, noise, style
+from temporalkd.data.street.outline import outline, part
+from temporalkd.data.street.scene import FAR, HEDGE, SIGHT, WALL, place, things_at
+from temporalkd.data.street.style import BUILDING, LANE, PAVEMENT, ROAD, SKY, TREE, Array, Style, noise, style
 
 INFINITY, GROUND = 0, 1  # rows of Hits; things follow from 2
 CLIP = 0.4  # metres before the camera where things begin to be seen

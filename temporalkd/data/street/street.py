@@ -11,11 +11,8 @@ from torch import Tensor
 
 from temporalkd.data.clip import Motion
 from temporalkd.data.source import Source
-from temporalkd.data.street_cast import Hits, carry, cast, keys, view_at
-from temporalkd.data.street_paint import expose, paint
-from temporalkd.data.street_style import CLASSES
-
-__all__ = ["CLASSES", "PALETTE", "Street", "streets"]
+from temporalkd.data.street.cast import Hits, carry, cast, keys, view_at
+from temporalkd.data.street.paint import expose, paint
 
 PALETTE = (
     (128, 128, 128),
