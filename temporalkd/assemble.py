@@ -22,7 +22,7 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage, folder, street, video
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
-from temporalkd.methods import METHODS, TERMS, Method, Weighted
+from temporalkd.methods import METHODS, TERMS, Method, Term, Weighted
 from temporalkd.models import ModelSpec, Normalisation, Segmenter, build, load_encoder, load_segmenter, load_weights
 from temporalkd.roots import find
 from temporalkd.training import Plan
@@ -110,7 +110,10 @@ def method(config: Config, student: Segmenter, teacher: Segmenter | None, data: 
             options["class_weight"] = weights
     else:
         maker, options = METHODS[section.name], options | {"class_weight": weights}
-    terms = list(_call(maker, options, "method")) + [_term(term) for term in section.terms]
+    own = _call(maker, options, "method")
+    if not isinstance(own, list | tuple) or not all(isinstance(term, Weighted) for term in own):
+        raise ConfigError(f"method: {maker.__name__} must return a list of temporalkd.methods.Weighted")
+    terms = [*own, *(_term(term) for term in section.terms)]
     live = optical_flow.build(config.flow.kind, config.flow.weights) if config.flow and not config.flow.cached else None
     return Method(student, terms, teacher, live, config.data.frames)
 
@@ -122,7 +125,10 @@ def _term(section: schema.Term) -> Weighted:
         raise ConfigError(f"method.terms: unknown term {section.term!r}, expected one of {', '.join(TERMS)}")
     maker = TERMS[section.term] if section.term else imported(str(section.imported), "method.terms")
     name = section.name or section.term or str(section.imported).rpartition(":")[2]
-    return Weighted(name, _call(maker, section.options, f"method.terms.{name}"), section.weight, section.ramp)
+    term = _call(maker, section.options, f"method.terms.{name}")
+    if not isinstance(term, Term):
+        raise ConfigError(f"method.terms.{name}: must be a temporalkd.methods.Term, it is a {type(term).__name__}")
+    return Weighted(name, term, section.weight, section.ramp)
 
 
 def sampler(config: Config, data: Footage) -> ClipSampler:
@@ -166,8 +172,8 @@ def enet_class_weights(sources: Iterable[Source], classes: int) -> list[float]:
 
 def imported(name: str, where: str) -> Callable[..., Any]:
     """A callable of the user's own, "package.module:name"."""
-    module, colon, attribute = name.partition(":")
-    if not colon:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
         raise ConfigError(f"{where}: import {name!r}: expected package.module:name")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -183,4 +189,6 @@ def _call(maker: Callable[..., Any], options: dict[str, Any], where: str) -> Any
         inspect.signature(maker).bind(**options)
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from error
+    except ValueError:  # a builtin, which does not say what it takes
+        pass
     return maker(**options)

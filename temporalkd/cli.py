@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 
-from temporalkd.config import ConfigError
+from temporalkd.config import ConfigError, EvaluationFlow, FlowKind, Protocol
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,10 +22,27 @@ app = typer.Typer(
 config_app = typer.Typer(no_args_is_help=True, help="Look at configs without running them.")
 app.add_typer(config_app, name="config")
 
+
+def _one_of(known: Any) -> Callable[[Any], Any]:
+    """Callback of an option whose values are those of a Literal."""
+
+    def check(value: Any) -> Any:
+        for word in [value] if isinstance(value, str) else value or ():
+            if word not in get_args(known):
+                raise typer.BadParameter(f"{word!r}, expected one of {', '.join(get_args(known))}")
+        return value
+
+    return check
+
+
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr.")]
-Flow = Annotated[str, typer.Option(help="raft_small, raft_large, dis; exact where the data knows its motion.")]
+Flow = Annotated[str, typer.Option(callback=_one_of(FlowKind), help="raft_small, raft_large, dis or zero.")]
+Protocols = Annotated[
+    list[str],
+    typer.Option("--protocol", callback=_one_of(Protocol), help="visible, unmasked; may be given twice."),
+]
 Frames = Annotated[Path, typer.Option(help="Folder of images in temporal order, or a video.")]
 
 
@@ -75,8 +93,10 @@ def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="Run folder or .safetensors file.")],
     data: Annotated[Path | None, typer.Option(help="Config whose data.val to use; default the run's own.")] = None,
     overrides: Overrides = [],  # noqa: B006
-    protocol: Annotated[list[str], typer.Option(help="visible, unmasked; may be given twice.")] = ["visible"],  # noqa: B006
-    flow: Annotated[str | None, typer.Option(help="raft_small, raft_large, dis or exact.")] = None,
+    protocol: Protocols = ["visible"],  # noqa: B006
+    flow: Annotated[
+        str | None, typer.Option(callback=_one_of(EvaluationFlow), help="raft_small, raft_large, dis or exact.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score a student: accuracy, temporal consistency, flip rate, beside ceiling and floor."""
@@ -85,7 +105,7 @@ def evaluate(
     loaded = load(data, overrides) if data else None
     from temporalkd import commands
 
-    _show(commands.evaluate(run, loaded, protocol, flow), run.name, as_json)
+    _show(commands.evaluate(run, loaded, protocol, flow, overrides), run.name, as_json)
 
 
 @app.command()
@@ -98,7 +118,7 @@ def consistency(
     replace: Annotated[
         list[str], typer.Option(metavar="OLD:NEW", help="Read a value of the predictions as another class.")
     ] = [],  # noqa: B006
-    protocol: Annotated[list[str], typer.Option(help="visible, unmasked; may be given twice.")] = ["visible"],  # noqa: B006
+    protocol: Protocols = ["visible"],  # noqa: B006
     flow: Flow = "raft_small",
     weights: Annotated[str | None, typer.Option(help="Weights of the flow network.")] = None,
     as_json: Json = False,

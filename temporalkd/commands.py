@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from torch import Tensor
 import flow as optical_flow
 from temporalkd import assemble
 from temporalkd.config import Config, ConfigError
+from temporalkd.data.clip import IGNORE
 from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
 from temporalkd.data.images import write_map
 from temporalkd.data.source import Source
@@ -28,20 +31,22 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def evaluate(run: Path, data: Config | None, protocols: Sequence[str], flow: str | None) -> list[Row]:
-    """Score the student of a run folder or checkpoint on a config's data.val, the run's own by default."""
+def evaluate(
+    run: Path, data: Config | None, protocols: Sequence[str], flow: str | None, overrides: Sequence[str] = ()
+) -> list[Row]:
+    """Score the student of a run folder or checkpoint on a config's data.val.
+
+    Without one it is the run's own config, with `overrides`.
+    """
     segmenter, _ = load_system(run)
     if data is None:
         if not run.is_dir():
             raise ConfigError(
                 f"{run} is a checkpoint, not a run folder: name a config with --data, its data.val is used"
             )
-        data, _, _ = load_run(run)
-    scorer = Scorer(data, device(), flow)
+        data, _, _ = load_run(run, overrides)
+    scorer = Scorer(data, device(), flow, segmenter.classes)
     scorer.protocols = protocols
-    footage = scorer.footage
-    if footage is not None and len(footage.class_names) != segmenter.classes:
-        raise ValueError(f"{run} has {segmenter.classes} classes, the data {len(footage.class_names)}")
     with progress("evaluate") as tick:
         return scorer.rows({run.stem: network(segmenter)}, progress=tick)
 
@@ -64,15 +69,13 @@ def consistency(
         if not isinstance(source, ImageFolder):
             raise ValueError(f"{frames} is a video: labels need a folder of images with the same names")
         source = ImageFolder(frames, labels, classes=classes, void=void)
-    if isinstance(source, ImageFolder):
-        maps.require(source.stems)
-    elif len(maps) != len(source):
-        raise ValueError(f"{predictions} has {len(maps)} class maps, {frames} has {len(source)} frames")
+    _require_maps(maps, source, frames)
     if len(source) < 2:
         raise ValueError(f"{frames} has {len(source)} frame(s): consistency needs two or more")
-    if classes is None:
-        classes = 1 + max(int(m.max()) for m in maps)
     estimator = optical_flow.build(flow, weights).to(device())
+    if classes is None:
+        truths = (source.label(i) for i in source.labelled)
+        classes = 1 + max(_largest(m) for m in chain(maps, truths) if m is not None)
     cache = assemble.default_cache()
     with progress("consistency") as tick:
         return score(
@@ -87,17 +90,22 @@ def predict(checkpoint: Path, frames: Path, out: Path) -> int:
     stems = source.stems if isinstance(source, ImageFolder) else [f"{i:06d}" for i in range(len(source))]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists: name a new folder with -o")
-    partial = out.with_name(out.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{out}: cannot be made, {error.filename} is a file") from error
     count = 0
-    with progress("predict") as tick:
-        for stem, prediction in zip(stems, maps_of(segmenter, source)):
-            write_map(partial / f"{stem}.png", prediction)
-            count += 1
-            tick(count, len(source))
-    if out.exists():
-        out.rmdir()
-    partial.rename(out)
+    with TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as beside:
+        partial = Path(beside) / out.name
+        partial.mkdir()
+        with progress("predict") as tick:
+            for stem, prediction in zip(stems, maps_of(segmenter, source)):
+                write_map(partial / f"{stem}.png", prediction)
+                count += 1
+                tick(count, len(source))
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
     return count
 
 
@@ -106,42 +114,63 @@ def render(
 ) -> int:
     """The flicker video of up to four systems: run folders, checkpoints or folders of class maps."""
     source = open_frames(frames)
-    palette: Tensor | tuple = ()
+    palette: Sequence[tuple[int, int, int]] = ()
     names: Sequence[str] = ()
+    networks: dict[Path, Segmenter] = {}
+    for path in systems:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such run folder, .safetensors file or folder of class maps")
+        if path.is_file() or (path / "config.yaml").is_file():
+            networks[path], spec = load_system(path)
+            palette, names = spec.palette or palette, spec.class_names or names
     maps: dict[str, Iterator[Tensor]] = {}
     for path in systems:
         name = path.parent.name if path.name == "student.safetensors" else path.stem
         name = name if name not in maps else f"{name} ({len(maps) + 1})"
-        if path.suffix == ".safetensors" or (path / "config.yaml").is_file():
-            segmenter, spec = load_system(path)
-            palette, names = spec.palette or palette, spec.class_names or names
-            maps[name] = maps_of(segmenter, source)
+        if path in networks:
+            maps[name] = maps_of(networks[path], source)
         else:
-            folder = MapFolder(path)
-            if isinstance(source, ImageFolder):
-                folder.require(source.stems)
+            folder = MapFolder(path, classes=len(palette) or None)
+            _require_maps(folder, source, frames)
             maps[name] = iter(folder)
     colours = torch.tensor(palette, dtype=torch.uint8) if len(palette) else default_palette(256)
     estimator = optical_flow.build(flow).to(device())
     with progress("render") as tick:
         return render_flicker(
-            source.frames(),
+            source.same_size_frames(),
             maps,
             out,
             flow=estimator,
             palette=colours,
             classes=list(names),
-            fps=fps or source.fps,
+            fps=source.fps if fps is None else fps,
             scale=scale,
             device=device(),
             progress=lambda done: tick(done, len(source)),
         )
 
 
+def _largest(labels: Tensor) -> int:
+    known = labels[labels != IGNORE]
+    return int(known.max()) if known.numel() else 0
+
+
+def _require_maps(maps: MapFolder, source: Source, frames: Path) -> None:
+    """One map a frame: by name where frames have names."""
+    if isinstance(source, ImageFolder):
+        maps.require(source.stems)
+    elif len(maps) != len(source):
+        raise ValueError(f"{maps.folder} has {len(maps)} class maps, {frames} has {len(source)} frames")
+
+
 def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
     """The network of a run folder or of a .safetensors file with its json, on the device, in eval."""
     if path.is_dir():
         _, segmenter, spec = load_run(path)
+    elif not path.exists():
+        raise FileNotFoundError(f"{path}: no such run folder or .safetensors file")
+    elif path.suffix != ".safetensors":
+        raise ValueError(f"{path}: expected a run folder or a .safetensors file")
     else:
         segmenter, spec = load_segmenter(path)
     segmenter.to(device()).eval()

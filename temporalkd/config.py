@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-Pair = tuple[int, int]
-Share = tuple[float, float]
+
+def _ordered(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    if pair[0] > pair[1]:
+        raise ValueError("[smallest, largest]")
+    return pair
+
+
+Size = tuple[PositiveInt, PositiveInt]
+Gaps = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
+Scale = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ordered)]
 Colour = tuple[float, float, float]
+Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Protocol = Literal["visible", "unmasked"]
+FlowKind = Literal["raft_small", "raft_large", "dis", "zero"]
+EvaluationFlow = Literal["raft_small", "raft_large", "dis", "exact"]
 
 
 class ConfigError(ValueError):
@@ -50,9 +63,9 @@ class Video(Section):
 class Street(Section):
     dataset: Literal["street"]
     count: PositiveInt = 40
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     length: PositiveInt = 40
-    size: Pair = (96, 160)
+    size: Size = (96, 160)
 
 
 class ImportedData(Section):
@@ -74,16 +87,16 @@ class Data(Section):
     unlabelled: Dataset | None = None
     val: Dataset | None = None
     frames: Literal[1, 2, 3] = 2
-    gaps: Pair = (1, 3)
-    crop: Pair | None = None
-    scale: Share = (1.0, 1.0)
+    gaps: Gaps = (1, 3)
+    crop: Size | None = None
+    scale: Scale = (1.0, 1.0)
     flip: bool = True
     jitter: float = Field(0.0, ge=0, lt=1)
 
 
 class Normalisation(Section):
     mean: Colour = (123.675, 116.28, 103.53)
-    std: Colour = (58.395, 57.12, 57.375)
+    std: Spread = (58.395, 57.12, 57.375)
     divisor: PositiveInt = 32
 
 
@@ -160,7 +173,7 @@ class Flow(Section):
     weights: a file, "download", or None to look under the data root's weights/. cached: keep it on disk.
     """
 
-    kind: Literal["raft_small", "raft_large", "dis", "zero"] = "raft_small"
+    kind: FlowKind = "raft_small"
     weights: str | None = None
     cached: bool = False
     cache: str | None = None
@@ -185,7 +198,7 @@ class Training(Section):
     log_every: PositiveInt = 10
     gradient_norms_every: int = Field(50, ge=0)
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int | Literal["auto"] = 1
+    devices: PositiveInt | Literal["auto"] = 1
     nodes: PositiveInt = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
@@ -193,13 +206,13 @@ class Training(Section):
 class Evaluation(Section):
     """flow "exact": the data's own motion, which the synthetic street has."""
 
-    protocols: list[Literal["visible", "unmasked"]] = ["visible"]
-    flow: Literal["raft_small", "raft_large", "dis", "exact"] = "raft_small"
+    protocols: list[Protocol] = Field(default=["visible"], min_length=1)
+    flow: EvaluationFlow = "raft_small"
 
 
 class Config(Section):
     name: str
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     data: Data
     student: Model
     teacher: Model | None = None
@@ -229,8 +242,7 @@ def parse(values: dict[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+        raise ConfigError(f"{where}: " + "; ".join(_explain(error.errors()))) from None
 
 
 def dump(config: Config) -> str:
@@ -250,7 +262,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path} is not a text file") from None
     values = _parse(text, str(path))
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+        found = "an empty file" if values is None else type(values).__name__
+        raise ConfigError(f"{path}: expected keys and values, found {found}")
     base = values.pop("extends", None)
     if base is None:
         return values
@@ -292,19 +305,43 @@ def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[last] = value
 
 
-def _explain(problem: Any) -> str:
-    location = ".".join(str(part) for part in problem["loc"] if part not in _KINDS)
-    if problem["type"] == "extra_forbidden":
-        key = str(problem["loc"][-1])
-        near = difflib.get_close_matches(key, sorted(_known_keys(Config)), n=2, cutoff=0.6)
-        return f"unknown key {location}" + (f" (did you mean {' or '.join(near)}?)" if near else "")
-    if problem["type"] == "union_tag_invalid":
-        context = problem["ctx"]
-        return f"{location}: unknown {context['discriminator']} {context['tag']!r}, expected {context['expected_tags']}"
-    if problem["type"] == "missing":
-        return f"{location}: missing"
-    message = problem["msg"].removeprefix("Input should be ")
-    return f"{location}: expected {message}, got {problem['input']!r}"
+def _explain(problems: Sequence[Any]) -> Iterator[str]:
+    """One text a key; what the branches of a union expect is joined."""
+    expected: dict[str, tuple[list[str], Any]] = {}
+    for problem in problems:
+        location, kind, context = _location(problem["loc"]), problem["type"], problem.get("ctx", {})
+        if kind == "extra_forbidden":
+            known = sorted(set(_known_keys(Config)))
+            yield f"unknown key {location}" + _near(str(problem["loc"][-1]), known)
+        elif kind == "missing":
+            yield f"{location}: missing"
+        elif kind == "union_tag_not_found":
+            yield f"{location}.{context['discriminator'].strip(QUOTE)}: missing"
+        elif kind == "union_tag_invalid":
+            tags = re.findall(r"'(\w+)'", context["expected_tags"])
+            key, tag = context["discriminator"].strip(QUOTE), context["tag"]
+            yield f"{location}.{key}: unknown {tag!r}, expected one of {', '.join(tags)}" + _near(tag, tags)
+        else:
+            message = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+            message = re.sub(r"^a valid dictionary.*", "keys and values", message)
+            expected.setdefault(location, ([], problem["input"]))[0].append(message)
+    for location, (messages, value) in expected.items():
+        yield f"{location}: expected {' or '.join(messages)}, got {value!r}"
+
+
+def _location(parts: Sequence[str | int]) -> str:
+    """Dotted key, without the branches of unions that pydantic puts between."""
+    kept = [
+        str(part)
+        for before, part in zip(("", *parts), parts)
+        if not (before in _TAGGED or str(part) in _PLAIN or "[" in str(part))
+    ]
+    return ".".join(kept)
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=2, cutoff=0.6)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 def _known_keys(section: type[BaseModel]) -> Iterator[str]:
@@ -321,4 +358,6 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
 
 
-_KINDS = {"camvid", "folder", "video", "street", "import", "baseline", "kd", "etc"}
+QUOTE = "'"
+_TAGGED = ("train", "unlabelled", "val", "method")  # the part after these is the kind, not a key
+_PLAIN = ("int", "float", "str", "constrained-int", "constrained-float")

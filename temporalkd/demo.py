@@ -29,17 +29,21 @@ def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
     Writes the run folders, evaluation.json and flicker.mp4 (baseline beside etc) below `out`.
     """
     started = time.monotonic()
-    if out.exists() and not (out / "teacher").is_dir() and any(out.iterdir()):
+    names = ("teacher", *STUDENTS)
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file, expected a folder")
+    if out.exists() and not (out / "teacher" / "config.yaml").is_file() and any(out.iterdir()):
         raise FileExistsError(f"{out} exists and is not a demo: name another folder with -o")
-    shutil.rmtree(out, ignore_errors=True)
+    for name in names:
+        shutil.rmtree(out / name, ignore_errors=True)
     teacher = out / "teacher" / "student.safetensors"
-    for name in ("teacher", *STUDENTS):
+    for name in names:
         overrides = [f"seed={seed}", "training.evaluate_every=0"]
         overrides += [f"teacher.weights={teacher.resolve()}"] if name in ("kd", "etc") else []
         config = load(config_folder() / "street" / f"{name}.yaml", overrides)
         run.train(config, out / name, say=say, score=False)
 
-    systems = {name: run.load_run(out / name)[1] for name in ("teacher", *STUDENTS)}
+    systems = {name: run.load_run(out / name)[1] for name in names}
     scorer = run.Scorer(config, next(systems["etc"].parameters()).device)
     rows = scorer.rows({name: network(system) for name, system in systems.items()})
     run.write_rows(rows, out / "evaluation.json")

@@ -110,7 +110,10 @@ def evaluate(
         previous: tuple[dict[str, Tensor], Tensor | None] | None = None
         for index, (frame, motion) in enumerate(_frames_with_motion(source, flow, cache)):
             label = source.label(index)
-            maps = {name: _checked(system(source, index, frame), frame, name) for name, system in systems.items()}
+            maps = {
+                name: _checked(s(source, index, frame), frame, f"{name}, {source.describe(index)}")
+                for name, s in systems.items()
+            }
             if label is not None:
                 labelled = True
                 for name in systems:
@@ -160,13 +163,13 @@ def _frames_with_motion(
 ) -> Iterator[tuple[Tensor, Motion | None]]:
     """Each frame with the motion from the frame before it to it; None for the first."""
     if flow is None:
-        for index, frame in enumerate(source.frames()):
+        for index, frame in enumerate(source.same_size_frames()):
             motion = source.motion(index - 1, index) if index else None
             if index and motion is None:
                 raise ValueError(f"{source.name} knows no exact motion: name a flow estimator")
             yield frame, None if motion is None else Motion(*(x[None] for x in motion))
         return
-    frames, again = tee(source.frames())
+    frames, again = tee(source.same_size_frames())
     images: Iterable[Tensor] = (frame[None].float() / 255 for frame in again)
     motions = cache.video(flow, images) if cache is not None else flow.video(images)
     for index, frame in enumerate(frames):
@@ -177,9 +180,10 @@ def _frames_with_motion(
         yield frame, Motion(forward, backward, forward_backward_check(forward, backward))
 
 
-def _checked(prediction: Tensor, frame: Tensor, name: str) -> Tensor:
+def _checked(prediction: Tensor, frame: Tensor, where: str) -> Tensor:
     if prediction.shape != frame.shape[1:]:
-        raise ValueError(f"{name}: a prediction has size {tuple(prediction.shape)}, its frame {tuple(frame.shape[1:])}")
+        (height, width), (rows, columns) = prediction.shape, frame.shape[1:]
+        raise ValueError(f"{where}: the prediction is {width}x{height}, expected {columns}x{rows} like its frame")
     return prediction
 
 

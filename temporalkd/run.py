@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,12 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
     teacher = _teacher(config, data)
     method = assemble.method(config, student, teacher, data)
     clips = assemble.sampler(config, data)
-    scorer = Scorer(config, runtime.device) if score and config.data.val is not None else None
+    scorer = Scorer(config, runtime.device, classes=student.classes) if score and config.data.val is not None else None
     plan = assemble.plan(config)
     if runtime.is_main:
-        _open(config, folder, resume)
+        _refuse(config, folder, resume)
         say(_cost(config, method, clips[0].frames.shape[1:], runtime))
+        _open(config, folder)
     runtime.barrier()
 
     rows: list[Row] = []
@@ -69,7 +71,12 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         rows[:] = scored if last else []
         return {"miou": scored[0].miou, "consistency": scored[0].consistency, "flip_rate": scored[0].flip_rate}
 
-    Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name).fit(resume)
+    try:
+        Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name).fit(resume)
+    except BaseException:
+        if runtime.is_main and not resume and not (folder / "checkpoints" / "last.pt").exists():
+            _clear(folder)
+        raise
     if runtime.is_main:
         student = method.best_student()
         if scorer and not rows:  # resumed at the very end
@@ -83,15 +90,29 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
 
 
 class Scorer:
-    """Scores systems on the config's validation footage, with its flow."""
+    """Scores systems on the config's validation footage, with its flow.
 
-    def __init__(self, config: Config, device: torch.device, flow: str | None = None):
+    Args:
+        flow: instead of the config's.
+        classes: of the systems.
+    Raises:
+        ConfigError: the footage has other classes, or no exact motion where that is to be used.
+    """
+
+    def __init__(self, config: Config, device: torch.device, flow: str | None = None, classes: int | None = None):
         section = config.data.val
         self.footage: Footage | None = None
         if section is not None:
             self.footage = assemble.footage(section, config.data.root, config.seed)
+        names = self.footage.class_names if self.footage is not None else ()
+        if names and classes is not None and len(names) != classes:
+            raise ConfigError(f"data.val has {len(names)} classes, the network {classes}")
+        self.classes = len(names) or classes or 0
         self.protocols: Sequence[str] = config.evaluation.protocols
         kind = flow or config.evaluation.flow
+        for source in self.footage.sources if self.footage is not None and kind == "exact" else ():
+            if len(source) > 1 and source.motion(0, 1) is None:
+                raise ConfigError(f"evaluation.flow: exact, but {source.name} knows no exact motion: raft_small or dis")
         self.flow: FlowEstimator | None = None
         if self.footage is not None and kind != "exact":
             self.flow = optical_flow.build(kind).to(device)
@@ -101,14 +122,13 @@ class Scorer:
         """One row a system and protocol."""
         if self.footage is None:
             raise ConfigError("data.val: missing: there is nothing to evaluate on")
-        classes = len(self.footage.class_names)
         return evaluate(
-            self.footage.sources, systems, classes, self.flow, self.protocols, self.cache, references, progress
+            self.footage.sources, systems, self.classes, self.flow, self.protocols, self.cache, references, progress
         )
 
 
-def load_run(folder: Path) -> tuple[Config, Segmenter, ModelSpec]:
-    """The config and the trained student of a run folder.
+def load_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Config, Segmenter, ModelSpec]:
+    """The config, with `overrides`, and the trained student of a run folder.
 
     Raises:
         FileNotFoundError: not a run folder, or one whose training has not ended.
@@ -118,7 +138,7 @@ def load_run(folder: Path) -> tuple[Config, Segmenter, ModelSpec]:
     if not (folder / "student.safetensors").is_file():
         raise FileNotFoundError(f"{folder} has no student.safetensors: its training has not ended (train --resume)")
     segmenter, spec = load_segmenter(folder / "student.safetensors")
-    return load(folder / "config.yaml"), segmenter, spec
+    return load(folder / "config.yaml", overrides), segmenter, spec
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
@@ -136,21 +156,52 @@ def _teacher(config: Config, data: Footage) -> Segmenter | None:
     return teacher
 
 
-def _open(config: Config, folder: Path, resume: bool) -> None:
+def _refuse(config: Config, folder: Path, resume: bool) -> None:
+    """Look whether this training may use the folder."""
     path = folder / "config.yaml"
     if resume:
         if not path.is_file():
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
-        if dump(load(path)) != dump(config):
+        if not (folder / "checkpoints" / "last.pt").is_file():
+            raise FileNotFoundError(f"{folder} was stopped before its first checkpoint: delete it and train again")
+        if differing := list(_differing(load(path).model_dump(), config.model_dump())):
             raise ConfigError(
-                f"{path} differs from the config given: resume with the same, or train into another folder"
+                f"{path} differs from the config given in {', '.join(differing[:4])}: "
+                "resume with the same, or train into another folder"
             )
         return
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file, expected a folder")
     if path.exists():
         raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any], above: str = "") -> Iterator[str]:
+    """Dotted keys in which two configs differ."""
+    for key in dict.fromkeys([*one, *other]):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _differing(a, b, f"{above}{key}.")
+        elif a != b:
+            yield above + key
+
+
+def _open(config: Config, folder: Path) -> None:
+    path = folder / "config.yaml"
+    if path.exists():  # resumed
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(dump(config))
-    (folder / "environment.json").write_text(json.dumps(environment(config), indent=2) + "\n")
+    write_whole(folder / "environment.json", (json.dumps(environment(config), indent=2) + "\n").encode())
+    write_whole(path, dump(config).encode())
+
+
+def _clear(folder: Path) -> None:
+    """Take back what a training wrote that ended before its first checkpoint: there is nothing to resume."""
+    for pattern in ("config.yaml", "environment.json", "log.jsonl", "metrics.csv", "events.out.tfevents.*"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def environment(config: Config) -> dict[str, Any]:

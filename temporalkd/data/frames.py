@@ -135,6 +135,10 @@ class ImageFolder(Source):
         """(3, H, W) uint8 RGB."""
         return read_image(self.paths[index])
 
+    def describe(self, index: int) -> str:
+        """The frame's file."""
+        return str(self.paths[index])
+
     def label(self, index: int) -> Tensor | None:
         """(H, W) uint8, or None where this frame has no label.
 

@@ -14,7 +14,7 @@ from torchvision import tv_tensors
 from flow import FlowField, visible
 from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE, Clip, Motion
-from temporalkd.data.source import Source
+from temporalkd.data.source import Source, require_size
 
 EstimateMotion = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Two frames (1, 3, H, W) in [0, 1] -> forward and backward flow (1, 2, H, W), e.g. FlowCache.both."""
@@ -63,14 +63,16 @@ class ClipSampler(Dataset[Clip]):
             for i in (source.labelled if s < self.with_labels else range(len(source)))
             if frames == 1 or self._choices(source, i)
         ]
-        if not self.anchors:
-            raise ValueError(self._why_empty())
-
-    def _why_empty(self) -> str:
         if not self.sources:
-            return "no footage to draw clips from"
-        first = max(self.sources, key=len)
-        if self.with_labels == len(self.sources) and not any(source.labelled for source in self.sources):
+            raise ValueError("no footage to draw clips from")
+        drawn = {s < self.with_labels for s, _ in self.anchors}
+        for group, labelled in ((self.sources[: self.with_labels], True), (self.sources[self.with_labels :], False)):
+            if group and labelled not in drawn:
+                raise ValueError(self._why_empty(group, labelled))
+
+    def _why_empty(self, group: Sequence[Source], labelled: bool) -> str:
+        first = max(group, key=len)
+        if labelled and not any(source.labelled for source in group):
             return f"{first.name}: no frame has labels"
         return (
             f"{first.name} has {len(first)} frame(s): too short for clips of {self.length} frames "
@@ -108,7 +110,10 @@ class ClipSampler(Dataset[Clip]):
 
     def _read(self, source: Source, indices: list[int], with_labels: bool) -> dict[str, Any]:
         """Frames, labels, what is made up, and motion, as tv_tensors that one transform moves together."""
-        frames = torch.stack([source.frame(i) for i in indices])
+        images = [source.frame(i) for i in indices]
+        for index, image in zip(indices, images):
+            require_size(source, index, image, images[0].shape[1:])
+        frames = torch.stack(images)
         size = frames.shape[-2:]
         labels = [source.label(i) if with_labels else None for i in indices]
         nothing = torch.full(size, IGNORE, dtype=torch.uint8)

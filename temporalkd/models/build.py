@@ -104,11 +104,12 @@ def _call(builder: Callable[..., Any], spec: ModelSpec, fixed: dict[str, Any]) -
     for key in spec.arguments:
         if key in fixed:
             raise ValueError(f"{spec.architecture}: {key!r} is not an argument: it is set by the config's own keys")
-        if key not in parameters and not open_ended:
+        # A library that takes any keyword, for its encoders, takes a slip of the pen too.
+        if key not in parameters and (not open_ended or difflib.get_close_matches(key, parameters, cutoff=0.8)):
             raise ValueError(f"{spec.architecture} has no argument {key!r}{_nearest(key, parameters)}")
     try:
         return builder(**fixed, **spec.arguments)
-    except (TypeError, KeyError, RuntimeError, AssertionError) as error:
+    except (TypeError, ValueError, KeyError, RuntimeError, AssertionError) as error:
         raise ValueError(f"{spec.architecture}({spec.arguments}): {error}") from error
 
 

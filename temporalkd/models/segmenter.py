@@ -89,6 +89,15 @@ class Segmenter(nn.Module):
             self._seen.clear()
         logits, aux = (out["out"], out.get("aux")) if isinstance(out, Mapping) else (out, None)
 
+        def at_input_size(logits: Tensor) -> Tensor:
+            if logits.shape[-2:] != padded:
+                logits = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
+            return logits[..., :height, :width]
+
+        for role, names in self.roles.items():
+            for silent in [n for n in ([names] if isinstance(names, str) else names) if n not in seen]:
+                raise ValueError(f"role {role!r}: the network's forward does not call {silent!r}")
+
         def crop(feature: Tensor) -> Tensor:
             rows = -(-feature.shape[-2] * height // padded[0])
             columns = -(-feature.shape[-1] * width // padded[1])
@@ -99,15 +108,13 @@ class Segmenter(nn.Module):
             for role, names in self.roles.items()
         }
         native = features.pop("native")
-        if logits.shape[-2:] != padded:
-            logits = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
         if not isinstance(native, Tensor) or native.shape[1] != self.classes:
             raise ValueError(
                 f'role "native" must give {self.classes} channels, the logits; it is {self.roles["native"]}'
             )
         uncropped = seen[str(self.roles["native"])]
-        aux = None if aux is None else aux[..., :height, :width]
-        return Prediction(logits[..., :height, :width], native, uncropped, aux, features)
+        aux = None if aux is None else at_input_size(aux)
+        return Prediction(at_input_size(logits), native, uncropped, aux, features)
 
     def prepare(self, frames: Tensor) -> Tensor:
         """Normalise and pad: (N, 3, H, W) in [0, 1] -> what the network takes."""

