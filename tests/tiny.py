@@ -17,7 +17,7 @@ from temporalkd.data import camvid
 from temporalkd.data.clip import Clip, collate
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.models import ModelSpec, Normalisation, Segmenter, build
+from temporalkd.models import ModelSpec, Normalisation, Segmenter, build, save_segmenter
 
 ARCHITECTURE = "tests.tiny:tiny"
 ROLES: dict[str, Any] = {"native": "classifier", "head": "<classifier", "low": ["body.0", "body.3"]}
@@ -107,3 +107,27 @@ def fake_camvid(root: Path, counts: dict[str, int], size: tuple[int, int] = SIZE
             picture.putpalette(colours)
             picture.save(root / f"{split}annot" / name)
     return root
+
+
+def config(folder: Path, method: str = "baseline", **sections: dict[str, Any]) -> dict[str, Any]:
+    """Plain values of a config that trains the tiny network on two quiet streets; sections given are joined to it."""
+    street = {"dataset": "street", "count": 2, "length": 6, "size": list(SIZE)}
+    network: dict[str, Any] = {
+        "architecture": ARCHITECTURE, "arguments": {}, "roles": ROLES, "normalisation": {"divisor": 8},
+    }  # fmt: skip
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "seed": 3,
+        "data": {"train": {**street, "seed": 1}, "frames": 3 if method == "etc" else 1},
+        "student": network,
+        "method": {"name": method},
+        "training": {"steps": 6, "batch": 2, "lr": 0.01, "log_every": 1, "accelerator": "cpu"},
+        "evaluation": {"flow": "exact"},
+    }
+    if method != "baseline":
+        path = folder / "teacher.safetensors"
+        save_segmenter(segmenter(seed=9, width=12), spec(width=12), path, {})
+        values["teacher"] = {"weights": str(path)}
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    return values

@@ -52,7 +52,7 @@ class Method:
     override the hooks. The trainer is the same for all.
 
     Raises:
-        ValueError: two terms share a name, a term needs more frames than the clips have, or class counts differ.
+        ValueError: no term, two terms share a name, a term needs more frames than the clips have, or class counts differ.
     """
 
     def __init__(
@@ -66,6 +66,8 @@ class Method:
         self.terms = {w.name: w for w in terms if w.weight}
         if len(self.terms) < sum(bool(w.weight) for w in terms):
             raise ValueError(f"two terms of one name among {[w.name for w in terms]}")
+        if not self.terms:
+            raise ValueError("no term has a weight other than 0: there is nothing to train on")
         for name, weighted in self.terms.items():
             if weighted.term.frames > frames:
                 raise ValueError(

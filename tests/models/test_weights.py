@@ -84,7 +84,7 @@ def test_pth_of_a_wrapped_network(tmp_path: Path, wrap: bool) -> None:
 def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path: Path) -> None:
     owned = tmp_path / "owned"
     torch.save({"classifier.weight": Evil(owned)}, tmp_path / "evil.pth")
-    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Evil(owned)))
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Evil(owned), protocol=2))
     for name in ("evil.pth", "raw.pth"):
         with pytest.raises(ValueError, match=rf"{name} is not a readable \.pth file"):
             load_weights(Tiny(5), tmp_path / name)

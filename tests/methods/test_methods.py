@@ -1,0 +1,262 @@
+"""Methods: the right parts with the right weights, and gradients that reach the student alone."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from temporalkd import config as schema
+from temporalkd.methods import METHODS, TERMS, Method, Step, Term, Weighted
+from temporalkd.methods.baseline import baseline
+from temporalkd.methods.etc import etc
+from temporalkd.methods.kd import kd
+from temporalkd.methods.terms import CrossEntropy, InterAffinity, MotionConsistency, PixelKL, RecurrentDependency
+from temporalkd.models import freeze
+from tests.tiny import Counting, Played, clip, segmenter
+
+
+class Constant(Term):
+    """A value that can be asked back."""
+
+    def __init__(self, value: float = 1.0, frames: int = 1):
+        super().__init__()
+        self.value, self.frames = value, frames
+        self.asked = 0
+
+    def forward(self, step: Step) -> Tensor:
+        self.asked += 1
+        return step.student.logits(0).sum() * 0 + self.value
+
+
+def test_etc_has_the_published_parts_and_weights() -> None:
+    terms = {w.name: w for w in etc()}
+    assert {name: w.weight for name, w in terms.items()} == {
+        "cross_entropy": 1.0,
+        "pixel_kl": 1.0,
+        "intra_affinity": 10.0,
+        "inter_affinity": 10.0,
+        "recurrent_dependency": 0.1,
+        "motion_consistency": 1.0,
+    }
+    assert {name for name, w in terms.items() if w.ramp} == {
+        "inter_affinity",
+        "recurrent_dependency",
+        "motion_consistency",
+    }
+    assert [terms[n].term.neighbours for n in ("pixel_kl", "intra_affinity")] == [0.4, 0.4]  # type: ignore[union-attr]
+    assert {name: w.term.frames for name, w in terms.items()} == {
+        "cross_entropy": 1, "pixel_kl": 1, "intra_affinity": 1,
+        "inter_affinity": 2, "motion_consistency": 2, "recurrent_dependency": 3,
+    }  # fmt: skip
+    assert [(w.name, w.weight) for w in kd()] == [("cross_entropy", 1.0), ("pixel_kl", 1.0)]
+    assert [(w.name, w.weight) for w in baseline()] == [("cross_entropy", 1.0)]
+
+
+def test_options_reach_the_terms() -> None:
+    weights = [1.0] * 8 + [2.0]
+    terms = {w.name: w for w in etc(weights, 2, 3, 4, 5, 6, 0.7, "low", "head", 8.0, True)}
+    assert [w.weight for w in terms.values()] == [1, 2, 3, 4, 5, 6]
+    parts: dict[str, Any] = {name: w.term for name, w in terms.items()}
+    assert parts["cross_entropy"].class_weight.tolist() == weights
+    assert (parts["pixel_kl"].neighbours, parts["intra_affinity"].neighbours) == (0.7, 0.7)
+    assert (parts["intra_affinity"].feature, parts["recurrent_dependency"].feature) == ("low", "low")
+    assert parts["inter_affinity"].feature == "head"
+    assert (parts["motion_consistency"].photometric, parts["motion_consistency"].stop_gradient) == (8.0, True)
+    assert kd(tau=4.0)[1].term.tau == 4.0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("section", [schema.Baseline, schema.KD, schema.ETC], ids=lambda s: s.__name__)
+def test_the_schema_has_the_methods_own_defaults(section: type[schema.MethodSection]) -> None:
+    (name,) = section.model_fields["name"].annotation.__args__  # type: ignore[union-attr]
+    fields = {k: f.default for k, f in section.model_fields.items() if k not in ("name", "terms")}
+    parameters = {k: p.default for k, p in inspect.signature(METHODS[name]).parameters.items()}
+    assert fields == parameters
+
+
+def test_every_method_of_the_schema_exists_and_every_term_is_a_term() -> None:
+    kinds = {s.model_fields["name"].annotation.__args__[0] for s in (schema.Baseline, schema.KD, schema.ETC)}  # type: ignore[union-attr]
+    assert kinds == set(METHODS)
+    for name, term in TERMS.items():
+        made = term()
+        assert isinstance(made, Term) and name.replace("_", "") == term.__name__.lower()
+
+
+def test_mistakes_are_named_with_what_to_do() -> None:
+    student = segmenter(4)
+    with pytest.raises(ValueError, match=r"two terms of one name among \['a', 'b', 'a'\]"):
+        Method(student, [Weighted(n, Constant()) for n in "aba"])
+    with pytest.raises(ValueError, match=r"'slow' needs clips of 3 frames, data\.frames is 2: raise it, or set .*0"):
+        Method(student, [Weighted("slow", Constant(frames=3))], frames=2)
+    with pytest.raises(ValueError, match="the teacher has 5 classes, the student 4"):
+        Method(student, [Weighted("a", Constant())], teacher=segmenter(5))
+    with pytest.raises(ValueError, match="no term"):
+        Method(student, [Weighted("a", Constant(), weight=0.0)])
+    method = Method(segmenter(), kd())
+    with pytest.raises(ValueError, match=r"teacher\.weights"):
+        method.losses(method.step(clip(1)))
+
+
+def test_a_term_of_weight_zero_is_dropped_with_all_that_it_needs() -> None:
+    teacher, off = Counting(segmenter()), Constant(frames=3)
+    terms = [*kd(pixel=0.0), Weighted("off", off, weight=0.0)]
+    method = Method(segmenter(), terms, teacher=teacher, frames=1)  # type: ignore[arg-type]
+    losses = method.losses(method.step(clip(1)))
+    assert set(losses) == {"cross_entropy"} and off.asked == 0 and teacher.calls == 0
+    assert "off" not in dict(method.trainee.named_modules())
+    also = Method(segmenter(), [Weighted("a", Constant()), Weighted("a", Constant(), weight=0)])
+    assert list(also.terms) == ["a"], "a name is free where its term is off"
+
+
+def test_ramps_rise_over_the_first_tenth() -> None:
+    ramped, plain = Weighted("a", Constant(), 4.0, ramp=True), Weighted("b", Constant(), 4.0)
+    assert [ramped.at(p) for p in (0, 0.025, 0.05, 0.1, 0.5, 1)] == pytest.approx([0, 1, 2, 4, 4, 4])
+    assert plain.at(0) == 4
+    method = Method(segmenter(), [ramped, plain])
+    losses = {"a": torch.tensor(3.0), "b": torch.tensor(5.0)}
+    weighted = method.weighted(losses, 0.05)
+    assert {k: v.item() for k, v in weighted.items()} == pytest.approx({"a": 6, "b": 20})
+
+
+def etc_method(seed_of_student: int = 1, **options: Any) -> Method:
+    method = Method(segmenter(seed=seed_of_student), etc(**options), teacher=segmenter(seed=0), frames=3)
+    method.prepare([clip(3, 2, seed=s) for s in range(2)])
+    return method
+
+
+def test_gradients_reach_the_student_alone() -> None:
+    sample = clip(3, 2)
+    assert sample.flow is not None and sample.backward is not None
+    flows = [f for p in range(2) for f in (sample.flow[:, p], sample.backward[:, p])]
+    estimator = Played(flows)
+    sample.flow = sample.backward = sample.visible = None
+    teacher = segmenter(seed=0)
+    method = Method(segmenter(seed=1), etc(), teacher, estimator, frames=3)
+    assert method.frozen == [teacher, estimator]
+    step = method.step(sample, progress=1.0)
+    sum(method.weighted(method.losses(step), 1.0).values()).backward()  # type: ignore[union-attr]
+    assert estimator.asked == 4
+    for module in method.frozen:
+        assert all(p.grad is None and not p.requires_grad for p in module.parameters()) and not module.training
+    assert all(p.grad is not None and p.grad.norm() > 0 for p in method.student.parameters())
+    memory = method.terms["recurrent_dependency"].term
+    assert all(p.grad is None for p in memory.parameters())
+
+
+@pytest.mark.parametrize("name", list(TERMS))
+def test_each_term_alone_trains_the_student(name: str) -> None:
+    method = Method(segmenter(seed=1), [w for w in etc() if w.name == name], teacher=segmenter(seed=0), frames=3)
+    method.prepare([clip(3, 2)])
+    loss = method.losses(method.step(clip(3, 2), progress=1.0))[name]
+    assert loss.item() > 0
+    loss.backward()
+    grad = method.student.network.body[0].weight.grad
+    assert grad is not None and grad.norm() > 0
+
+
+def test_a_perfect_student_pays_nothing_for_distillation() -> None:
+    method = etc_method(seed_of_student=0, feature="head")
+    losses = method.losses(method.step(clip(3, 2), progress=1.0))
+    for name in ("pixel_kl", "intra_affinity", "inter_affinity", "recurrent_dependency"):
+        assert losses[name].item() == pytest.approx(0, abs=1e-6), name
+    other = etc_method(seed_of_student=1)
+    worse = other.losses(other.step(clip(3, 2), progress=1.0))
+    for name in ("pixel_kl", "intra_affinity", "inter_affinity", "recurrent_dependency"):
+        assert worse[name].item() > 1e-5, name
+    assert losses["cross_entropy"].item() > 0.5
+
+
+def test_neighbours_count_as_much_as_said() -> None:
+    sample = clip(3)
+    step = Step(sample, freeze(segmenter(seed=0)))  # type: ignore[arg-type]
+    step.predict(segmenter(seed=1))
+    alone = [PixelKL().at(step, t) for t in range(3)]
+    expected = alone[1] + 0.4 * (alone[0] + alone[2]) / 2
+    assert PixelKL(neighbours=0.4)(step).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert PixelKL()(step).item() == pytest.approx(alone[1].item(), rel=1e-6)
+
+
+def test_cross_entropy_counts_the_anchors_labels_and_the_auxiliary_head() -> None:
+    from temporalkd.losses import cross_entropy
+
+    sample = clip(3)
+    step = Step(sample)
+    step.predict(segmenter())
+    plain = cross_entropy(step.student.logits(1), sample.labels[:, 1])
+    assert CrossEntropy()(step).item() == pytest.approx(plain.item(), rel=1e-6)
+    step.student.prediction.aux = step.student.prediction.logits * 3
+    aux = cross_entropy(3 * step.student.logits(1), sample.labels[:, 1])
+    assert CrossEntropy()(step).item() == pytest.approx((plain + 0.4 * aux).item(), rel=1e-6)
+
+
+def test_stop_gradient_holds_the_neighbours() -> None:
+    for stop in (False, True):
+        step = Step(clip(3))
+        step.predict(segmenter())
+        native = step.student.prediction.native
+        (gradient,) = torch.autograd.grad(MotionConsistency(stop_gradient=stop)(step), native)
+        assert gradient[1].norm() > 0, "the labelled frame"
+        assert bool(gradient[[0, 2]].norm() > 0) != stop, "its neighbours"
+
+
+def test_photometric_weight_lowers_what_the_flow_explains_badly() -> None:
+    values = []
+    for beta in (0.0, 200.0):
+        sample = clip(2)
+        sample.frames[:, 1, :, :, 32:] = 1 - sample.frames[:, 1, :, :, 32:]
+        step = Step(sample)
+        step.predict(segmenter())
+        native = step.student.prediction.native
+        (gradient,) = torch.autograd.grad(MotionConsistency(beta)(step), native)
+        values.append(float(gradient[0, :, :, 10:].norm() / gradient[0].norm()))
+    assert values[1] < 0.1 < values[0]
+
+
+def test_memory_is_fitted_before_training_and_only_then() -> None:
+    untouched = Method(segmenter(), kd(), teacher=segmenter())
+    untouched.prepare(iter(lambda: pytest.fail("no term asked for clips"), None))  # type: ignore[arg-type]
+    term = RecurrentDependency()
+    before = {k: v.clone() for k, v in term.state_dict().items()}
+    teacher = segmenter()
+    method = Method(segmenter(), [Weighted("mf", term)], teacher=teacher, frames=3)
+    method.prepare([clip(3, 2)])
+    assert any(not torch.equal(before[k], v) for k, v in term.state_dict().items())
+    assert not any(p.requires_grad for p in term.parameters())
+
+
+def test_all_that_is_trained_is_in_the_trainee() -> None:
+    method = etc_method()
+    names = set(method.trainee.state_dict())
+    assert {f"student.network.{n}" for n in method.student.network.state_dict()} <= names
+    rest = {n for n in names if not n.startswith("student.")}
+    assert rest and all(n.startswith("terms.recurrent_dependency.memory.") for n in rest)
+    held = {p.data_ptr() for p in method.trainee.parameters()}
+    assert method.teacher is not None and not held & {p.data_ptr() for p in method.teacher.parameters()}
+    assert method.best_student() is method.student and method.rounds() == 1
+    (optimiser,) = method.optimisers(lambda m: torch.optim.SGD(m.parameters(), 0.1))
+    assert len(optimiser.param_groups[0]["params"]) == len(list(method.trainee.parameters()))
+
+
+def test_sizes_that_differ_are_matched_to_the_teacher() -> None:
+    class Coarse(nn.Module):
+        """The same network at half its resolution."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.classes = segmenter(), 9
+
+        def forward(self, frames: Tensor) -> Any:
+            return self.inner(nn.functional.avg_pool2d(frames, 2))
+
+    step = Step(clip(2), freeze(Coarse()))  # type: ignore[arg-type]
+    step.predict(segmenter(seed=1))
+    small = nn.functional.interpolate(step.student.native(0), (6, 8), mode="bilinear", align_corners=False)
+    from temporalkd.losses import inter_affinity, pixel_kl
+
+    assert PixelKL()(step).item() == pytest.approx(pixel_kl(small, step.teacher.native(0)).item(), rel=1e-5)
+    other = nn.functional.interpolate(step.student.native(1), (6, 8), mode="bilinear", align_corners=False)
+    expected = inter_affinity(small, other, step.teacher.native(0), step.teacher.native(1))
+    assert InterAffinity()(step).item() == pytest.approx(expected.item(), rel=1e-4)

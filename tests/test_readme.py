@@ -1,0 +1,62 @@
+"""The README's own examples, run as they are written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from temporalkd import run
+from temporalkd.config import load
+from temporalkd.data.images import write_map
+from temporalkd.data.street import Street
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = dict(
+    re.findall(r"```(?:python|yaml)\n# file: (\S+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+)
+CONFIGS = sorted(name for name in EXAMPLES if name.endswith(".yaml"))
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the README's files, the configs that they extend, and a folder of frames with labels."""
+    for name, text in EXAMPLES.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "street").symlink_to(ROOT / "configs" / "street")
+    street = Street(1, length=4, size=(48, 64))
+    for i in range(4):
+        for kind, image in (("frames", street.frame(i)), ("labels", (street.label(i) != 2).to(torch.uint8))):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            write_map(tmp_path / kind / f"{i}.png", image[0] if image.ndim == 3 else image)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_examples_train(name: str, workshop: Path) -> None:
+    streets = ["data.train.count=2", "data.train.size=[48, 64]", "data.val.count=1", "data.val.size=[48, 64]"]
+    streets += ["data.val.length=3"] if name not in ("my_data.yaml", "my_folder.yaml") else []
+    own = [] if name in ("my_data.yaml", "my_folder.yaml") else streets
+    config = load(workshop / name, [*own, "training.steps=2", "training.batch=2", "training.workers=0"])
+    rows = run.train(config, workshop / "run")
+    assert rows[0].system == "student" and rows[0].miou is not None and rows[0].consistency is not None
+    assert (workshop / "run" / "student.safetensors").is_file()
+
+
+def test_the_examples_are_short_and_complete() -> None:
+    assert len(CONFIGS) == 4
+    assert all(len(text.splitlines()) <= 20 for text in EXAMPLES.values())
+
+
+def test_the_readme_names_only_commands_that_exist() -> None:
+    from typer.main import get_command
+
+    from temporalkd.cli import app
+
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"^temporalkd (\w+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)) <= known

@@ -1,0 +1,130 @@
+"""Checkpoints: whole or not at all, and read without running anything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from temporalkd.methods import Trainee
+from temporalkd.methods.terms import CrossEntropy, RecurrentDependency
+from temporalkd.training import checkpoint
+from tests.tiny import segmenter
+
+
+def trainee(seed: int = 0, **arguments: Any) -> Trainee:
+    return Trainee(segmenter(seed=seed, **arguments), {"ce": CrossEntropy()})
+
+
+def state_of(module: nn.Module) -> checkpoint.State:
+    return {
+        "step": 7,
+        "best": float("-inf"),
+        "trainee": module.state_dict(),
+        "optimisers": [torch.optim.AdamW(module.parameters()).state_dict()],
+        "rng": checkpoint.rng_state(),
+    }
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "checkpoints" / "last.pt"
+    checkpoint.save(state_of(trainee(1)), path)
+    return path
+
+
+def test_round_trip(path: Path) -> None:
+    source, target = trainee(1), trainee(2)
+    loaded = checkpoint.load(path)
+    assert (loaded["step"], loaded["best"]) == (7, float("-inf"))
+    checkpoint.restore(target, loaded["trainee"], path)
+    assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values()))
+    assert [p.name for p in path.parent.iterdir()] == ["last.pt"]
+
+
+def test_random_numbers_go_on_where_they_were(path: Path) -> None:
+    torch.manual_seed(5)
+    torch.rand(3)
+    checkpoint.save(state_of(trainee()), path)
+    torch.manual_seed(6)
+    checkpoint.set_rng_state(checkpoint.load(path)["rng"])
+    got = torch.rand(4)
+    torch.manual_seed(0)
+    trainee()
+    checkpoint.set_rng_state(checkpoint.load(path)["rng"])
+    assert torch.equal(torch.rand(4), got)
+    torch.manual_seed(6)
+    assert not torch.equal(torch.rand(4), got)
+
+
+def test_a_failed_write_leaves_the_old_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = path.read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(state_of(trainee(2)), path)
+    assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == ["last.pt"]
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*last\.pt: nothing to resume"):
+        checkpoint.load(tmp_path / "last.pt")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+def test_a_file_that_was_cut_off(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match=r"last\.pt is damaged or not a checkpoint"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("content", [b"hello\n" * 50, bytes(range(256)) * 8, b"\x80\x02", b"PK\x03\x04" + b"x" * 99])
+def test_a_file_that_is_something_else(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"last\.pt is damaged or not a checkpoint"):
+        checkpoint.load(path)
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"weights": torch.zeros(2)}, {"step": 1, "trainee": {}}])
+def test_a_file_of_another_program(path: Path, value: Any) -> None:
+    torch.save(value, path)
+    with pytest.raises(ValueError, match=r"last\.pt is not a checkpoint of this trainer"):
+        checkpoint.load(path)
+
+
+class Evil:
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.target),)
+
+
+def test_a_malicious_pickle_is_refused_and_does_not_run(path: Path) -> None:
+    owned = path.parent / "owned"
+    torch.save(state_of(trainee()) | {"note": Evil(owned)}, path)
+    with pytest.raises(ValueError, match=r"last\.pt is damaged or not a checkpoint"):
+        checkpoint.load(path)
+    assert not owned.exists()
+
+
+def test_another_student_or_method_names_the_tensor(path: Path) -> None:
+    tensors = checkpoint.load(path)["trainee"]
+    wide = trainee(width=12)
+    before = {k: v.clone() for k, v in wide.state_dict().items()}
+    with pytest.raises(ValueError, match=r"last\.pt is of another student or method: 'student\.network\.body\.0\.bias'"):
+        checkpoint.restore(wide, tensors, path)
+    assert all(torch.equal(before[k], v) for k, v in wide.state_dict().items())
+    more = Trainee(segmenter(), {"mf": RecurrentDependency()})
+    with pytest.raises(ValueError, match=r"'terms\.mf\.memory\.cell\.gates\.bias' differs"):
+        checkpoint.restore(more, tensors, path)
+    with pytest.raises(ValueError, match=r"'extra' differs"):
+        checkpoint.restore(trainee(), tensors | {"extra": torch.zeros(1)}, path)

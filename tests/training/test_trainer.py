@@ -1,0 +1,315 @@
+"""The loop: it learns, goes on where it was stopped, and keeps a record."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from temporalkd import __version__, run
+from temporalkd.config import Config, load, parse
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.street import Street
+from temporalkd.methods import Method, Step, Term, Weighted
+from temporalkd.methods.baseline import baseline
+from temporalkd.methods.etc import etc
+from temporalkd.training import Plan, Runtime, Trainer, checkpoint
+from tests import tiny
+
+CPU = "cpu"
+
+
+def quiet(line: str) -> None:
+    """Nobody reads it."""
+
+
+def train(values: dict[str, Any], folder: Path, resume: bool = False, score: bool = True) -> dict[str, Tensor]:
+    """The trained student's tensors."""
+    run.train(parse(values, "test"), folder, resume, quiet, score)
+    return load_file(folder / "student.safetensors")
+
+
+def rows(folder: Path, *without: str) -> list[dict[str, Any]]:
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in without} for line in lines]
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def trainer(folder: Path, method: Method, frames: int = 1, evaluate: Any = None, **plan: Any) -> Trainer:
+    clips = ClipSampler([Street(s, 6, tiny.SIZE, light=0, grain=0) for s in range(2)], frames, seed=1)
+    settings = {"steps": 6, "batch": 2, "lr": 0.01, "log_every": 1} | plan
+    folder.mkdir(parents=True, exist_ok=True)
+    return Trainer(method, clips, Plan(**settings), Runtime(CPU), folder, evaluate)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    method = Method(tiny.segmenter(), baseline())
+    trainer(tmp_path, method, steps=60, lr=0.02, gradient_norms_every=0).fit()
+    losses = [row["loss"] for row in rows(tmp_path)]
+    assert len(losses) == 60
+    assert sum(losses[-8:]) / 8 < 0.6 * sum(losses[:4]) / 4
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, done: int) -> Callable[[], None]:
+    """Ctrl-C in the step after `done`; returns what takes that away again."""
+    original = Trainer._accumulate
+
+    def stop(self: Trainer, batches: Any) -> Any:
+        if self.done == done:
+            raise KeyboardInterrupt
+        return original(self, batches)
+
+    monkeypatch.setattr(Trainer, "_accumulate", stop)
+    return lambda: monkeypatch.setattr(Trainer, "_accumulate", original)
+
+
+@pytest.mark.parametrize("method", ["baseline", "etc"])
+def test_an_interrupted_training_goes_on_as_if_nothing_happened(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    val = {"dataset": "street", "count": 1, "length": 3, "size": list(tiny.SIZE), "seed": 8}
+    values = tiny.config(tmp_path, method)
+    values["data"] |= {"val": val, "jitter": 0.3, "crop": [40, 48], "scale": [0.8, 1.4]}
+    values["student"]["arguments"] = {"dropout": 0.3}
+    values["training"] |= {"checkpoint_every": 3, "evaluate_every": 2, "gradient_norms_every": 2, "warmup": 2}
+    whole = train(values, tmp_path / "whole")
+    again = interrupt_after(monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt):
+        train(values, tmp_path / "cut")
+    assert [row["step"] for row in rows(tmp_path / "cut")] == [1, 2, 3, 4]
+    again()
+    torch.manual_seed(99)
+    resumed = train(values, tmp_path / "cut", resume=True)
+    assert same(whole, resumed)
+    clock = ("seconds", "waited")
+    assert rows(tmp_path / "cut", *clock) == rows(tmp_path / "whole", *clock)
+    assert [row["step"] for row in rows(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
+    assert (tmp_path / "cut" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+    states = [checkpoint.load(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "cut")]
+    assert states[0]["best"] == states[1]["best"] > 0 and torch.equal(states[0]["rng"]["cpu"], states[1]["rng"]["cpu"])
+
+
+def test_resuming_at_the_end_changes_nothing(tmp_path: Path) -> None:
+    values = tiny.config(tmp_path)
+    first = train(values, tmp_path / "run")
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+    assert same(train(values, tmp_path / "run", resume=True), first)
+    assert (tmp_path / "run" / "log.jsonl").read_text() == log
+
+
+def test_a_run_is_not_overwritten_nor_resumed_with_another_config(tmp_path: Path) -> None:
+    values = tiny.config(tmp_path)
+    train(values, tmp_path / "run")
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    with pytest.raises(FileExistsError, match=r"already holds a run: --resume"):
+        train(values, tmp_path / "run")
+    values["training"]["lr"] = 0.5
+    with pytest.raises(ValueError, match=r"training\.lr"):
+        train(values, tmp_path / "run", resume=True)
+    assert before == {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("damage", ["cut", "student"])
+def test_resuming_from_a_bad_checkpoint_names_it(damage: str, tmp_path: Path) -> None:
+    values = tiny.config(tmp_path)
+    train(values, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.pt"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:1000])
+    else:
+        state = checkpoint.load(path)
+        state["trainee"]["student.network.classifier.weight"] = torch.zeros(11, 8, 1, 1)
+        checkpoint.save(state, path)
+    with pytest.raises(ValueError, match=r"last\.pt is (damaged|of another student.*classifier\.weight)"):
+        train(values, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("method", ["baseline", "etc"])
+def test_the_same_seed_gives_the_same_student_whatever_the_workers(method: str, tmp_path: Path) -> None:
+    students = {}
+    for name, workers, seed in (("none", 0, 3), ("one", 1, 3), ("other seed", 0, 4)):
+        values = tiny.config(tmp_path, method)
+        values["seed"] = seed
+        values["student"]["arguments"] = {"dropout": 0.3}
+        values["data"] |= {"jitter": 0.3, "crop": [40, 48]}
+        values["training"]["workers"] = workers
+        values["training"]["steps"] = 4
+        students[name] = train(values, tmp_path / name)
+    assert same(students["none"], students["one"])
+    assert not same(students["none"], students["other seed"])
+
+
+@pytest.mark.parametrize("method", ["baseline", "etc"])
+def test_accumulating_equals_a_larger_batch(method: str, tmp_path: Path) -> None:
+    students = {}
+    for name, batch, accumulate in (("batch", 2, 1), ("accumulated", 1, 2), ("half", 1, 1)):
+        values = tiny.config(tmp_path, method)
+        # Motion counts the visible pixels of the batch, so that it is no mean of the clips' own means; and the memory
+        # is fitted on other batches.
+        values["method"] |= {"motion": 0, "recurrent": 0} if method == "etc" else {}
+        values["training"] |= {"batch": batch, "accumulate": accumulate, "optimiser": "sgd", "gradient_norms_every": 0}
+        students[name] = train(values, tmp_path / name)
+    for key, tensor in students["batch"].items():
+        torch.testing.assert_close(students["accumulated"][key], tensor, rtol=1e-4, atol=1e-6)
+    assert any((students["half"][k] - v).abs().max() > 1e-3 for k, v in students["batch"].items())
+    logs = [[row["loss"] for row in rows(tmp_path / name)] for name in ("batch", "accumulated")]
+    assert logs[0] == pytest.approx(logs[1], rel=1e-4)
+
+
+def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:
+    teacher, flow = tiny.segmenter(seed=9, width=12), tiny.Played([torch.zeros(2, 2, *tiny.SIZE)] * 100)
+    frozen = [teacher.network, flow]
+    before = [{k: v.clone() for k, v in m.state_dict().items()} for m in frozen]
+    method = Method(tiny.segmenter(seed=1), etc(), teacher, flow, frames=3)
+    start = {k: v.clone() for k, v in method.student.state_dict().items()}
+    made = trainer(tmp_path, method, frames=3, checkpoint_every=2, evaluate_every=2, evaluate=lambda s, end: {"miou": 1})
+    made.clips.motion = False  # so that the flow network is asked
+    made.fit()
+    assert flow.asked > 0
+    for module, old in zip(frozen, before):
+        assert same(dict(module.state_dict()), old)
+        assert not module.training and all(p.grad is None for p in module.parameters())
+    assert not same(dict(method.student.state_dict()), start)
+    secret = [t for m in frozen for t in m.state_dict().values() if t.ndim > 1]
+    for name in ("last", "best"):
+        state = checkpoint.load(tmp_path / "checkpoints" / f"{name}.pt")
+        assert {k.split(".")[0] for k in state["trainee"]} == {"student", "terms"}
+        assert {k.split(".")[1] for k in state["trainee"] if k.startswith("terms")} == {"recurrent_dependency"}
+        held = [*state["trainee"].values()]
+        held += [v for s in state["optimisers"][0]["state"].values() for v in s.values() if isinstance(v, Tensor)]
+        assert len(state["optimisers"][0]["state"]) == len(list(method.student.parameters()))
+        assert not any(a.shape == b.shape and torch.equal(a, b) for a in held for b in secret)
+
+
+class Explodes(Term):
+    """NaN from a given call on."""
+
+    def __init__(self, at: int):
+        super().__init__()
+        self.at, self.calls = at, 0
+
+    def forward(self, step: Step) -> Tensor:
+        self.calls += 1
+        return step.student.native(0).mean() * (math.nan if self.calls >= self.at else 1.0)
+
+
+def test_a_nan_stops_the_training_and_spares_the_checkpoint(tmp_path: Path) -> None:
+    method = Method(tiny.segmenter(), [*baseline(), Weighted("doubtful", Explodes(4))])
+    with pytest.raises(FloatingPointError, match=r"term 'doubtful' is nan at step 4"):
+        trainer(tmp_path, method, checkpoint_every=2).fit()
+    state = checkpoint.load(tmp_path / "checkpoints" / "last.pt")
+    assert state["step"] == 2
+    assert all(torch.isfinite(t).all() for t in state["trainee"].values())
+    assert all(torch.isfinite(p).all() for p in method.trainee.parameters())
+    assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3]
+
+
+class InfiniteGradient(Term):
+    """A finite value whose gradient is not: the square root at zero."""
+
+    def forward(self, step: Step) -> Tensor:
+        return (step.student.native(0) * 0).pow(2).sum().sqrt()
+
+
+def test_a_gradient_that_is_not_finite_does_not_reach_the_weights(tmp_path: Path) -> None:
+    method = Method(tiny.segmenter(), [*baseline(), Weighted("edge", InfiniteGradient())])
+    with pytest.raises(FloatingPointError, match=r"step 1"):
+        trainer(tmp_path, method, checkpoint_every=1).fit()
+    assert all(torch.isfinite(p).all() for p in method.trainee.parameters())
+    assert not (tmp_path / "checkpoints" / "last.pt").exists()
+
+
+def test_gradient_norms_say_which_term_pulls_how_hard(tmp_path: Path) -> None:
+    class Sum(Term):
+        def forward(self, step: Step) -> Tensor:
+            return step.student.prediction.uncropped.sum()
+
+    method = Method(tiny.segmenter(), [*baseline(), Weighted("sum", Sum(), 0.5), Weighted("late", Sum(), 4.0, ramp=True)])
+    trainer(tmp_path, method, steps=5, gradient_norms_every=2, log_every=3).fit()
+    logged = {row["step"]: row for row in rows(tmp_path)}
+    assert set(logged) == {1, 2, 3, 4, 5}
+    assert {s for s, row in logged.items() if "gradient/sum" in row} == {1, 2, 4}
+    entries = 2 * 9 * 12 * 16
+    for step in (1, 2, 4):
+        assert logged[step]["gradient/sum"] == pytest.approx(0.5 * math.sqrt(entries))
+        assert logged[step]["gradient/late"] == pytest.approx(0 if step == 1 else 4 * math.sqrt(entries))
+        assert 0 < logged[step]["gradient/cross_entropy"] < 10
+    assert all(row["gradient"] > 1 for row in logged.values()), "the norm before it is clipped"
+
+
+def test_the_gradient_is_clipped(tmp_path: Path) -> None:
+    start = tiny.segmenter().state_dict()
+    moved = {}
+    for name, limit in (("clipped", 1e-3), ("free", None)):
+        method = Method(tiny.segmenter(), baseline())
+        settings = {"optimiser": "sgd", "momentum": 0.0, "weight_decay": 0.0, "steps": 1, "lr": 1.0}
+        trainer(tmp_path / name, method, clip_grad=limit, **settings).fit()
+        difference = [(v - start[k]).flatten() for k, v in method.student.state_dict().items()]
+        moved[name] = float(torch.cat(difference).norm())
+        assert rows(tmp_path / name)[0]["gradient"] > 0.1
+    assert moved["clipped"] == pytest.approx(1e-3, rel=1e-2)
+    assert moved["free"] == pytest.approx(rows(tmp_path / "free")[0]["gradient"], rel=1e-3)
+
+
+def test_what_a_run_writes_about_itself(tmp_path: Path) -> None:
+    values = tiny.config(tmp_path, "kd")
+    values["data"]["val"] = {"dataset": "street", "count": 1, "length": 3, "size": list(tiny.SIZE), "seed": 8}
+    values["training"] |= {"evaluate_every": 2, "log_every": 4, "gradient_norms_every": 0, "steps": 5}
+    folder = tmp_path / "run"
+    said: list[str] = []
+    table = run.train(parse(values, "test"), folder, False, said.append)
+    assert said[0].startswith("tiny: 0.00 M parameters, 5 steps x about")
+
+    loaded = load(folder / "config.yaml")
+    assert isinstance(loaded, Config) and loaded == parse(values, "test")
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["torch"] == torch.__version__ and environment["temporalkd"] == __version__
+    assert environment["seed"] == 3 and environment["threads"] == torch.get_num_threads()
+
+    logged = rows(folder)
+    assert [row["step"] for row in logged] == [1, 4, 5]
+    for row in logged:
+        assert set(row) == {"step", "loss", "cross_entropy", "pixel_kl", "gradient", "lr", "seconds", "waited"}
+        assert row["loss"] == pytest.approx(row["cross_entropy"] + row["pixel_kl"], rel=1e-5)
+        assert row["lr"] == pytest.approx(0.01 * (1 - (row["step"] - 1) / 5) ** 0.9)
+        assert 0 <= row["waited"] < row["seconds"]
+
+    header, *lines = (folder / "metrics.csv").read_text().splitlines()
+    assert header == "step,miou,consistency,flip_rate" and [line.split(",")[0] for line in lines] == ["2", "4", "5"]
+    results = json.loads((folder / "evaluation.json").read_text())["results"]
+    assert [r["system"] for r in results] == ["student", "teacher", "ceiling", "floor"] == [r.system for r in table]
+    assert results[0]["miou"] == float(lines[-1].split(",")[1]) and results[2]["miou"] == 100
+    card = json.loads((folder / "student.json").read_text())
+    assert card["metrics"] == [results[0]] and len(card["class_names"]) == len(card["palette"]) == card["classes"] == 9
+
+    state = checkpoint.load(folder / "checkpoints" / "last.pt")
+    saved = load_file(folder / "student.safetensors")
+    assert state["step"] == 5
+    assert all(torch.equal(state["trainee"][f"student.network.{k}"], v) for k, v in saved.items())
+    best = checkpoint.load(folder / "checkpoints" / "best.pt")
+    mious = {int(line.split(",")[0]): float(line.split(",")[1]) for line in lines}
+    assert best["best"] == mious[best["step"]] == max(mious.values())
+
+
+def test_tensorboard_events(tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    values = tiny.config(tmp_path)
+    values["data"]["val"] = {"dataset": "street", "count": 1, "length": 3, "size": list(tiny.SIZE), "seed": 8}
+    train(values, tmp_path / "run")
+    board = events.EventAccumulator(str(tmp_path / "run"))
+    board.Reload()
+    losses = {e.step: e.value for e in board.Scalars("train/loss")}
+    assert losses == pytest.approx({row["step"]: row["loss"] for row in rows(tmp_path / "run")}, rel=1e-5)
+    (miou,) = board.Scalars("val/miou")
+    last = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[-1].split(",")
+    assert (miou.step, miou.value) == (6, pytest.approx(float(last[1]), rel=1e-5))
