@@ -202,11 +202,11 @@ def _show(rows: list[Any], title: str, as_json: bool) -> None:
     table(rows, title)
 
 
-def main() -> NoReturn:
+def main(job: Callable[[], object] = app) -> NoReturn:
     """Entry point: 0 done, 1 failed with a one-line reason, 2 wrong usage."""
     debug = "--debug" in sys.argv
     try:
-        app()
+        job()
     except ConfigError as error:
         _fail(error, 2, debug)
     except KeyboardInterrupt:

@@ -99,7 +99,7 @@ def predict(checkpoint: Path, frames: Path, out: Path) -> int:
         partial = Path(beside) / out.name
         partial.mkdir()
         with progress("predict") as tick:
-            for stem, prediction in zip(stems, maps_of(segmenter, source)):
+            for stem, prediction in zip(stems, class_maps(segmenter, source)):
                 write_map(partial / f"{stem}.png", prediction)
                 count += 1
                 tick(count, len(source))
@@ -128,7 +128,7 @@ def render(
         name = path.parent.name if path.name == "student.safetensors" else path.stem
         name = name if name not in maps else f"{name} ({len(maps) + 1})"
         if path in networks:
-            maps[name] = maps_of(networks[path], source)
+            maps[name] = class_maps(networks[path], source)
         else:
             folder = MapFolder(path, classes=len(palette) or None)
             _require_maps(folder, source, frames)
@@ -175,9 +175,3 @@ def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
         segmenter, spec = load_segmenter(path)
     segmenter.to(device()).eval()
     return segmenter, spec
-
-
-def maps_of(segmenter: Segmenter, source: Source) -> Iterator[Tensor]:
-    """Class maps of all frames, streaming."""
-    system = network(segmenter)
-    return (system(source, index, frame) for index, frame in enumerate(source.frames()))

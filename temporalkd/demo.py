@@ -9,7 +9,7 @@ from pathlib import Path
 from temporalkd import run
 from temporalkd.config import load
 from temporalkd.data.street import Street
-from temporalkd.evaluation import Row, network
+from temporalkd.evaluation import Row, class_maps, network
 from temporalkd.render import render_flicker
 from temporalkd.table import table
 
@@ -50,10 +50,9 @@ def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
 
     street = Street(seed=20_000 + seed, length=SHOWN_FRAMES, size=config.data.val.size)  # type: ignore[union-attr]
     motions = (street.motion(i, i + 1) for i in range(len(street) - 1))
-    shown = {name: network(systems[name]) for name in ("baseline", "etc")}
     render_flicker(
         street.frames(),
-        {name: (system(street, i, f) for i, f in enumerate(street.frames())) for name, system in shown.items()},
+        {name: class_maps(systems[name], street) for name in ("baseline", "etc")},
         out / "flicker.mp4",
         flow=((m.flow[None], m.backward[None]) for m in motions if m is not None),
         palette=scorer.footage.palette,  # type: ignore[union-attr]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import tee
 from typing import Any
 
 import cv2
@@ -62,6 +62,12 @@ def network(segmenter: Segmenter) -> System:
     return predict
 
 
+def class_maps(segmenter: Segmenter, source: Source) -> Iterator[Tensor]:
+    """The network's class map (H, W) of every frame, streaming."""
+    predict = network(segmenter)
+    return (predict(source, index, frame) for index, frame in enumerate(source.frames()))
+
+
 def folder_of_maps(maps: MapFolder) -> System:
     """Predictions of any tool."""
     return lambda source, index, frame: maps[index]
@@ -90,7 +96,7 @@ def evaluate(
     references: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Row]:
-    """Score systems on the same frames, labels and flow.
+    """Score systems on the same frames, labels and flow, in this process alone.
 
     Args:
         flow: estimator; None: the sources' exact motion.
@@ -103,8 +109,8 @@ def evaluate(
     systems = dict(systems)
     if references and all(len(s.labelled) == len(s) for s in sources):
         systems |= {"ceiling": ceiling, "floor": floor}
-    accuracy = {name: SegmentationScore(classes) for name in systems}
-    steadiness = {(name, protocol): Consistency(classes, protocol) for name in systems for protocol in protocols}
+    accuracy = {name: SegmentationScore(classes, synced=False) for name in systems}
+    steadiness = {(name, p): Consistency(classes, p, synced=False) for name in systems for p in protocols}
     total, done, labelled, size = sum(len(s) for s in sources), 0, False, ""
     for source in sources:
         previous: tuple[dict[str, Tensor], Tensor | None] | None = None
@@ -169,15 +175,21 @@ def _frames_with_motion(
                 raise ValueError(f"{source.name} knows no exact motion: name a flow estimator")
             yield frame, None if motion is None else Motion(*(x[None] for x in motion))
         return
-    frames, again = tee(source.same_size_frames())
-    images: Iterable[Tensor] = (frame[None].float() / 255 for frame in again)
-    motions = cache.video(flow, images) if cache is not None else flow.video(images)
-    for index, frame in enumerate(frames):
-        if index == 0:
-            yield frame, None
-            continue
-        forward, backward = (x.float().cpu() for x in next(motions))
-        yield frame, Motion(forward, backward, forward_backward_check(forward, backward))
+    waiting: deque[Tensor] = deque()
+
+    def images() -> Iterator[Tensor]:
+        for frame in source.same_size_frames():
+            waiting.append(frame)
+            yield frame[None].float() / 255
+
+    motions = cache.video(flow, images()) if cache is not None else flow.video(images())
+    for number, fields in enumerate(motions):
+        if number == 0:
+            yield waiting.popleft(), None
+        forward, backward = (x.float().cpu() for x in fields)
+        yield waiting.popleft(), Motion(forward, backward, forward_backward_check(forward, backward))
+    if waiting:  # a single frame
+        yield waiting.popleft(), None
 
 
 def _checked(prediction: Tensor, frame: Tensor, where: str) -> Tensor:

@@ -9,6 +9,7 @@ import typer
 
 import flow
 from temporalkd.assemble import default_cache
+from temporalkd.cli import main
 from temporalkd.commands import device
 from temporalkd.data.frames import open_frames
 from temporalkd.progress import progress
@@ -26,4 +27,4 @@ def cache_flow(frames: Path, kind: str = "raft_small", weights: str | None = Non
 
 
 if __name__ == "__main__":
-    typer.run(cache_flow)
+    main(lambda: typer.run(cache_flow))

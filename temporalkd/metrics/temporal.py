@@ -24,6 +24,9 @@ class Consistency(Metric):
         unmasked: all pixels, coordinates clamped to the border, without labels.
     The flip rate (share of visible pixels whose class changes along the flow) and the coverage (share of pixels that
     are visible) are those of the `visible` protocol, whatever the protocol of the consistency.
+
+    Args:
+        synced: `compute` joins the counts of all processes of a run; False where one process evaluates alone.
     """
 
     full_state_update = False
@@ -34,8 +37,8 @@ class Consistency(Metric):
     counted: Tensor
     pixels: Tensor
 
-    def __init__(self, classes: int, protocol: str = "visible"):
-        super().__init__()
+    def __init__(self, classes: int, protocol: str = "visible", synced: bool = True):
+        super().__init__(sync_on_compute=synced)
         if protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
         self.classes, self.protocol = classes, protocol

@@ -48,8 +48,9 @@ def load(path: Path) -> State:
         raise FileNotFoundError(f"no checkpoint {path}: nothing to resume from")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(f"{path} is damaged or not a checkpoint: {str(error).splitlines()[0]}") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} is damaged or not a checkpoint: {reason}") from error
     if not isinstance(state, dict) or not {"step", "trainee", "optimisers", "rng"} <= state.keys():
         raise ValueError(f"{path} is not a checkpoint of this trainer")
     return state

@@ -84,6 +84,7 @@ class Trainer:
                 group["lr"] = plan.lr * plan.rate(self.done)
             values, norms, step, waited = self._accumulate(batches)
             norm = self.runtime.clip_gradients(method.trainee, optimisers[0], plan.clip_grad)
+            self._check_finite(values, norm)
             optimisers[0].step()
             optimisers[0].zero_grad()
             method.after_step(step)
@@ -110,7 +111,6 @@ class Trainer:
                 losses = method.losses(step)
                 weighted = method.weighted(losses, progress)
                 loss = torch.stack(list(weighted.values())).sum()
-                self._check_finite(losses)
                 norms = _gradient_norms(weighted, step.student.prediction.uncropped) if self._measures_norms() else {}
                 self.runtime.backward(loss / plan.accumulate)
             for key, value in {"loss": loss, **losses}.items():
@@ -127,13 +127,14 @@ class Trainer:
         draw = (self.done * self.plan.accumulate + portion) * self.runtime.world + self.runtime.rank
         return self.jitter(clip.frames, (self.plan.seed * 1_000_003 + draw) % 2**31)
 
-    def _check_finite(self, losses: dict[str, Tensor]) -> None:
-        for name, value in losses.items():
-            if not torch.isfinite(value):
-                raise FloatingPointError(
-                    f"term {name!r} is {float(value)} at step {self.done + 1}: stopped; "
-                    f"a smaller training.lr or training.clip_grad may help"
-                )
+    def _check_finite(self, values: dict[str, float], gradient: float) -> None:
+        """Stop before the optimiser's step. After the backward, where all processes meet: so that all of them stop."""
+        wrong = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)]
+        if wrong or not math.isfinite(gradient):
+            what = f"term {wrong[0]!r} is {values[wrong[0]]}" if wrong else f"the norm of the gradient is {gradient}"
+            raise FloatingPointError(
+                f"{what} at step {self.done + 1}: stopped; a smaller training.lr or training.clip_grad may help"
+            )
 
     def _batches(self, start: int, count: int, workers: int) -> Iterator[Clip]:
         """Batches number start .. start + count - 1 of this process."""
@@ -148,6 +149,7 @@ class Trainer:
             collate_fn=collate,
             num_workers=workers,
             pin_memory=self.runtime.device.type == "cuda",
+            generator=torch.Generator(),  # of its own: a run that resumes must not draw from the one dropout uses
         )
         return iter(loader)
 

@@ -104,7 +104,7 @@ def test_damaged_files_are_named(saved: Path, how: str) -> None:
     with pytest.raises(ValueError, match=r"bad\.safetensors is not a readable \.safetensors file"):
         load_weights(Tiny(5), path)
     whole = saved.parent / "whole.pth"
-    torch.save(Tiny(5).state_dict(), whole)
+    torch.save(Tiny(5, width=64).state_dict(), whole)
     path = saved.parent / "bad.pth"
     path.write_bytes(damaged(whole.read_bytes())[how])
     with pytest.raises(ValueError, match=r"bad\.pth is not a readable \.pth file"):

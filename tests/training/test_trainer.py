@@ -26,6 +26,12 @@ from tests import tiny
 CPU = "cpu"
 
 
+@pytest.fixture(autouse=True)
+def short_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory of ETC is fitted on one batch: how well does not matter here."""
+    monkeypatch.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
+
+
 def quiet(line: str) -> None:
     """Nobody reads it."""
 
@@ -223,7 +229,7 @@ class InfiniteGradient(Term):
 
 def test_a_gradient_that_is_not_finite_does_not_reach_the_weights(tmp_path: Path) -> None:
     method = Method(tiny.segmenter(), [*baseline(), Weighted("edge", InfiniteGradient())])
-    with pytest.raises(FloatingPointError, match=r"step 1"):
+    with pytest.raises(FloatingPointError, match=r"the norm of the gradient is (nan|inf) at step 1"):
         trainer(tmp_path, method, checkpoint_every=1).fit()
     assert all(torch.isfinite(p).all() for p in method.trainee.parameters())
     assert not (tmp_path / "checkpoints" / "last.pt").exists()

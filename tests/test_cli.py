@@ -1,0 +1,447 @@
+"""Every command once, through the real entry point, and what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import gc
+import json
+import os
+import re
+import shutil
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+import flow
+from temporalkd.data.frames import ImageFolder, MapFolder
+from temporalkd.data.images import read_map
+from temporalkd.data.source import Source
+from temporalkd.data.street import Street
+from temporalkd.evaluation import evaluate, folder_of_maps
+from temporalkd.models import load_segmenter
+from tests.cli_support import (
+    LENGTH,
+    ROOT,
+    SIZE,
+    World,
+    isolated,
+    make_world,
+    run_main,
+    run_script,
+    tiny_config,
+    write_config,
+    write_frames,
+)
+
+COMMANDS = ("demo", "train", "evaluate", "consistency", "predict", "render", "config", "doctor")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.getbasetemp() / "world")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path) -> Iterator[None]:
+    with isolated(tmp_path / "cache", tmp_path):
+        yield
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run a command that must succeed; its stdout and stderr."""
+
+    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
+        capsys.readouterr()
+        got = run_main([str(word) for word in arguments])
+        out, err = capsys.readouterr()
+        assert got == code, err
+        return out, err
+
+    return run
+
+
+def results(out: str) -> list[dict[str, Any]]:
+    """The rows of `--json`: stdout holds one object and nothing else."""
+    assert len(out.splitlines()) == 1
+    return json.loads(out)["results"]
+
+
+def as_shown(text: str) -> str:
+    """A table's text without its lines."""
+    return re.sub(r"[│┃┏┓┗┛┡┩└┘┬┴┼━─┳╇┻]", " ", text)
+
+
+def test_a_run_folder_holds_all_that_is_needed_to_use_and_to_repeat_it(world: World) -> None:
+    run = world.run
+    names = {p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file()}
+    assert {n for n in names if not n.startswith("events.out")} == {
+        "config.yaml",
+        "environment.json",
+        "log.jsonl",
+        "metrics.csv",
+        "evaluation.json",
+        "checkpoints/last.pt",
+        "checkpoints/best.pt",
+        "student.safetensors",
+        "student.json",
+    }
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records] == [1, 2]
+    assert all(r["loss"] == pytest.approx(r["cross_entropy"]) for r in records)
+    (row,) = csv.DictReader((run / "metrics.csv").open())
+    stored = {r["system"]: r for r in json.loads((run / "evaluation.json").read_text())["results"]}
+    assert set(stored) == {"student", "ceiling", "floor"}
+    assert (row["step"], float(row["miou"])) == ("2", stored["student"]["miou"])
+    assert stored["ceiling"]["miou"] == 100
+    last = torch.load(run / "checkpoints/last.pt", weights_only=True)
+    assert last["step"] == 2
+    segmenter, spec = load_segmenter(run / "student.safetensors")
+    assert (segmenter.classes, len(spec.class_names), len(spec.palette)) == (9, 9, 9)
+    for name, tensor in segmenter.network.state_dict().items():
+        assert torch.equal(tensor, last["trainee"][f"student.network.{name}"])
+    assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__
+
+
+def test_resume_goes_on_to_the_same_student(world: World, call: Any, tmp_path: Path) -> None:
+    """Two steps, stop, two more: the same weights as four at once."""
+    config = write_config(tmp_path / "four.yaml", tiny_config(data={"val": None}, training={"steps": 4}))
+    whole = yaml.safe_load(config.read_text())
+    whole["training"]["checkpoint_every"] = 2
+    config.write_text(yaml.safe_dump(whole))
+    call("train", config, "-o", "at-once")
+    shutil.copytree("at-once", "resumed")
+    state = torch.load("at-once/checkpoints/last.pt", weights_only=True)
+    assert state["step"] == 4
+    # the state after two steps, from a training that ends there but decays its rate as if it did not
+    whole["training"] |= {"schedule": "constant"}
+    config.write_text(yaml.safe_dump(whole))
+    for folder, steps in (("two", 2), ("constant", 4)):
+        call("train", config, "-o", folder, "--set", f"training.steps={steps}")
+    shutil.copy("constant/config.yaml", "two/config.yaml")
+    call("train", config, "-o", "two", "--resume")
+    one, other = (load_segmenter(Path(f"{f}/student.safetensors"))[0].state_dict() for f in ("constant", "two"))
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_evaluate_gives_the_numbers_of_the_training(world: World, call: Any) -> None:
+    out, err = call("evaluate", world.run, "--json")
+    assert not re.search("error|Traceback", err)
+    rows = {row["system"]: row for row in results(out)}
+    stored = {r["system"]: r for r in json.loads((world.run / "evaluation.json").read_text())["results"]}
+    for system, name in (("run", "student"), ("ceiling", "ceiling"), ("floor", "floor")):
+        assert rows[system] | {"system": name} == stored[name]
+    row = rows["run"]
+    assert (row["protocol"], row["flow"], row["size"], row["frames"]) == ("visible", "exact", "64x80", LENGTH)
+    for key in ("consistency", "flip_rate", "coverage", "miou"):
+        assert 0 <= row[key] <= 100
+    assert row["coverage"] > 30 and rows["ceiling"]["consistency"] > rows["floor"]["consistency"] > 1
+
+
+def test_evaluate_shows_a_table(world: World, call: Any) -> None:
+    out, _ = call("evaluate", world.run)
+    shown = as_shown(out)
+    (stored, *_) = json.loads((world.run / "evaluation.json").read_text())["results"]
+    line = next(line for line in shown.splitlines() if line.split()[:1] == ["run"])
+    expected = [f"{stored[k]:.2f}" for k in ("miou", "macc", "consistency", "flip_rate")]
+    assert line.split()[1:] == expected
+    assert "protocol visible, flow exact" in shown
+
+
+def test_evaluate_with_other_flow_data_and_protocols(world: World, call: Any) -> None:
+    out, _ = call("evaluate", world.run, "--flow", "dis", "--protocol", "visible", "--protocol", "unmasked", "--json")
+    rows = [r for r in results(out) if r["system"] == "run"]
+    assert [(r["protocol"], r["flow"]) for r in rows] == [("visible", "dis"), ("unmasked", "dis")]
+    out, _ = call("evaluate", world.run, "--set", "data.val.length=3", "--json")
+    assert results(out)[0]["frames"] == 3
+    config = write_config(Path("other.yaml"), tiny_config(data={"val": {"dataset": "street", "count": 1, "length": 4}}))
+    student = world.run / "student.safetensors"
+    out, _ = call("evaluate", student, "--data", config, "--set", "data.val.size=[40,48]", "--json")
+    assert (results(out)[0]["frames"], results(out)[0]["size"]) == (4, "40x48")
+
+
+def test_evaluate_on_a_video_without_labels(world: World, call: Any) -> None:
+    footage = {"dataset": "video", "path": str(world.folder / "video.mp4")}
+    config = write_config(Path("video.yaml"), tiny_config(data={"val": footage}, evaluation={"flow": "dis"}))
+    out, _ = call("evaluate", world.run, "--data", config, "--json")
+    (row,) = results(out)
+    assert row["miou"] is None and row["frames"] == LENGTH
+    assert 0 < row["consistency"] <= 100
+    call("train", config, "-o", "out")  # and at the end of a training
+    (row,) = json.loads(Path("out/evaluation.json").read_text())["results"]
+    assert row["miou"] is None and row["consistency"] > 0
+
+
+def test_consistency_of_the_labels_themselves_equals_the_api(world: World, call: Any) -> None:
+    arguments = ["--frames", world.frames, "--predictions", world.labels, "--labels", world.labels, "--flow", "dis"]
+    out, _ = call("consistency", *arguments, "--classes", 9, "--json")
+    (row,) = results(out)
+    assert (row["system"], row["miou"], row["macc"]) == ("labels", 100, 100)
+    source = ImageFolder(world.frames, world.labels, classes=9)
+    maps = {"labels": folder_of_maps(MapFolder(world.labels, classes=9))}
+    (expected,) = evaluate([source], maps, 9, flow.build("dis"), references=False, cache=flow.FlowCache("other-cache"))
+    assert row == json.loads(json.dumps(expected.as_dict()))
+    without, _ = call("consistency", *arguments[:4], *arguments[6:], "--json")
+    assert results(without)[0]["miou"] is None
+    assert results(without)[0]["consistency"] is not None
+
+
+def test_consistency_under_both_protocols(world: World, call: Any) -> None:
+    arguments = ["--frames", world.frames, "--predictions", world.labels, "--flow", "dis"]
+    both = ["--protocol", "visible", "--protocol", "unmasked"]
+    out, _ = call("consistency", *arguments, *both, "--json")
+    visible, unmasked = results(out)
+    assert (visible["protocol"], unmasked["protocol"]) == ("visible", "unmasked")
+    assert visible["consistency"] > unmasked["consistency"]
+    assert visible["flip_rate"] == unmasked["flip_rate"] and visible["coverage"] == unmasked["coverage"]
+    shown = as_shown(call("consistency", *arguments, *both)[0])
+    assert f"visible {visible['consistency']:.2f}" in re.sub(r"[\s-]+", " ", shown)
+
+
+def test_consistency_on_a_video(world: World, call: Any) -> None:
+    arguments = ["--predictions", world.labels, "--flow", "dis", "--json"]
+    out, _ = call("consistency", "--frames", world.folder / "video.mp4", *arguments)
+    assert results(out)[0]["frames"] == LENGTH
+
+
+def test_classes_that_only_the_labels_have_count(world: World, call: Any, tmp_path: Path) -> None:
+    """A prediction of one class: every class of the labels is missed, although no number of classes is given."""
+    maps = tmp_path / "maps"
+    shutil.copytree(world.labels, maps)
+    for path in maps.iterdir():
+        from temporalkd.data.images import write_map
+
+        write_map(path, torch.zeros(SIZE, dtype=torch.uint8))
+    arguments = ["--frames", world.frames, "--predictions", maps, "--labels", world.labels, "--flow", "dis", "--json"]
+    (row,) = results(call("consistency", *arguments)[0])
+    (given,) = results(call("consistency", *arguments, "--classes", 9)[0])
+    present = torch.cat([m.unique() for m in MapFolder(world.labels)]).unique()
+    assert 0 not in row["iou"][:1] and row["iou"][1:].count(0.0) == len(present) - 1
+    assert (row["miou"], row["consistency"]) == (given["miou"], given["consistency"])
+
+
+def test_replace_reads_a_value_as_another_class(world: World, call: Any, tmp_path: Path) -> None:
+    from temporalkd.data.images import write_map
+
+    (tmp_path / "maps").mkdir()
+    for stem, labels in zip(MapFolder(world.labels).stems, MapFolder(world.labels)):
+        write_map(tmp_path / "maps" / f"{stem}.png", torch.where(labels == 2, 200, labels))
+    same = ["--frames", world.frames, "--flow", "dis", "--classes", 9, "--json"]
+    (straight,) = results(call("consistency", "--predictions", world.labels, *same)[0])
+    (replaced,) = results(call("consistency", "--predictions", tmp_path / "maps", "--replace", "200:2", *same)[0])
+    assert replaced | {"system": ""} == straight | {"system": ""}
+
+
+@pytest.mark.parametrize("footage", ["frames", "video.mp4"])
+def test_predict_writes_the_arg_max_of_every_frame(world: World, call: Any, footage: str) -> None:
+    call("predict", world.run, world.folder / footage, "-o", "new/maps")
+    segmenter, _ = load_segmenter(world.run / "student.safetensors")
+    from temporalkd.data.frames import open_frames
+
+    source = open_frames(world.folder / footage)
+    stems = source.stems if isinstance(source, ImageFolder) else [f"{i:06d}" for i in range(LENGTH)]
+    assert sorted(p.name for p in Path("new/maps").iterdir()) == [f"{stem}.png" for stem in stems]
+    assert sorted(os.listdir("new")) == ["maps"]
+    for stem, frame in zip(stems, source.frames()):
+        with torch.no_grad():
+            expected = segmenter.eval()(frame[None].float() / 255).logits[0].argmax(0)
+        assert torch.equal(read_map(Path(f"new/maps/{stem}.png"), classes=9).long(), expected)
+
+
+def test_predict_and_consistency_equal_evaluate(world: World, call: Any) -> None:
+    names = [f"class {i}" for i in range(9)]
+    footage = {"dataset": "folder", "images": str(world.frames), "labels": str(world.labels), "class_names": names}
+    config = write_config(Path("folder.yaml"), tiny_config(data={"val": footage}, evaluation={"flow": "dis"}))
+    row, *_ = results(call("evaluate", world.run, "--data", config, "--json")[0])
+    call("predict", world.run, world.frames, "-o", "run")
+    arguments = ["--predictions", "run", "--labels", world.labels, "--classes", 9, "--flow", "dis", "--json"]
+    (scored,) = results(call("consistency", "--frames", world.frames, *arguments)[0])
+    assert scored == row
+
+
+@pytest.mark.parametrize("footage", ["frames", "video.mp4"])
+def test_render_writes_what_a_browser_plays(world: World, call: Any, footage: str) -> None:
+    systems = ["--left", world.run, "--right", world.labels]
+    _, err = call("render", "--frames", world.folder / footage, *systems, "--flow", "dis", "-o", "new/flicker.mp4")
+    assert "wrote new/flicker.mp4" in err and os.listdir("new") == ["flicker.mp4"]
+    with av.open("new/flicker.mp4") as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.width % 2 == stream.height % 2 == 0 and stream.width >= 2 * SIZE[1]
+        assert float(stream.average_rate) == (25 if footage == "frames" else 10)
+        assert sum(1 for _ in container.decode(stream)) == LENGTH
+
+
+@pytest.mark.parametrize("model", [None, "torchvision.lraspp_mobilenet_v3_large"])
+def test_odd_sizes_work_everywhere(call: Any, tmp_path: Path, model: str | None) -> None:
+    write_frames(tmp_path, size=(53, 61), length=4)
+    names = [f"class {i}" for i in range(9)]
+    footage = {"dataset": "folder", "images": "frames", "labels": "labels", "class_names": names}
+    config = tiny_config(data={"train": footage, "val": footage, "root": str(tmp_path)}, evaluation={"flow": "dis"})
+    config["method"]["terms"] = [{"term": "motion_consistency"}]
+    config["flow"] = {"kind": "dis"}
+    if model is not None:
+        config["student"] = {"architecture": model}
+    call("train", write_config(tmp_path / "odd.yaml", config), "-o", "run")
+    row, *_ = results(call("evaluate", "run", "--json")[0])
+    assert row["size"] == "53x61"
+    call("predict", "run", "frames", "-o", "maps")
+    assert {tuple(m.shape) for m in MapFolder(tmp_path / "maps", classes=9)} == {(53, 61)}
+    arguments = ["--frames", "frames", "--predictions", "maps", "--labels", "labels", "--classes", 9, "--flow", "dis"]
+    (scored,) = results(call("consistency", *arguments, "--json")[0])
+    assert scored | {"system": "run"} == row
+    call("render", "--frames", "frames", "--left", "run", "--right", "maps", "--flow", "dis", "-o", "odd.mp4")
+    with av.open("odd.mp4") as container:
+        assert sum(1 for _ in container.decode(container.streams.video[0])) == 4
+
+
+def test_config_check_and_show(world: World, call: Any) -> None:
+    config = world.folder / "config.yaml"
+    out, _ = call("config", "check", config)
+    assert out == f"{config}: ok, baseline for 2 steps\n"
+    shown, _ = call("config", "show", config, "--set", "training.steps=7")
+    Path("shown.yaml").write_text(shown)
+    again, _ = call("config", "show", "shown.yaml")
+    assert again == shown
+    assert yaml.safe_load(shown)["training"]["steps"] == 7
+    assert (world.run / "config.yaml").read_text() == call("config", "show", config)[0]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_the_configs_that_come_along_are_valid_when_shown(path: Path, call: Any) -> None:
+    shown, _ = call("config", "show", path)
+    Path("shown.yaml").write_text(shown)
+    assert call("config", "show", "shown.yaml")[0] == shown
+
+
+def test_extends_is_resolved_beside_the_file_that_says_it(world: World, call: Any) -> None:
+    Path("sub").mkdir()
+    write_config(Path("base.yaml"), tiny_config())
+    Path("sub/child.yaml").write_text("extends: ../base.yaml\ntraining: {lr: 0.5}\n")
+    shown = yaml.safe_load(call("config", "show", "sub/child.yaml")[0])
+    assert (shown["training"]["lr"], shown["training"]["steps"]) == (0.5, 2)
+
+
+def test_doctor(call: Any) -> None:
+    out, _ = call("doctor")
+    shown = " ".join(out.split())
+    assert f"torch {torch.__version__}" in shown and "H.264 encoder libx264" in shown
+    assert "missing" not in re.sub("no weights.*", "", shown)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "config check", "config show"])
+def test_help(command: str, call: Any) -> None:
+    out, _ = call(*command.split(), "--help")
+    assert "Usage:" in out and len(out.splitlines()) > 5
+    if not command:
+        assert all(name in out for name in COMMANDS)
+
+
+def test_debug_shows_a_traceback_and_only_debug(call: Any) -> None:
+    _, err = call("--debug", "config", "check", "nowhere.yaml", code=2)
+    assert "Traceback (most recent call last)" in err
+    assert err.rstrip().splitlines()[-1].startswith("error: no config file nowhere.yaml")
+    _, err = call("config", "check", "nowhere.yaml", code=2)
+    assert err.startswith("error: ") and len(err.splitlines()) == 1
+
+
+def test_an_unforeseen_error_is_one_line_and_says_how_to_see_more(
+    world: World, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("temporalkd.commands.predict", lambda *_: {}["key"])
+    _, err = call("predict", world.run, world.frames, "-o", "out", code=1)
+    assert err == "error: KeyError: 'key' (temporalkd --debug COMMAND shows where)\n"
+    monkeypatch.setattr("temporalkd.commands.predict", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
+def test_a_failed_evaluation_does_not_cost_the_training(world: World, call: Any, tmp_path: Path) -> None:
+    """A label that cannot be used is found at the end: the last state is there, and after mending it the run ends."""
+    for name in ("frames", "labels"):
+        shutil.copytree(world.folder / name, tmp_path / name)
+    whole = (tmp_path / "labels/002.png").read_bytes()
+    (tmp_path / "labels/002.png").write_bytes(whole[:60])
+    names = [f"class {i}" for i in range(9)]
+    footage = {"dataset": "folder", "images": "frames", "labels": "labels", "class_names": names}
+    config = tiny_config(data={"val": footage, "root": str(tmp_path)}, evaluation={"flow": "dis"})
+    path = write_config(tmp_path / "config.yaml", config)
+    _, err = call("train", path, "-o", "out", code=1)
+    assert "labels/002.png: " in err.splitlines()[-1]
+    assert torch.load("out/checkpoints/last.pt", weights_only=True)["step"] == 2
+    (tmp_path / "labels/002.png").write_bytes(whole)
+    call("train", path, "-o", "out", "--resume")
+    assert {"student.safetensors", "student.json", "evaluation.json"} <= set(os.listdir("out"))
+
+
+def test_tools_run_as_scripts(world: World, tmp_path: Path) -> None:
+    frames, labels = str(world.frames), str(world.labels)
+    common = ["--frames", frames, "--flow", "dis"]
+    measured = run_script("tools/measure_tc.py", [*common, "--predictions", labels, "--json"], tmp_path)
+    assert measured.returncode == 0, measured.stderr
+    assert results(measured.stdout)[0]["consistency"] > 0
+    rendered = run_script("tools/render_flicker.py", [*common, "--left", labels, "-o", "flicker.mp4"], tmp_path)
+    assert rendered.returncode == 0, rendered.stderr
+    assert (tmp_path / "flicker.mp4").stat().st_size > 1000
+    cached = run_script("tools/cache_flow.py", [frames, "--kind", "dis", "--cache", "kept"], tmp_path)
+    assert cached.returncode == 0, cached.stderr
+    assert f"{2 * (LENGTH - 1)} fields computed, 0 found, in kept" in cached.stderr
+    assert len(list((tmp_path / "kept").rglob("*.flow"))) == 2 * (LENGTH - 1)
+    wrong = run_script("tools/cache_flow.py", ["nowhere", "--kind", "dis", "--cache", "kept"], tmp_path)
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("error: nowhere: no such folder or file") and "Traceback" not in wrong.stderr
+
+
+class Watched(Source):
+    """A street that counts how many of its frames are alive at once."""
+
+    name = "watched"
+
+    def __init__(self, length: int):
+        self.street = Street(seed=1, length=length, size=(16, 24), light=0, grain=0)
+        self.alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+        self.most = 0
+
+    def __len__(self) -> int:
+        return len(self.street)
+
+    def frame(self, index: int) -> Tensor:
+        frame = self.street.frame(index).as_subclass(Frame)
+        self.alive.add(frame)
+        self.most = max(self.most, len(self.alive))
+        return frame
+
+    def motion(self, source: int, target: int) -> Any:
+        return self.street.motion(source, target)
+
+
+class Frame(Tensor):
+    """A frame that a set can hold weakly: compared and hashed by identity."""
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:  # type: ignore[override]
+        return self is other
+
+
+@pytest.mark.parametrize("kind", ["exact", "zero", "cached"])
+def test_memory_does_not_grow_with_the_video(kind: str, tmp_path: Path) -> None:
+    most = []
+    gc.disable()
+    try:
+        for length in (20, 60):
+            source = Watched(length)
+            estimator = None if kind == "exact" else flow.build("zero")
+            cache = flow.FlowCache(tmp_path / "kept") if kind == "cached" else None
+            systems = {"constant": lambda source, index, frame: torch.zeros(frame.shape[1:], dtype=torch.uint8)}
+            (row,) = evaluate([source], systems, 2, estimator, cache=cache)
+            assert (row.frames, row.consistency) == (length, 100)
+            most.append(source.most)
+    finally:
+        gc.enable()
+    assert most[0] == most[1] <= 4
