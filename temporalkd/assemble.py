@@ -14,8 +14,7 @@ import torch
 
 import flow as optical_flow
 from flow import FlowCache
-from temporalkd import config as schema
-from temporalkd.config import Config, ConfigError
+from temporalkd.config import Config, ConfigError, schema
 from temporalkd.data.augment import Augment
 from temporalkd.data.camvid import camvid
 from temporalkd.data.clip import IGNORE

@@ -17,13 +17,14 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
 from temporalkd.data.images import write_map
 from temporalkd.data.source import Source
-from temporalkd.evaluation import Row, folder_of_maps, network
+from temporalkd.evaluation import Row, class_maps, folder_of_maps, network
 from temporalkd.evaluation import evaluate as score
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
 from temporalkd.progress import progress
 from temporalkd.render import render_flicker
 from temporalkd.render.overlay import default_palette
-from temporalkd.run import Scorer, load_run
+from temporalkd.run_folder import load_run
+from temporalkd.scoring import Scorer
 
 
 def device() -> torch.device:

@@ -11,6 +11,8 @@ from temporalkd.config import load
 from temporalkd.data.street import Street
 from temporalkd.evaluation import Row, class_maps, network
 from temporalkd.render import render_flicker
+from temporalkd.run_folder import load_run
+from temporalkd.scoring import Scorer, write_rows
 from temporalkd.table import table
 
 STUDENTS = ("baseline", "kd", "etc")
@@ -43,10 +45,10 @@ def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
         config = load(config_folder() / "street" / f"{name}.yaml", overrides)
         run.train(config, out / name, say=say, score=False)
 
-    systems = {name: run.load_run(out / name)[1] for name in names}
-    scorer = run.Scorer(config, next(systems["etc"].parameters()).device)
+    systems = {name: load_run(out / name)[1] for name in names}
+    scorer = Scorer(config, next(systems["etc"].parameters()).device)
     rows = scorer.rows({name: network(system) for name, system in systems.items()})
-    run.write_rows(rows, out / "evaluation.json")
+    write_rows(rows, out / "evaluation.json")
 
     street = Street(seed=20_000 + seed, length=SHOWN_FRAMES, size=config.data.val.size)  # type: ignore[union-attr]
     motions = (street.motion(i, i + 1) for i in range(len(street) - 1))

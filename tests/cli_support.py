@@ -130,7 +130,7 @@ def run_main(arguments: list[str]) -> int:
     return int(end.value.code or 0)
 
 
-def run_script(path: str, arguments: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_script(path: str, arguments: list[str], cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """A script of the checkout in a process of its own."""
     command = [sys.executable, str(ROOT / path), *arguments]
-    return subprocess.run(command, cwd=cwd, env={**os.environ}, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout)

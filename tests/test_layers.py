@@ -19,6 +19,7 @@ LAYERS = [
     {"temporalkd.training", "temporalkd.render", "temporalkd.progress", "temporalkd.table"},
     {"temporalkd.config"},
     {"temporalkd.assemble"},
+    {"temporalkd.scoring", "temporalkd.run_folder"},
     {"temporalkd.run"},
     {"temporalkd.commands", "temporalkd.demo", "temporalkd.doctor"},
     {"temporalkd.cli"},

@@ -52,7 +52,8 @@ class Method:
     override the hooks. The trainer is the same for all.
 
     Raises:
-        ValueError: no term, two terms share a name, a term needs more frames than the clips have, or class counts differ.
+        ValueError: no term, two terms of one name, a term that needs more frames than the clips have, or class counts
+            that differ.
     """
 
     def __init__(

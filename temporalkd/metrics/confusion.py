@@ -45,14 +45,14 @@ class SegmentationScore(Metric):
     """mIoU and mAcc from one confusion matrix; void excluded; classes in neither map do not enter the mean.
 
     Args:
-        sync: where several processes run, compute over all of them (each must then call it); else over this one.
+        synced: `compute` joins the counts of all processes of a run; False where one process evaluates alone.
     """
 
     full_state_update = False
     matrix: Tensor
 
-    def __init__(self, classes: int, sync: bool = True):
-        super().__init__(sync_on_compute=sync)
+    def __init__(self, classes: int, synced: bool = True):
+        super().__init__(sync_on_compute=synced)
         self.classes = classes
         self.add_state("matrix", torch.zeros(classes, classes, dtype=torch.long), dist_reduce_fx="sum")
 

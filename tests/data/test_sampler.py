@@ -309,7 +309,7 @@ def test_colour_jitter_is_one_draw_a_clip() -> None:
     jittered = ColourJitter(0.4)(frames, seed=3)
     assert torch.allclose(jittered[:, 0], jittered[:, 1]) and torch.allclose(jittered[:, 0], jittered[:, 2])
     assert (jittered - frames).abs().mean() > 0.01
-    assert 0 <= jittered.min() and jittered.max() <= 1
+    assert jittered.min() >= 0 and jittered.max() <= 1
     one = torch.rand(1, 1, 3, 8, 8).repeat(2, 1, 1, 1, 1)
     two = ColourJitter(0.4)(one, seed=3)
     assert not torch.allclose(two[0], two[1]), "clips of a batch are coloured apart"

@@ -1,0 +1,6 @@
+"""Configs: schema, reading and writing YAML, and errors for people. Imports no torch."""
+
+from temporalkd.config.load import ConfigError, dump, load, parse
+from temporalkd.config.schema import Config, EvaluationFlow, FlowKind, Protocol
+
+__all__ = ["Config", "ConfigError", "EvaluationFlow", "FlowKind", "Protocol", "dump", "load", "parse"]

@@ -1,0 +1,100 @@
+"""From YAML to a Config: `extends`, `--set`, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from temporalkd.config.explain import explain
+from temporalkd.config.schema import Config
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message names the file, the key, the value and what was expected."""
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a config file; `extends: other.yaml` fills in what it leaves out, `key.sub=value` overrides win.
+
+    Raises:
+        ConfigError: names the file, the key, the value and what was expected.
+    """
+    values = _read(path, ())
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not all(key.split(".")):
+            raise ConfigError(f"--set {override!r}: expected key.sub=value")
+        _assign(values, key.split("."), _parse(text, f"--set {override}"))
+    return parse(values, str(path))
+
+
+def parse(values: dict[str, Any], where: str) -> Config:
+    """Check plain values against the schema."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(explain(error.errors()))) from None
+
+
+def dump(config: Config) -> str:
+    """YAML with every default written out; itself a valid config."""
+    return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: extends itself")
+    if not path.is_file():
+        near = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise ConfigError(f"no config file {path}" + (f", in its folder are {', '.join(near[:8])}" if near else ""))
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text file") from None
+    values = _parse(text, str(path))
+    if not isinstance(values, dict):
+        found = "an empty file" if values is None else type(values).__name__
+        raise ConfigError(f"{path}: expected keys and values, found {found}")
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends: expected a file name, got {base!r}")
+    return _merge(_read(path.parent / base, (*seen, path.resolve())), values)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` wins; sections are joined, unless `over` names another kind (dataset, method, architecture)."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = base.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and not _other_kind(old, value):
+            merged[key] = _merge(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return any(k in new and k in old and new[k] != old[k] for k in ("dataset", "name", "architecture"))
+
+
+def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    *path, last = keys
+    for key in path:
+        inner = values.get(key)
+        if not isinstance(inner, dict):
+            inner = values[key] = {}
+        values = inner
+    values[last] = value

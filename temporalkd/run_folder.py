@@ -1,0 +1,97 @@
+"""The folder of a run: taken, opened, resumed, read again."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flow.files import write_whole
+from temporalkd import __version__
+from temporalkd.config import Config, ConfigError, dump, load
+from temporalkd.models import ModelSpec, Segmenter, load_segmenter
+
+
+def refuse_unusable(config: Config, folder: Path, resume: bool) -> None:
+    """Look whether this training may use the folder."""
+    path = folder / "config.yaml"
+    if resume:
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
+        if not (folder / "checkpoints" / "last.pt").is_file():
+            raise FileNotFoundError(f"{folder} was stopped before its first checkpoint: delete it and train again")
+        if differing := list(_differing(load(path).model_dump(), config.model_dump())):
+            raise ConfigError(
+                f"{path} differs from the config given in {', '.join(differing[:4])}: "
+                "resume with the same, or train into another folder"
+            )
+        return
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file, expected a folder")
+    if path.exists():
+        raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
+
+
+def open_folder(config: Config, folder: Path) -> None:
+    path = folder / "config.yaml"
+    if path.exists():  # resumed
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "environment.json", (json.dumps(environment(config), indent=2) + "\n").encode())
+    write_whole(path, dump(config).encode())
+
+
+def clear(folder: Path) -> None:
+    """Take back what a training wrote that ended before its first checkpoint: there is nothing to resume."""
+    for pattern in ("config.yaml", "environment.json", "log.jsonl", "metrics.csv", "events.out.tfevents.*"):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def load_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Config, Segmenter, ModelSpec]:
+    """The config, with `overrides`, and the trained student of a run folder.
+
+    Raises:
+        FileNotFoundError: not a run folder, or one whose training has not ended.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise FileNotFoundError(f"{folder} is not a run folder: it has no config.yaml")
+    if not (folder / "student.safetensors").is_file():
+        raise FileNotFoundError(f"{folder} has no student.safetensors: its training has not ended (train --resume)")
+    segmenter, spec = load_segmenter(folder / "student.safetensors")
+    return load(folder / "config.yaml", overrides), segmenter, spec
+
+
+def environment(config: Config) -> dict[str, Any]:
+    """What a run was made with."""
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "temporalkd": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "git": git.stdout.strip() or None,
+    }
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any], above: str = "") -> Iterator[str]:
+    """Dotted keys in which two configs differ."""
+    for key in dict.fromkeys([*one, *other]):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _differing(a, b, f"{above}{key}.")
+        elif a != b:
+            yield above + key
