@@ -7,8 +7,9 @@ the right, channel 1 = dy down. `flow(a -> b)` says: the content at x in a is at
 This package stands alone: it imports torch, torchvision, OpenCV, numpy and safetensors, nothing above it.
 """
 
+from .builder import build
 from .cache import FlowCache
-from .estimator import FlowEstimator, ZeroFlow, build
+from .estimator import FlowEstimator, ZeroFlow
 from .field import FlowField
 from .files import read_flo, read_kitti, write_flo, write_kitti
 from .picture import arrows, to_image

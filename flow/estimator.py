@@ -1,22 +1,13 @@
-"""The contract of every flow estimator, and the one place that builds them by name."""
+"""The contract of every flow estimator."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from os import PathLike
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-SETTINGS: dict[str, tuple[str, ...]] = {
-    "raft_small": ("updates",),
-    "raft_large": ("updates",),
-    "dis": ("preset",),
-    "zero": (),
-}
 
 
 class FlowEstimator(nn.Module):
@@ -107,42 +98,6 @@ class ZeroFlow(FlowEstimator):
         return source.new_zeros(source.shape[0], 2, *source.shape[2:])
 
 
-def build(kind: str, weights: str | PathLike[str] | None = None, **settings: Any) -> FlowEstimator:
-    """Build a flow estimator by name.
-
-    Args:
-        kind: "raft_small" | "raft_large" | "dis" (OpenCV, needs no weights) | "zero".
-        weights: RAFT only. None looks for `<kind>_things.safetensors`, then `<kind>*.safetensors`, in
-            $TEMPORALKD_DATA/weights (../shared/weights where that is not set); a path (.safetensors, .pth, .pt); or
-            "download" for torchvision's own. Nothing is downloaded unless asked for by that word.
-        settings: `updates` (RAFT, 12): refinement steps. `preset` (dis, "medium"): "ultrafast" | "fast" | "medium".
-    Raises:
-        ValueError: unknown kind or setting, weights that do not fit.
-        FileNotFoundError: no weights; it says where they were looked for.
-    """
-    if kind not in SETTINGS:
-        raise ValueError(
-            f"unknown flow estimator {kind!r}{_did_you_mean(kind, SETTINGS)}; known: {', '.join(SETTINGS)}"
-        )
-    for key in settings:
-        if key not in SETTINGS[kind]:
-            known = ", ".join(SETTINGS[kind]) or "none"
-            raise ValueError(
-                f"flow {kind!r} has no setting {key!r}{_did_you_mean(key, SETTINGS[kind])}; known: {known}"
-            )
-    if kind.startswith("raft"):
-        from .raft import Raft, load_weights
-
-        return Raft(kind, load_weights(kind, weights), **settings)
-    if weights is not None:
-        raise ValueError(f"flow {kind!r} takes no weights, got {str(weights)!r}")
-    if kind == "dis":
-        from .dis import Dis
-
-        return Dis(**settings)
-    return ZeroFlow()
-
-
 def as_frames(frames: Tensor) -> Tensor:
     """Check that a tensor holds frames (B, 3, H, W) in [0, 1], and give them as float32."""
     if frames.ndim != 4 or frames.shape[1] != 3 or 0 in frames.shape or not frames.is_floating_point():
@@ -168,8 +123,3 @@ def cropped(field: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
     """Undo `padding_to` on a field (B, 2, H, W)."""
     left, right, top, bottom = padding
     return field[..., top : field.shape[-2] - bottom, left : field.shape[-1] - right].contiguous()
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

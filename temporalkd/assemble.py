@@ -53,7 +53,7 @@ def footage(section: Any, root: str | None, seed: int) -> Footage:
             return video(at(section.path))
         case schema.Street():
             return street(section.count, section.seed, section.length, section.size)
-    made = imported(section.name, "data")(**section.options)
+    made = _call(imported(section.name, "data"), section.options, f"data: {section.name}")
     if not isinstance(made, Footage):
         raise ConfigError(f"data: {section.name} must return a Footage, it returned {type(made).__name__}")
     return made

@@ -402,6 +402,23 @@ def import_without_a_module(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"terms": [{"import": ":Edge"}]})
 
 
+@case(2, "data: temporalkd.data.footage:street: got an unexpected keyword argument 'nope'")
+def unknown_option_of_imported_data(world: World, tmp: Path) -> list[Any]:
+    made = {"dataset": "import", "import": "temporalkd.data.footage:street", "options": {"count": 1, "nope": 3}}
+    return train(tmp, data={"train": made})
+
+
+@case(2, "data: builtins:dict must return a Footage, it returned dict")
+def imported_data_of_another_kind(world: World, tmp: Path) -> list[Any]:
+    return train(tmp, data={"train": {"dataset": "import", "import": "builtins:dict"}})
+
+
+@case(2, "method: street must return a list of temporalkd.methods.Weighted")
+def imported_method_of_another_kind(world: World, tmp: Path) -> list[Any]:
+    made = {"name": "import", "import": "temporalkd.data.footage:street", "options": {"count": 1}}
+    return train(tmp, method=made)
+
+
 @case(2, "method.terms.term: must be a temporalkd.methods.Term, it is a dict")
 def import_of_something_else(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"terms": [{"import": "builtins:dict", "name": "term"}]})
@@ -426,6 +443,11 @@ def role_of_unknown_module(world: World, tmp: Path) -> list[Any]:
 @case(1, "role 'native': the network's forward does not call 'unused'")
 def role_of_a_silent_module(world: World, tmp: Path) -> list[Any]:
     return train(tmp, student={"roles": {"native": "unused"}})
+
+
+@case(1, r"'body\[1\]' asks for an item, but 'body' gives a Tensor")
+def role_of_an_item_of_no_list(world: World, tmp: Path) -> list[Any]:
+    return train(tmp, student={"roles": {"native": "head", "head": "body[1]"}})
 
 
 @case(1, 'role "native" must give 9 channels')
@@ -865,6 +887,13 @@ def unknown_option(world: World, tmp: Path) -> list[Any]:
 @case(2, "Invalid value for '--classes'", "valid integer")
 def option_of_a_wrong_type(world: World, tmp: Path) -> list[Any]:
     return consistency(world, world.frames, None, "--classes", "many")
+
+
+@case(1, "training.accelerator 'gpu', training.devices 1: ")
+def no_such_accelerator(world: World, tmp: Path) -> list[Any]:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    return train(tmp, training={"accelerator": "gpu"})
 
 
 # The assertions

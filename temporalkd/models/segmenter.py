@@ -133,6 +133,8 @@ class Segmenter(nn.Module):
 
         def hear(module: nn.Module, inputs: tuple, output: Any) -> None:
             value = inputs[0] if reads_input else output
+            if item is not None and not isinstance(value, list | tuple):
+                raise ValueError(f"{name!r} asks for an item, but {module_name!r} gives a {type(value).__name__}")
             self._seen[name] = value if item is None else value[int(item)]
 
         modules[module_name].register_forward_hook(hear)

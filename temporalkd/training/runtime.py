@@ -28,9 +28,12 @@ class Runtime:
         nodes: int = 1,
     ):
         strategy = "auto" if devices == 1 and nodes == 1 else "ddp"
-        self._fabric = Fabric(
-            accelerator=accelerator, devices=devices, precision=precision, num_nodes=nodes, strategy=strategy
-        )
+        try:
+            self._fabric = Fabric(
+                accelerator=accelerator, devices=devices, precision=precision, num_nodes=nodes, strategy=strategy
+            )
+        except RuntimeError as error:
+            raise ValueError(f"training.accelerator {accelerator!r}, training.devices {devices!r}: {error}") from error
 
     def launch(self, job: Callable[[], Any]) -> Any:
         """Run the job in every process; starts them where that is not done yet."""

@@ -59,7 +59,7 @@ class Trainer:
         state = checkpoint.load(self.folder / "checkpoints" / "last.pt") if resume else None
         if state is None:
             method.trainee.to(runtime.device)
-            method.prepare(self._batches(0, FIT_CLIPS, workers=0))
+            method.prepare(clip.to(runtime.device) for clip in self._batches(0, FIT_CLIPS, workers=0))
         else:
             checkpoint.restore(method.trainee, state["trainee"], self.folder / "checkpoints" / "last.pt")
         method.trainee, optimisers = runtime.setup(method.trainee, method.optimisers(plan.optimiser_maker()))

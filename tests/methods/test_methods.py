@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from temporalkd import config as schema
+from temporalkd.config import schema
 from temporalkd.methods import METHODS, TERMS, Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc

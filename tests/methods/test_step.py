@@ -56,7 +56,9 @@ def test_student_runs_once_on_all_frames() -> None:
         for t in range(3):
             alone = student.inner(sample.frames[b, t : t + 1])
             torch.testing.assert_close(step.student.logits(t)[b], alone.logits[0], rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(step.student.feature("head", t)[b], alone.features["head"][0], rtol=1e-4, atol=1e-5)  # type: ignore[index]
+            torch.testing.assert_close(
+                step.student.feature("head", t)[b], alone.features["head"][0], rtol=1e-4, atol=1e-5
+            )  # type: ignore[index]
 
 
 def test_networks_see_the_frames_given_and_the_flow_the_clips_own() -> None:
@@ -113,13 +115,16 @@ def test_live_flow_equals_exact_flow(batch: int) -> None:
 def test_motion_is_in_pixels_of_the_size_asked_for() -> None:
     step = Step(still((4.0, -2.0)))
     motion = step.motion(0, (4, 3))
-    assert torch.allclose(motion.flow[:, 0], torch.tensor(1.0)) and torch.allclose(motion.flow[:, 1], torch.tensor(-1.0))
+    assert torch.allclose(motion.flow[:, 0], torch.tensor(1.0)) and torch.allclose(
+        motion.flow[:, 1], torch.tensor(-1.0)
+    )
     sample = clip(2)
     expected = resize_flow(sample.flow[:, 0], (12, 16))  # type: ignore[index]
     torch.testing.assert_close(Step(sample).motion(0, (12, 16)).flow, expected)
     with pytest.raises(AssertionError):
         torch.testing.assert_close(
-            expected, F.interpolate(sample.flow[:, 0], (12, 16), mode="bilinear", antialias=True)  # type: ignore[index]
+            expected,
+            F.interpolate(sample.flow[:, 0], (12, 16), mode="bilinear", antialias=True),  # type: ignore[index]
         )
 
 

@@ -120,7 +120,9 @@ def test_another_student_or_method_names_the_tensor(path: Path) -> None:
     tensors = checkpoint.load(path)["trainee"]
     wide = trainee(width=12)
     before = {k: v.clone() for k, v in wide.state_dict().items()}
-    with pytest.raises(ValueError, match=r"last\.pt is of another student or method: 'student\.network\.body\.0\.bias'"):
+    with pytest.raises(
+        ValueError, match=r"last\.pt is of another student or method: 'student\.network\.body\.0\.bias'"
+    ):
         checkpoint.restore(wide, tensors, path)
     assert all(torch.equal(before[k], v) for k, v in wide.state_dict().items())
     more = Trainee(segmenter(), {"mf": RecurrentDependency()})

@@ -94,7 +94,8 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
         torch.testing.assert_close(two[key], tensor, rtol=1e-3, atol=1e-5)
         assert (tensor - start[key]).abs().max() > 1e-4, "it was trained"
     logs = [
-        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()] for name in ("one", "two")
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
     ]
     assert [row["step"] for row in logs[1]] == [1, 2, 3, 4], "one process writes the log"
     for name in ("loss", "cross_entropy", "motion_consistency", "inter_affinity"):

@@ -178,7 +178,9 @@ def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:
     before = [{k: v.clone() for k, v in m.state_dict().items()} for m in frozen]
     method = Method(tiny.segmenter(seed=1), etc(), teacher, flow, frames=3)
     start = {k: v.clone() for k, v in method.student.state_dict().items()}
-    made = trainer(tmp_path, method, frames=3, checkpoint_every=2, evaluate_every=2, evaluate=lambda s, end: {"miou": 1})
+    made = trainer(
+        tmp_path, method, frames=3, checkpoint_every=2, evaluate_every=2, evaluate=lambda s, end: {"miou": 1}
+    )
     made.clips.motion = False  # so that the flow network is asked
     made.fit()
     assert flow.asked > 0
@@ -240,7 +242,9 @@ def test_gradient_norms_say_which_term_pulls_how_hard(tmp_path: Path) -> None:
         def forward(self, step: Step) -> Tensor:
             return step.student.prediction.uncropped.sum()
 
-    method = Method(tiny.segmenter(), [*baseline(), Weighted("sum", Sum(), 0.5), Weighted("late", Sum(), 4.0, ramp=True)])
+    method = Method(
+        tiny.segmenter(), [*baseline(), Weighted("sum", Sum(), 0.5), Weighted("late", Sum(), 4.0, ramp=True)]
+    )
     trainer(tmp_path, method, steps=5, gradient_norms_every=2, log_every=3).fit()
     logged = {row["step"]: row for row in rows(tmp_path)}
     assert set(logged) == {1, 2, 3, 4, 5}

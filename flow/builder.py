@@ -1,0 +1,56 @@
+"""Flow estimators by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from os import PathLike
+from typing import Any
+
+from .dis import Dis
+from .estimator import FlowEstimator, ZeroFlow
+from .raft import Raft, load_weights
+
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "raft_small": ("updates",),
+    "raft_large": ("updates",),
+    "dis": ("preset",),
+    "zero": (),
+}
+
+
+def build(kind: str, weights: str | PathLike[str] | None = None, **settings: Any) -> FlowEstimator:
+    """Build a flow estimator by name.
+
+    Args:
+        kind: "raft_small" | "raft_large" | "dis" (OpenCV, needs no weights) | "zero".
+        weights: RAFT only. None looks for `<kind>_things.safetensors`, then `<kind>*.safetensors`, in
+            $TEMPORALKD_DATA/weights (../shared/weights where that is not set); a path (.safetensors, .pth, .pt); or
+            "download" for torchvision's own. Nothing is downloaded unless asked for by that word.
+        settings: `updates` (RAFT, 12): refinement steps. `preset` (dis, "medium"): "ultrafast" | "fast" | "medium".
+    Raises:
+        ValueError: unknown kind or setting, weights that do not fit.
+        FileNotFoundError: no weights; it says where they were looked for.
+    """
+    if kind not in SETTINGS:
+        raise ValueError(
+            f"unknown flow estimator {kind!r}{_did_you_mean(kind, SETTINGS)}; known: {', '.join(SETTINGS)}"
+        )
+    for key in settings:
+        if key not in SETTINGS[kind]:
+            known = ", ".join(SETTINGS[kind]) or "none"
+            raise ValueError(
+                f"flow {kind!r} has no setting {key!r}{_did_you_mean(key, SETTINGS[kind])}; known: {known}"
+            )
+    if kind.startswith("raft"):
+        return Raft(kind, load_weights(kind, weights), **settings)
+    if weights is not None:
+        raise ValueError(f"flow {kind!r} takes no weights, got {str(weights)!r}")
+    if kind == "dis":
+        return Dis(**settings)
+    return ZeroFlow()
+
+
+def _did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
