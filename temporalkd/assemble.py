@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage, folder, street, video
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
+from temporalkd.imports import imported
 from temporalkd.methods import METHODS, TERMS, Method, Term, Weighted
 from temporalkd.models import ModelSpec, Normalisation, Segmenter, build, load_encoder, load_segmenter, load_weights
 from temporalkd.roots import find
@@ -53,7 +53,7 @@ def footage(section: Any, root: str | None, seed: int) -> Footage:
             return video(at(section.path))
         case schema.Street():
             return street(section.count, section.seed, section.length, section.size)
-    made = _call(imported(section.name, "data"), section.options, f"data: {section.name}")
+    made = _call(_imported(section.name, "data"), section.options, f"data: {section.name}")
     if not isinstance(made, Footage):
         raise ConfigError(f"data: {section.name} must return a Footage, it returned {type(made).__name__}")
     return made
@@ -104,7 +104,7 @@ def method(config: Config, student: Segmenter, teacher: Segmenter | None, data: 
     elif weights is not None and len(weights) != student.classes:
         raise ConfigError(f"method.class_weight: {len(weights)} numbers for {student.classes} classes")
     if isinstance(section, schema.ImportedMethod):
-        maker, options = imported(section.imported, "method"), dict(section.options)
+        maker, options = _imported(section.imported, "method"), dict(section.options)
         if "class_weight" in inspect.signature(maker).parameters:
             options["class_weight"] = weights
     else:
@@ -122,7 +122,7 @@ def _term(section: schema.Term) -> Weighted:
         raise ConfigError('method.terms: each has either "term", a known name, or "import", "package.module:Name"')
     if section.term is not None and section.term not in TERMS:
         raise ConfigError(f"method.terms: unknown term {section.term!r}, expected one of {', '.join(TERMS)}")
-    maker = TERMS[section.term] if section.term else imported(str(section.imported), "method.terms")
+    maker = TERMS[section.term] if section.term else _imported(str(section.imported), "method.terms")
     name = section.name or section.term or str(section.imported).rpartition(":")[2]
     term = _call(maker, section.options, f"method.terms.{name}")
     if not isinstance(term, Term):
@@ -169,18 +169,11 @@ def enet_class_weights(sources: Iterable[Source], classes: int) -> list[float]:
     return (1 / torch.log(1.02 + counts / counts.sum())).tolist()
 
 
-def imported(name: str, where: str) -> Callable[..., Any]:
-    """A callable of the user's own, "package.module:name"."""
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
-        raise ConfigError(f"{where}: import {name!r}: expected package.module:name")
+def _imported(name: str, where: str) -> Callable[..., Any]:
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}: import {name!r}: {error}") from error
-    if not callable(found):
-        raise ConfigError(f"{where}: import {name!r} is not callable")
-    return found
+        return imported(name)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _call(maker: Callable[..., Any], options: dict[str, Any], where: str) -> Any:

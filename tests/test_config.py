@@ -237,7 +237,13 @@ def test_every_config_passes_check(path: Path) -> None:
     assert config.data.val is not None, "a training that is scored by nothing teaches nothing"
 
 
-TINY = ["training.steps=2", "training.batch=2", "training.workers=0", "training.accelerator=cpu", "training.log_every=1"]
+TINY = [
+    "training.steps=2",
+    "training.batch=2",
+    "training.workers=0",
+    "training.accelerator=cpu",
+    "training.log_every=1",
+]
 STREET = ["data.train.count=2", "data.train.length=4", "data.train.size=[48, 64]"]
 STREET += ["data.val.count=1", "data.val.length=2", "data.val.size=[48, 64]"]
 

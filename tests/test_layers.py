@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"flow"},
-    {"temporalkd.losses", "temporalkd.metrics"},
-    {"temporalkd.data", "temporalkd.models", "temporalkd.roots"},
+    {"temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports"},
+    {"temporalkd.data", "temporalkd.models"},
     {"temporalkd.methods"},
     {"temporalkd.evaluation"},
     {"temporalkd.training", "temporalkd.render", "temporalkd.progress", "temporalkd.table"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from temporalkd.imports import imported
 from temporalkd.models.segmenter import Normalisation, Segmenter
 
 SMP = "segmentation_models_pytorch."
@@ -43,7 +43,7 @@ def build(spec: ModelSpec) -> Segmenter:
     """
     roles: dict[str, str | list[str]] = {}
     if ":" in spec.architecture:
-        network = _call(_imported(spec.architecture), spec, {"classes": spec.classes})
+        network = _call(imported(spec.architecture), spec, {"classes": spec.classes})
     elif spec.architecture.startswith(SMP):
         network, roles = _smp(spec)
     elif spec.architecture.startswith(TORCHVISION):
@@ -85,17 +85,6 @@ def _torchvision(spec: ModelSpec) -> tuple[nn.Module, dict[str, str | list[str]]
     if name.startswith("deeplabv3"):
         return network, {"native": "classifier", "head": "<classifier.4", "fused": "classifier.0"}
     return network, {"native": "classifier", "head": "<classifier.4", "fused": "<classifier.4"}
-
-
-def _imported(name: str) -> Callable[..., Any]:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"cannot import {name!r}: {error}") from error
-    if not callable(found):
-        raise ValueError(f"{name!r} is not callable")
-    return found
 
 
 def _call(builder: Callable[..., Any], spec: ModelSpec, fixed: dict[str, Any]) -> Any:
