@@ -133,6 +133,8 @@ def test_what_leaves_the_frame_is_not_visible() -> None:
     assert seen[:, :8].all() and not seen[:, 8:].any()
     small = Step(still((4.0, 0.0))).motion(0, (4, 6)).visible[0, 0]
     assert small[:, :4].all() and not small[:, 4:].any()
+    smaller = Step(still((1.0, 0.0))).motion(0, (2, 3)).visible[0, 0]
+    assert smaller[:, :2].all() and not smaller[:, 2].any(), "a quarter of a pixel beyond the small frame's last one"
     claimed = replace(still((4.0, 0.0)), visible=torch.ones(1, 1, 1, 8, 12, dtype=torch.bool))
     assert torch.equal(Step(claimed).motion(0, (8, 12)).visible[0, 0], seen)
 
