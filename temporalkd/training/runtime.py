@@ -71,6 +71,14 @@ class Runtime:
         """Gradients of the loss; in the last of a step's forwards they are averaged over the processes."""
         self._fabric.backward(loss)
 
+    def gradient_norm(self, value: Tensor, at: Tensor) -> float:
+        """Norm of a value's gradient at a tensor on the way to it; the graph stays, no parameter sees it."""
+        at.retain_grad()
+        self._fabric.backward(value, inputs=[at], retain_graph=True)
+        norm = 0.0 if at.grad is None else float(at.grad.norm())
+        at.grad = None
+        return norm
+
     def accumulating(self, trainee: nn.Module, more: bool) -> AbstractContextManager[None]:
         """Within it gradients stay in this process where `more` forwards of the same step follow."""
         return self._fabric.no_backward_sync(cast(Any, trainee), enabled=more)

@@ -111,7 +111,7 @@ class Trainer:
                 losses = method.losses(step)
                 weighted = method.weighted(losses, progress)
                 loss = torch.stack(list(weighted.values())).sum()
-                norms = _gradient_norms(weighted, step.student.prediction.uncropped) if self._measures_norms() else {}
+                norms = self._gradient_norms(weighted, step) if self._measures_norms() else {}
                 self.runtime.backward(loss / plan.accumulate)
             for key, value in {"loss": loss, **losses}.items():
                 sums[key] = sums.get(key, 0.0) + float(value.detach()) / plan.accumulate
@@ -120,6 +120,15 @@ class Trainer:
     def _measures_norms(self) -> bool:
         every, number = self.plan.gradient_norms_every, self.done + 1
         return every > 0 and (number == 1 or number % every == 0)
+
+    def _gradient_norms(self, weighted: dict[str, Tensor], step: Step) -> dict[str, float]:
+        """Norm of each weighted term's gradient at the student's native logits: which term pulls how hard."""
+        logits = step.student.prediction.uncropped
+        return {
+            f"gradient/{name}": self.runtime.gradient_norm(value, logits)
+            for name, value in weighted.items()
+            if value.requires_grad
+        }
 
     def _coloured(self, clip: Clip, portion: int) -> Tensor | None:
         if self.jitter is None:
@@ -181,13 +190,3 @@ class Trainer:
         }
         for name in names:
             checkpoint.save(state, self.folder / "checkpoints" / f"{name}.pt")
-
-
-def _gradient_norms(weighted: dict[str, Tensor], logits: Tensor) -> dict[str, float]:
-    """Norm of each weighted term's gradient at the student's native logits: which term pulls how hard."""
-    norms = {}
-    for name, value in weighted.items():
-        if value.requires_grad:
-            (gradient,) = torch.autograd.grad(value, logits, retain_graph=True, allow_unused=True)
-            norms[f"gradient/{name}"] = 0.0 if gradient is None else float(gradient.norm())
-    return norms
