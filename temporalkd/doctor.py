@@ -84,7 +84,7 @@ def _raft() -> tuple[str, bool]:
     import flow
 
     try:
-        return flow.build("raft_small").fingerprint[:8], True
+        return flow.build("raft_small").fingerprint, True
     except FileNotFoundError as error:
         return f"{error}", True
 

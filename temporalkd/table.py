@@ -29,7 +29,7 @@ def _caption(rows: Sequence[Row]) -> str:
         return ""
     first = rows[0]
     protocol = "" if len({row.protocol for row in rows}) > 1 else f"protocol {first.protocol}, "
-    fingerprint = f" {first.fingerprint[:8]}" if first.fingerprint else ""
+    fingerprint = f" {first.fingerprint.rpartition('-')[2][:8]}" if first.fingerprint else ""
     coverage = "" if first.coverage is None else f", coverage {first.coverage:.1f} %"
     return f"{protocol}flow {first.flow}{fingerprint}, {first.frames} frames {first.size}{coverage}"
 
