@@ -103,9 +103,9 @@ def evaluate(
     from temporalkd.config import load
 
     loaded = load(data, overrides) if data else None
-    from temporalkd import commands
+    from temporalkd.commands import score
 
-    _show(commands.evaluate(run, loaded, protocol, flow, overrides), run.name, as_json)
+    _show(score.evaluate(run, loaded, protocol, flow, overrides), run.name, as_json)
 
 
 @app.command()
@@ -124,10 +124,10 @@ def consistency(
     as_json: Json = False,
 ) -> None:
     """Score the predictions of any tool, given as a folder of class maps."""
-    from temporalkd import commands
+    from temporalkd.commands import score
 
     mapping = dict(_old_new(text) for text in replace)
-    rows = commands.consistency(frames, predictions, labels, classes, void, mapping, protocol, flow, weights)
+    rows = score.consistency(frames, predictions, labels, classes, void, mapping, protocol, flow, weights)
     _show(rows, predictions.name, as_json)
 
 
@@ -138,9 +138,9 @@ def predict(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the class maps (PNG).")],
 ) -> None:
     """Write a class map for every frame of a video or folder."""
-    from temporalkd import commands
+    from temporalkd.commands.predict import predict as write_maps
 
-    commands.predict(checkpoint, frames, out)
+    write_maps(checkpoint, frames, out)
 
 
 @app.command()
@@ -154,9 +154,9 @@ def render(
     scale: Annotated[int, typer.Option(min=1, help="Enlarge by a whole factor.")] = 1,
 ) -> None:
     """Render systems side by side, the pixels that flip along the motion in red."""
-    from temporalkd import commands
+    from temporalkd.commands.render import render as write_video
 
-    commands.render(frames, [left] if right is None else [left, right], out, flow, fps, scale)
+    write_video(frames, [left] if right is None else [left, right], out, flow, fps, scale)
     say(f"wrote {out}")
 
 

@@ -346,7 +346,7 @@ def test_debug_shows_a_traceback_and_only_debug(call: Any) -> None:
 def test_an_unforeseen_error_is_one_line_and_says_how_to_see_more(
     world: World, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("temporalkd.commands.predict", lambda *_: {}["key"])
+    monkeypatch.setattr("temporalkd.commands.predict.predict", lambda *_: {}["key"])
     _, err = call("predict", world.run, world.frames, "-o", "out", code=1)
     assert err == "error: KeyError: 'key' (temporalkd --debug COMMAND shows where)\n"
 

@@ -10,7 +10,7 @@ import typer
 import flow
 from temporalkd.assemble import default_cache
 from temporalkd.cli import main
-from temporalkd.commands import device
+from temporalkd.commands.systems import device
 from temporalkd.data.frames import open_frames
 from temporalkd.progress import progress
 

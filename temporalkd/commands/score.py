@@ -1,0 +1,78 @@
+"""`evaluate` and `consistency`: numbers for networks, and for the predictions of any tool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+from torch import Tensor
+
+import flow as optical_flow
+from temporalkd import assemble
+from temporalkd.commands.systems import device, load_system, require_maps
+from temporalkd.config import Config, ConfigError
+from temporalkd.data.clip import IGNORE
+from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
+from temporalkd.evaluation import Row, folder_of_maps, network
+from temporalkd.evaluation import evaluate as score
+from temporalkd.progress import progress
+from temporalkd.run_folder import load_run
+from temporalkd.scoring import Scorer
+
+
+def evaluate(
+    run: Path, data: Config | None, protocols: Sequence[str], flow: str | None, overrides: Sequence[str] = ()
+) -> list[Row]:
+    """Score the student of a run folder or checkpoint on a config's data.val.
+
+    Without one it is the run's own config, with `overrides`.
+    """
+    segmenter, _ = load_system(run)
+    if data is None:
+        if not run.is_dir():
+            raise ConfigError(
+                f"{run} is a checkpoint, not a run folder: name a config with --data, its data.val is used"
+            )
+        data, _, _ = load_run(run, overrides)
+    scorer = Scorer(data, device(), flow, segmenter.classes)
+    scorer.protocols = protocols
+    with progress("evaluate") as tick:
+        return scorer.rows({run.stem: network(segmenter)}, progress=tick)
+
+
+def consistency(
+    frames: Path,
+    predictions: Path,
+    labels: Path | None,
+    classes: int | None,
+    void: int,
+    mapping: dict[int, int],
+    protocols: Sequence[str],
+    flow: str,
+    weights: str | None = None,
+) -> list[Row]:
+    """Score a folder of class maps of any tool."""
+    maps = MapFolder(predictions, classes=classes, void=None, mapping=mapping or None)
+    source = open_frames(frames)
+    if labels is not None:
+        if not isinstance(source, ImageFolder):
+            raise ValueError(f"{frames} is a video: labels need a folder of images with the same names")
+        source = ImageFolder(frames, labels, classes=classes, void=void)
+    require_maps(maps, source, frames)
+    if len(source) < 2:
+        raise ValueError(f"{frames} has {len(source)} frame(s): consistency needs two or more")
+    estimator = optical_flow.build(flow, weights).to(device())
+    if classes is None:
+        truths = (source.label(i) for i in source.labelled)
+        classes = 1 + max(_largest(m) for m in chain(maps, truths) if m is not None)
+    cache = assemble.default_cache()
+    with progress("consistency") as tick:
+        return score(
+            [source], {predictions.name: folder_of_maps(maps)}, classes, estimator, protocols, cache, progress=tick
+        )
+
+
+def _largest(labels: Tensor) -> int:
+    known = labels[labels != IGNORE]
+    return int(known.max()) if known.numel() else 0

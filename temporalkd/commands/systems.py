@@ -1,0 +1,39 @@
+"""What is scored, shown or run: networks of run folders and checkpoints, folders of class maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from temporalkd.data.frames import ImageFolder, MapFolder
+from temporalkd.data.source import Source
+from temporalkd.models import ModelSpec, Segmenter, load_segmenter
+from temporalkd.run_folder import load_run
+
+
+def device() -> torch.device:
+    """Where networks run: the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
+    """The network of a run folder or of a .safetensors file with its json, on the device, in eval."""
+    if path.is_dir():
+        _, segmenter, spec = load_run(path)
+    elif not path.exists():
+        raise FileNotFoundError(f"{path}: no such run folder or .safetensors file")
+    elif path.suffix != ".safetensors":
+        raise ValueError(f"{path}: expected a run folder or a .safetensors file")
+    else:
+        segmenter, spec = load_segmenter(path)
+    segmenter.to(device()).eval()
+    return segmenter, spec
+
+
+def require_maps(maps: MapFolder, source: Source, frames: Path) -> None:
+    """One map a frame: by name where frames have names."""
+    if isinstance(source, ImageFolder):
+        maps.require(source.stems)
+    elif len(maps) != len(source):
+        raise ValueError(f"{maps.folder} has {len(maps)} class maps, {frames} has {len(source)} frames")
