@@ -8,7 +8,7 @@ This package stands alone: it imports torch, torchvision, OpenCV, numpy and safe
 """
 
 from .builder import build
-from .cache import FlowCache
+from .cache import FlowCache, LazyFrame
 from .estimator import FlowEstimator, ZeroFlow
 from .field import FlowField
 from .files import read_flo, read_kitti, write_flo, write_kitti
@@ -19,6 +19,7 @@ __all__ = [
     "FlowCache",
     "FlowEstimator",
     "FlowField",
+    "LazyFrame",
     "ZeroFlow",
     "arrows",
     "build",

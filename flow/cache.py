@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from .estimator import FlowEstimator, as_frames
-from .files import write_whole
+from .store import Store
+from .warp import visible
 
-PATTERN = "[0-9a-f][0-9a-f]/*.flow"
-"""Only files of this form are ever read, counted or deleted, whatever else lies in the folder."""
+_VISIBLE = "visible 1"
+"""Of the flow beside it; another number where flow.visible decides otherwise."""
 
-LEFTOVER_SECONDS = 3600.0
+
+@dataclass(frozen=True)
+class LazyFrame:
+    """A frame that is decoded only when flow has to be computed from it.
+
+    Args:
+        identity: of what it is decoded from: equal only where the pixels are.
+        size: (H, W).
+        load: gives the frame, (1, 3, H, W) in [0, 1].
+    """
+
+    identity: str
+    size: tuple[int, int]
+    load: Callable[[], Tensor]
 
 
 class FlowCache:
@@ -32,10 +42,7 @@ class FlowCache:
     The key is the estimator's fingerprint, the content of both frames as 8-bit values, and their size: renaming files
     or changing the order of a data set loses nothing, other weights never meet old flow. Fields are kept as float16,
     and a miss returns the rounded values as well, so that a run does not depend on what was cached before it.
-
-    Safe for several processes on one folder: files appear whole or not at all. When the folder outgrows its limit,
-    the files that were not used for longest go. Each writing process looks at the whole folder once per
-    twentieth of the limit written, so the limit may be passed by that much per process for a while.
+    Several processes may share the folder, see Store.
 
     Args:
         folder: created when missing.
@@ -48,17 +55,10 @@ class FlowCache:
     """
 
     def __init__(self, folder: str | os.PathLike[str], limit: int = 20 * 2**30) -> None:
-        if limit < 1:
-            raise ValueError(f"flow cache: limit is {limit} bytes, expected at least 1")
-        self.folder = Path(folder)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise NotADirectoryError(f"flow cache: {self.folder} is a file, expected a folder")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.limit = limit
+        self.store = Store(folder, limit)
+        self.folder = self.store.folder
         self.hits = 0
         self.misses = 0
-        self._written = 0
-        self._allowance = 0  # bytes that may be written before the next look at the folder
 
     def flow(self, estimator: FlowEstimator, source: Tensor, target: Tensor) -> Tensor:
         """Flow source -> target, from disk or computed; entries of a batch are looked up one by one.
@@ -71,102 +71,102 @@ class FlowCache:
         if source.shape != target.shape:
             raise ValueError(f"flow: source is {tuple(source.shape)} but target is {tuple(target.shape)}")
         pairs = zip(as_frames(source).split(1), as_frames(target).split(1))
-        return torch.cat([self._between(estimator, _Frame(estimator, a), _Frame(estimator, b)) for a, b in pairs])
+        return torch.cat([self._between(self._frame(estimator, a), self._frame(estimator, b)) for a, b in pairs])
 
     def both(self, estimator: FlowEstimator, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Flow a -> b and b -> a; see `flow`."""
         return self.flow(estimator, a, b), self.flow(estimator, b, a)
 
-    def video(self, estimator: FlowEstimator, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    def video(self, estimator: FlowEstimator, frames: Iterable[Tensor | LazyFrame]) -> Iterator[tuple[Tensor, Tensor]]:
         """As `FlowEstimator.video`, from disk where it can: a frame is encoded only if a flow of it is missing."""
+        for a, b in self._consecutive(estimator, frames):
+            yield self._between(a, b), self._between(b, a)
+
+    def motion(self, estimator: FlowEstimator, frames: Iterable[Tensor | LazyFrame]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Flow between consecutive frames, and what of the first is visible in the second.
+
+        Where both are on disk, no frame is decoded and no backward flow is read.
+
+        Returns:
+            Iterator of (t -> t+1 (1, 2, H, W), visible (1, 1, H, W) bool).
+        """
+        for a, b in self._consecutive(estimator, frames):
+            height, width = a.size
+            expected = _field(a) | {_VISIBLE: ((-(-height * width // 8),), torch.uint8)}
+            kept = self.store.load(self._identity(a, b), expected)
+            if len(kept) == len(expected):
+                self.hits += 1
+                bits = np.unpackbits(kept[_VISIBLE].numpy(), count=height * width).view(np.bool_)
+                yield kept["flow"].to(a.device).float(), torch.from_numpy(bits).view(1, 1, height, width)
+                continue
+            forward, backward = self._between(a, b), self._between(b, a)
+            seen = visible(forward, backward).cpu()
+            packed = torch.from_numpy(np.packbits(seen.numpy().ravel()))
+            self.store.save(self._identity(a, b), {"flow": forward.half(), _VISIBLE: packed})
+            yield forward, seen
+
+    def _frame(self, estimator: FlowEstimator, item: Tensor | LazyFrame) -> _Frame:
+        return _Frame(estimator, self.store, item)
+
+    def _consecutive(
+        self, estimator: FlowEstimator, frames: Iterable[Tensor | LazyFrame]
+    ) -> Iterator[tuple[_Frame, _Frame]]:
         previous = None
         for number, item in enumerate(frames):
-            current = _Frame(estimator, as_frames(item))
+            current = self._frame(estimator, item)
             if previous is not None:
-                if previous.pixels.shape != current.pixels.shape:
-                    now, before = tuple(current.pixels.shape), tuple(previous.pixels.shape)
-                    raise ValueError(f"flow: frame {number} is {now}, the ones before are {before}")
-                yield self._between(estimator, previous, current), self._between(estimator, current, previous)
+                if previous.size != current.size:
+                    raise ValueError(f"flow: frame {number} is {current.size}, the ones before are {previous.size}")
+                yield previous, current
             previous = current
 
-    def _between(self, estimator: FlowEstimator, source: _Frame, target: _Frame) -> Tensor:
-        height, width = source.pixels.shape[-2:]
-        path = self._path(f"{estimator.fingerprint} {source.digest} {target.digest} {height}x{width}")
-        field = self._load(path, (source.pixels.shape[0], 2, height, width))
-        if field is None:
+    def _between(self, source: _Frame, target: _Frame) -> Tensor:
+        identity = self._identity(source, target)
+        kept = self.store.load(identity, _field(source))
+        if kept:
+            self.hits += 1
+        else:
             self.misses += 1
             with torch.no_grad():
-                field = estimator.match(source.encoded, target.encoded).half()
-            self._store(path, field)
-        else:
-            self.hits += 1
-        return field.to(source.pixels.device).float()
+                kept = {"flow": source.estimator.match(source.encoded, target.encoded).half()}
+            self.store.save(identity, kept)
+        return kept["flow"].to(source.device).float()
 
-    def _path(self, identity: str) -> Path:
-        key = hashlib.sha256(identity.encode()).hexdigest()
-        return self.folder / key[:2] / f"{key[2:]}.flow"
-
-    def _load(self, path: Path, shape: tuple[int, ...]) -> Tensor | None:
-        try:
-            with safe_open(path, framework="pt") as file:
-                # The key is in the file too: one that was copied under another name is not taken for its flow.
-                if (file.metadata() or {}).get("key") != _key(path):
-                    raise ValueError("it holds something else")
-                field = file.get_tensor("flow")
-            if tuple(field.shape) != shape or field.dtype != torch.float16:
-                raise ValueError(f"it holds {field.dtype} {tuple(field.shape)}")
-        except FileNotFoundError:
-            return None
-        except (SafetensorError, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            warnings.warn(f"flow cache: {path} is not usable and is computed again: {reason}", stacklevel=2)
-            return None
-        with suppress(OSError):
-            os.utime(path)  # marks it as just used
-        return field
-
-    def _store(self, path: Path, field: Tensor) -> None:
-        content = save({"flow": field.cpu().contiguous()}, metadata={"key": _key(path)})
-        try:
-            write_whole(path, content)
-        except OSError as error:
-            warnings.warn(f"flow cache: {path} could not be written, going on without: {error}", stacklevel=2)
-            return
-        self._written += len(content)
-        if self._written > self._allowance:
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Delete the files that were not used for longest until the rest fits, and what killed processes left."""
-        entries = []
-        for path in self.folder.glob(PATTERN):
-            with suppress(OSError):
-                status = path.stat()
-                entries.append((status.st_mtime_ns, status.st_size, path))
-        for path in self.folder.glob("[0-9a-f][0-9a-f]/.*.part"):
-            with suppress(OSError):
-                if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
-                    path.unlink()
-        total = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total <= self.limit:
-                break
-            with suppress(OSError):
-                path.unlink()
-                total -= size
-        self._written = 0
-        self._allowance = min(max(self.limit - total, 0), self.limit // 20)
+    def _identity(self, source: _Frame, target: _Frame) -> str:
+        height, width = source.size
+        return f"{source.estimator.fingerprint} {source.digest} {target.digest} {height}x{width}"
 
 
 class _Frame:
     """A frame on its way through the cache: its digest, and its encoding if that is ever asked for."""
 
-    def __init__(self, estimator: FlowEstimator, pixels: Tensor) -> None:
-        self.estimator = estimator
-        self.pixels = pixels
+    def __init__(self, estimator: FlowEstimator, store: Store, item: Tensor | LazyFrame) -> None:
+        self.estimator, self.store, self.item = estimator, store, item
+        self.lazy = item if isinstance(item, LazyFrame) else None
+        self.size = self.lazy.size if self.lazy else tuple(self.pixels.shape[-2:])
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        return as_frames(self.item.load() if isinstance(self.item, LazyFrame) else self.item)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu") if self.lazy else self.pixels.device
 
     @cached_property
     def digest(self) -> str:
+        """Of the content as 8-bit values, whatever file it came from; what identifies the file is a way to that."""
+        if self.lazy is None:
+            return self._digest_of_pixels()
+        identity = f"pixels of {self.lazy.identity}"
+        kept = self.store.load(identity, {"digest": ((32,), torch.uint8)})
+        if kept:
+            return bytes(kept["digest"].numpy()).hex()
+        digest = self._digest_of_pixels()
+        self.store.save(identity, {"digest": torch.frombuffer(bytearray.fromhex(digest), dtype=torch.uint8)})
+        return digest
+
+    def _digest_of_pixels(self) -> str:
         values = (self.pixels * 255).round().clamp(0, 255).byte().cpu().contiguous()
         return hashlib.blake2b(values.numpy().tobytes(), digest_size=32).hexdigest()
 
@@ -176,5 +176,5 @@ class _Frame:
             return self.estimator.encode(self.pixels)
 
 
-def _key(path: Path) -> str:
-    return path.parent.name + path.stem
+def _field(source: _Frame) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    return {"flow": ((1, 2, *source.size), torch.float16)}

@@ -1,3 +1,4 @@
+import hashlib
 import multiprocessing
 import os
 import pickle
@@ -7,7 +8,7 @@ import warnings
 import pytest
 import torch
 
-from flow import FlowCache
+from flow import FlowCache, LazyFrame, visible
 
 from .conftest import Recorder, texture
 
@@ -82,6 +83,40 @@ def test_video_encodes_only_what_is_missing(tmp_path, recorder):
     assert recorder.encoded == 2
 
 
+def lazily(frame, loads):
+    """The frame as a file would give it: known by a digest, counted when it is decoded."""
+
+    def load():
+        loads.append(frame)
+        return frame
+
+    return LazyFrame(hashlib.sha256(frame.numpy().tobytes()).hexdigest(), tuple(frame.shape[-2:]), load)
+
+
+def test_motion_found_on_disk_decodes_no_frame_and_reads_no_backward_flow(tmp_path, recorder):
+    frames = [texture(20, 30, dx=t) for t in range(4)]
+    loads: list[torch.Tensor] = []
+    cache = FlowCache(tmp_path)
+    first = list(cache.motion(recorder, [lazily(f, loads) for f in frames]))
+    assert len(loads) == 4 and (cache.hits, cache.misses) == (0, 6)
+    again = FlowCache(tmp_path)
+    second = list(again.motion(recorder, [lazily(f, loads) for f in frames]))
+    assert len(loads) == 4 and (again.hits, again.misses) == (3, 0)
+    for (forward, seen), (same, also), a, b in zip(first, second, frames, frames[1:]):
+        there, back = (recorder(x, y).half().float() for x, y in ((a, b), (b, a)))
+        assert torch.equal(forward, there) and torch.equal(same, there)
+        assert torch.equal(seen, visible(there, back)) and torch.equal(also, seen)
+
+
+def test_lazy_and_decoded_frames_meet_in_the_cache(tmp_path, recorder):
+    frames, loads = [texture(20, 30, dx=t) for t in range(3)], []
+    cache = FlowCache(tmp_path)
+    decoded = list(cache.video(recorder, frames))
+    lazy = list(cache.video(recorder, [lazily(f, loads) for f in frames]))
+    assert (cache.hits, cache.misses) == (4, 4)
+    assert all(torch.equal(x, y) for one, other in zip(decoded, lazy) for x, y in zip(one, other))
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "swapped", "folder"])
 def test_an_unusable_file_is_computed_again_with_one_line(tmp_path, recorder, damage):
     cache = FlowCache(tmp_path)
@@ -127,7 +162,7 @@ def test_the_least_recently_used_goes_first_and_nothing_foreign(tmp_path, record
     cache.flow(recorder, frames[0], C)  # used again: frame 1 is now the oldest
     assert cache.hits == 1
     cache.flow(recorder, frames[3], C)
-    assert sum(path.stat().st_size for path in tmp_path.glob("??/*.flow")) <= cache.limit
+    assert sum(path.stat().st_size for path in tmp_path.glob("??/*.flow")) <= cache.store.limit
     hits, misses = cache.hits, cache.misses
     for kept in (0, 2, 3):
         cache.flow(recorder, frames[kept], C)
