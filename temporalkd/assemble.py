@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import flow as optical_flow
-from flow import FlowCache
+from flow import FlowCache, FlowEstimator
 from temporalkd.config import Config, ConfigError, schema
 from temporalkd.data.augment import Augment
 from temporalkd.data.camvid import camvid
@@ -86,6 +86,13 @@ def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segm
     if section.weights:
         load_weights(segmenter.network, find(section.weights, "weights"))
     return segmenter, spec
+
+
+def flows(kinds: Iterable[str], device: torch.device, weights: str | None = None) -> dict[str, FlowEstimator | None]:
+    """Estimators to evaluate with, by name; None for "exact", the data's own motion."""
+    return {
+        kind: None if kind == "exact" else optical_flow.build(kind, weights).to(device) for kind in dict.fromkeys(kinds)
+    }
 
 
 def default_cache(folder: str | None = None, gigabytes: float = 20.0) -> FlowCache:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Callable
@@ -35,13 +34,29 @@ def _one_of(known: Any) -> Callable[[Any], Any]:
     return check
 
 
+def _protocols(names: list[str]) -> list[str]:
+    """Each once, `all` spelt out."""
+    known = get_args(Protocol)
+    chosen = [p for name in names for p in (known if name == "all" else [name])]
+    _one_of(Protocol)(chosen)
+    return list(dict.fromkeys(chosen))
+
+
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr.")]
+Csv = Annotated[bool, typer.Option("--csv", help="One line of CSV a row on stdout; everything else goes to stderr.")]
 Flow = Annotated[str, typer.Option(callback=_one_of(FlowKind), help="raft_small, raft_large, dis or zero.")]
 Protocols = Annotated[
     list[str],
-    typer.Option("--protocol", callback=_one_of(Protocol), help="visible, unmasked; may be given twice."),
+    typer.Option(
+        "--protocol",
+        callback=_protocols,
+        help=f"{', '.join(get_args(Protocol))}, or all; may be given several times.",
+    ),
+]
+Ema = Annotated[
+    float | None, typer.Option(metavar="DECAY", help="Add the causal moving average of the probabilities, 0.8 say.")
 ]
 Frames = Annotated[Path, typer.Option(help="Folder of images in temporal order, or a video.")]
 
@@ -95,9 +110,15 @@ def evaluate(
     overrides: Overrides = [],  # noqa: B006
     protocol: Protocols = ["visible"],  # noqa: B006
     flow: Annotated[
-        str | None, typer.Option(callback=_one_of(EvaluationFlow), help="raft_small, raft_large, dis or exact.")
-    ] = None,
+        list[str],
+        typer.Option(
+            callback=_one_of(EvaluationFlow),
+            help="raft_small, raft_large, dis or exact; several are shown side by side; default the config's.",
+        ),
+    ] = [],  # noqa: B006
+    ema: Ema = None,
     as_json: Json = False,
+    as_csv: Csv = False,
 ) -> None:
     """Score a student: accuracy, temporal consistency, flip rate, beside ceiling and floor."""
     from temporalkd.config import load
@@ -105,7 +126,7 @@ def evaluate(
     loaded = load(data, overrides) if data else None
     from temporalkd.commands import score
 
-    _show(score.evaluate(run, loaded, protocol, flow, overrides), run.name, as_json)
+    _show(score.evaluate(run, loaded, protocol, flow, overrides, ema), run.name, as_json, as_csv)
 
 
 @app.command()
@@ -119,16 +140,30 @@ def consistency(
         list[str], typer.Option(metavar="OLD:NEW", help="Read a value of the predictions as another class.")
     ] = [],  # noqa: B006
     protocol: Protocols = ["visible"],  # noqa: B006
-    flow: Flow = "raft_small",
+    palette: Annotated[
+        str | None, typer.Option(help="Colours of the predictions: camvid, cityscapes, voc, or a file.")
+    ] = None,
+    resize: Annotated[
+        bool, typer.Option("--resize", help="Bring predictions to their frame's size (nearest).")
+    ] = False,
+    flow: Annotated[
+        list[str],
+        typer.Option(callback=_one_of(FlowKind), help="raft_small, raft_large, dis or zero; several side by side."),
+    ] = ["raft_small"],  # noqa: B006
     weights: Annotated[str | None, typer.Option(help="Weights of the flow network.")] = None,
     as_json: Json = False,
+    as_csv: Csv = False,
 ) -> None:
     """Score the predictions of any tool, given as a folder of class maps."""
-    from temporalkd.commands import score
-
     mapping = dict(_old_new(text) for text in replace)
-    rows = score.consistency(frames, predictions, labels, classes, void, mapping, protocol, flow, weights)
-    _show(rows, predictions.name, as_json)
+    from temporalkd.commands import score
+    from temporalkd.data.frames import MapFolder
+    from temporalkd.data.palettes import palette as known_palette
+
+    colours = known_palette(palette) if palette else None
+    maps = MapFolder(predictions, classes=classes, void=None, mapping=mapping or None, palette=colours, resize=resize)
+    rows = score.consistency(frames, maps, labels, void, protocol, flow, weights)
+    _show(rows, predictions.name, as_json, as_csv)
 
 
 @app.command()
@@ -149,14 +184,55 @@ def render(
     left: Annotated[Path, typer.Option(help="Run, checkpoint, or folder of class maps.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The video, .mp4.")],
     right: Annotated[Path | None, typer.Option(help="The second system.")] = None,
+    panel: Annotated[list[Path], typer.Option(metavar="PATH", help="A further system; four fit side by side.")] = [],  # noqa: B006
+    names: Annotated[list[str], typer.Option(metavar="NAME", help="What a panel is called: one a panel.")] = [],  # noqa: B006
+    void: Annotated[
+        int, typer.Option(min=0, max=65535, help="Value of unlabelled pixels in folders of class maps, besides 255.")
+    ] = 255,
+    span: Annotated[
+        str,
+        typer.Option("--range", metavar="START:END", help="Frames START to END - 1 alone, from 0; either may lack."),
+    ] = ":",
     flow: Flow = "raft_small",
     fps: Annotated[float | None, typer.Option(help="Frames per second; default the footage's.")] = None,
-    scale: Annotated[int, typer.Option(min=1, help="Enlarge by a whole factor.")] = 1,
+    scale: Annotated[
+        float | None, typer.Option(help="Enlarge or reduce, 2 or 0.5; default 1, small frames to 400 pixels wide.")
+    ] = None,
 ) -> None:
-    """Render systems side by side, the pixels that flip along the motion in red."""
+    """Render systems side by side, the pixels that flip along the motion in red, over the heat of where they did."""
+    from temporalkd.commands.render import MAX_SYSTEMS
     from temporalkd.commands.render import render as write_video
 
-    write_video(frames, [left] if right is None else [left, right], out, flow, fps, scale)
+    systems = [left, *([] if right is None else [right]), *panel]
+    if len(systems) > MAX_SYSTEMS:
+        raise typer.BadParameter(f"{len(systems)} panels, of which {MAX_SYSTEMS} fit side by side at most")
+    if names and len(names) != len(systems):
+        raise typer.BadParameter(f"{len(names)} --names for {len(systems)} panels, expected one a panel")
+    if scale is not None and not 0 < scale < float("inf"):
+        raise typer.BadParameter(f"--scale {scale:g}, expected a number more than 0")
+    write_video(frames, systems, out, flow, fps, scale, span=span, void=void, names=names)
+    say(f"wrote {out}")
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders or .safetensors files.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The page, .html.")] = Path("report.html"),
+    data: Annotated[Path | None, typer.Option(help="Config whose data.val to use; default the first run's.")] = None,
+    overrides: Overrides = [],  # noqa: B006
+    protocol: Annotated[str, typer.Option(callback=_one_of(Protocol), help="Of the consistency.")] = "visible",
+    flow: Annotated[
+        str | None, typer.Option(callback=_one_of(EvaluationFlow), help="raft_small, raft_large, dis or exact.")
+    ] = None,
+    ema: Ema = None,
+) -> None:
+    """Compare runs in one self-contained HTML page: numbers with intervals, curves, worst moments, synced video."""
+    from temporalkd.config import load
+
+    loaded = load(data, overrides) if data else None
+    from temporalkd.commands.report import report as write_page
+
+    write_page(runs, out, loaded, overrides, protocol, flow, ema)
     say(f"wrote {out}")
 
 
@@ -193,13 +269,15 @@ def _old_new(text: str) -> tuple[int, int]:
     return int(old), int(new)
 
 
-def _show(rows: list[Any], title: str, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"results": [row.as_dict() for row in rows]}))
+def _show(rows: list[Any], title: str, as_json: bool, as_csv: bool) -> None:
+    from temporalkd import evaluation
+
+    if as_json or as_csv:
+        print(evaluation.as_json(rows) if as_json else evaluation.as_csv(rows), end="")
         return
     from temporalkd.table import table
 
-    table(rows, title)
+    table(rows, title, published=True)
 
 
 def main(job: Callable[[], object] = app) -> NoReturn:

@@ -62,7 +62,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
             systems["teacher"] = network(teacher)
         scored = scorer.rows(systems, references=last)
         rows[:] = scored if last else []
-        return {"miou": scored[0].miou, "consistency": scored[0].consistency, "flip_rate": scored[0].flip_rate}
+        return {key: scored[0][key] for key in ("miou", "consistency", "flip_rate")}
 
     try:
         Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name).fit(resume)

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import flow as optical_flow
-from flow import FlowEstimator
 from flow.files import write_whole
 from temporalkd import assemble
 from temporalkd.config import Config, ConfigError
 from temporalkd.data.footage import Footage
-from temporalkd.evaluation import Row, System, evaluate
+from temporalkd.evaluation import Row, System, as_json, evaluate
 
 
 class Scorer:
     """Scores systems on the config's validation footage, with its flow.
 
     Args:
-        flow: instead of the config's.
+        flows: instead of the config's.
         classes: of the systems.
     Raises:
         ConfigError: the footage has other classes, or no exact motion where that is to be used.
     """
 
-    def __init__(self, config: Config, device: torch.device, flow: str | None = None, classes: int | None = None):
+    def __init__(self, config: Config, device: torch.device, flows: Sequence[str] = (), classes: int | None = None):
         section = config.data.val
         self.footage: Footage | None = None
         if section is not None:
@@ -38,24 +35,32 @@ class Scorer:
             raise ConfigError(f"data.val has {len(names)} classes, the network {classes}")
         self.classes = len(names) or classes or 0
         self.protocols: Sequence[str] = config.evaluation.protocols
-        kind = flow or config.evaluation.flow
-        for source in self.footage.sources if self.footage is not None and kind == "exact" else ():
+        kinds = flows or [config.evaluation.flow]
+        for source in self.footage.sources if self.footage is not None and "exact" in kinds else ():
             if len(source) > 1 and source.motion(0, 1) is None:
                 raise ConfigError(f"evaluation.flow: exact, but {source.name} knows no exact motion: raft_small or dis")
-        self.flow: FlowEstimator | None = None
-        if self.footage is not None and kind != "exact":
-            self.flow = optical_flow.build(kind).to(device)
-        self.cache = assemble.default_cache() if self.flow is not None else None
+        self.flows = assemble.flows(kinds if self.footage is not None else [], device)
+        self.cache = assemble.default_cache() if any(self.flows.values()) else None
 
-    def rows(self, systems: dict[str, System], references: bool = True, progress: Any = None) -> list[Row]:
-        """One row a system and protocol."""
+    def rows(
+        self, systems: dict[str, System], references: bool = True, ema: float | None = None, progress: Any = None
+    ) -> list[Row]:
+        """One row a system, flow and protocol."""
         if self.footage is None:
             raise ConfigError("data.val: missing: there is nothing to evaluate on")
         return evaluate(
-            self.footage.sources, systems, self.classes, self.flow, self.protocols, self.cache, references, progress
+            self.footage.sources,
+            systems,
+            self.classes,
+            self.flows,
+            self.protocols,
+            self.cache,
+            references,
+            ema,
+            progress,
         )
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Results as json, whole or not at all."""
-    write_whole(path, (json.dumps({"results": [row.as_dict() for row in rows]}, indent=2) + "\n").encode())
+    write_whole(path, as_json(rows, indent=1).encode())

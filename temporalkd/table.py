@@ -1,38 +1,93 @@
-"""Results as a table on the screen."""
+"""Results as tables on the screen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from temporalkd.evaluation import Row
+from temporalkd.evaluation import SHARES, Row
+
+ACCURACY = ("miou", "macc", "boundary_iou")
+STEADINESS = ("flip_rate", "flip_interior", "gated")
+OTHERS = ("right_twice", "vc8", "vc16", "vc8_correct", "vc16_correct", "vec8", "vec16", "warp_error")
+
+Cell = Callable[[dict[str, Row]], str]
 
 
-def table(rows: Sequence[Row], title: str, console: Console | None = None) -> None:
-    """Print one line a system and protocol; protocol, flow and size stand in the caption where they are the same."""
+def table(rows: Sequence[Row], title: str, console: Console | None = None, *, published: bool = False) -> None:
+    """Print one line a system and flow, in percent; several protocols get a table of their own.
+
+    Args:
+        published: add a second table of measures for comparison with other work.
+    """
+    console = console or Console()
+    protocols = list(dict.fromkeys(row.protocol for row in rows))
+    consistency = {p: _of_protocol(p) for p in protocols}
+    steadiness = _known(rows, STEADINESS)
+    if len(protocols) == 1:
+        steadiness = {"consistency": consistency[protocols[0]]} | steadiness
+    console.print(_table(rows, escape(title), _known(rows, ACCURACY) | steadiness))
+    if len(protocols) > 1:
+        console.print(_table(rows, "Consistency, by protocol", consistency))
+    if published and (others := _known(rows, OTHERS)):
+        console.print(_table(rows, "For comparison with other work", others))
+
+
+def _table(rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> Table:
+    """A line a system and flow; what is the same everywhere stands in the caption."""
     shown = Table(title=title, caption=_caption(rows), title_style="bold", caption_justify="left")
-    several = len({row.protocol for row in rows}) > 1
-    for column in ("system", *(["protocol"] if several else [])):
-        shown.add_column(column)
-    for column in ("mIoU %", "mAcc %", "consistency %", "flip rate %"):
-        shown.add_column(column, justify="right")
+    several = len({row.flow for row in rows}) > 1
+    for heading in ("system", *(["flow"] if several else [])):
+        shown.add_column(heading, overflow="fold")
+    for heading in columns:
+        shown.add_column(heading, justify="right", overflow="fold")
+    lines: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
-        numbers = [_number(x) for x in (row.miou, row.macc, row.consistency, row.flip_rate)]
-        shown.add_row(row.system, *([row.protocol] if several else []), *numbers)
-    (console or Console()).print(shown)
+        lines.setdefault((row.system, row.flow), {})[row.protocol] = row
+    for (system, flow), of_protocol in lines.items():
+        cells = (cell(of_protocol) for cell in columns.values())
+        shown.add_row(escape(system), *([flow] if several else []), *cells)
+    return shown
+
+
+def _known(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Cell]:
+    """Columns that do not depend on the protocol, where any system has a number."""
+    return {SHARES[key]: _of_any(key) for key in keys if any(row[key] is not None for row in rows)}
+
+
+def _of_any(key: str) -> Cell:
+    return lambda of_protocol: _number(next(iter(of_protocol.values())), key)
+
+
+def _of_protocol(protocol: str) -> Cell:
+    return lambda of_protocol: _number(of_protocol[protocol], "consistency")
+
+
+def _number(row: Row, key: str) -> str:
+    value, interval = row[key], row.intervals.get(key)
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if interval is None else f"{value:.2f}\n[dim]{interval[0]:.1f}-{interval[1]:.1f}[/dim]"
 
 
 def _caption(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    first = rows[0]
-    protocol = "" if len({row.protocol for row in rows}) > 1 else f"protocol {first.protocol}, "
-    fingerprint = f" {first.fingerprint.rpartition('-')[2][:8]}" if first.fingerprint else ""
-    coverage = "" if first.coverage is None else f", coverage {first.coverage:.1f} %"
-    return f"{protocol}flow {first.flow}{fingerprint}, {first.frames} frames {first.size}{coverage}"
+    first, protocols = rows[0], {row.protocol for row in rows}
+    protocol = f"protocol {first.protocol}, " if len(protocols) == 1 else ""
+    flows = "; ".join(
+        f"flow {row.flow}{_short(row.fingerprint)}{_coverage(row)}" for row in {r.flow: r for r in rows}.values()
+    )
+    small = "; small: 95 % intervals over blocks of 10" if any(any(row.intervals.values()) for row in rows) else ""
+    return f"percent; {protocol}{flows}; {first.frames} frames {first.size}{small}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _short(fingerprint: str) -> str:
+    return f" {fingerprint.rpartition('-')[2][:8]}" if fingerprint else ""
+
+
+def _coverage(row: Row) -> str:
+    return "" if row["coverage"] is None else f" (coverage {row['coverage']:.1f})"

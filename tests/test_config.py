@@ -253,7 +253,7 @@ def finished(folder: Path, config: Config) -> dict[str, float]:
     last = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 2
     systems = [row["system"] for row in json.loads((folder / "evaluation.json").read_text())["results"]]
-    wanted = ["student", *(["teacher"] if config.teacher is not None else []), "ceiling", "floor"]
+    wanted = ["student", *(["teacher"] if config.teacher is not None else []), "ceiling", "floor", "constant"]
     assert list(dict.fromkeys(systems)) == wanted
     assert load(folder / "config.yaml") == config
     assert load_file(folder / "student.safetensors")

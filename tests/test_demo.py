@@ -31,9 +31,9 @@ def test_the_demo_compares_and_shows_each_system_as_itself(tmp_path: Path, monke
     monkeypatch.setattr(demo, "load", small)
     monkeypatch.setattr(demo, "SHOWN_FRAMES", 3)
     rows = demo.demo(tmp_path / "out", say=lambda line: None)
-    assert [row.system for row in rows] == ["teacher", "baseline", "kd", "etc", "ceiling", "floor"]
+    assert [row.system for row in rows] == ["teacher", "baseline", "kd", "etc", "ceiling", "floor", "constant"]
     stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())["results"]
-    assert [row["miou"] for row in stored] == [row.miou for row in rows]
+    assert [row["miou"] for row in stored] == [row["miou"] for row in rows]
     with av.open(str(tmp_path / "out" / "flicker.mp4")) as video:
         first = next(video.decode(video=0)).to_ndarray(format="rgb24").astype(int)
     left, right = np.array_split(first[20:150], 2, axis=1)

@@ -44,7 +44,7 @@ def test_the_examples_train(name: str, workshop: Path) -> None:
     own = [] if name in ("my_data.yaml", "my_folder.yaml") else streets
     config = load(workshop / name, [*own, "training.steps=2", "training.batch=2", "training.workers=0"])
     rows = run.train(config, workshop / "run")
-    assert rows[0].system == "student" and rows[0].miou is not None and rows[0].consistency is not None
+    assert rows[0].system == "student" and rows[0]["miou"] is not None and rows[0]["consistency"] is not None
     assert (workshop / "run" / "student.safetensors").is_file()
 
 

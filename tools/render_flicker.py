@@ -1,4 +1,4 @@
-"""Render two systems side by side with the flickering pixels in red: `python tools/render_flicker.py --help`."""
+"""Render up to four systems side by side, the flickering pixels in red: `python tools/render_flicker.py --help`."""
 
 from temporalkd.cli import main_of
 

@@ -9,51 +9,133 @@ import torch
 from torch import Tensor
 
 import flow as optical_flow
-from temporalkd.commands.systems import device, load_system, require_maps
-from temporalkd.data.frames import MapFolder, open_frames
+from temporalkd.commands.systems import device, load_system
+from temporalkd.data.clip import IGNORE
+from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
 from temporalkd.evaluation import class_maps
-from temporalkd.models import Segmenter
+from temporalkd.models import ModelSpec, Segmenter
 from temporalkd.progress import progress
-from temporalkd.render import render_flicker
+from temporalkd.render import MAX_SYSTEMS, render_flicker
 from temporalkd.render.overlay import default_palette
+from temporalkd.render.shot import Shot, shot
+
+__all__ = ["MAX_SYSTEMS", "render"]
 
 
 def render(
-    frames: Path, systems: Sequence[Path], out: Path, flow: str, fps: float | None = None, scale: int | None = None
+    frames: Path,
+    systems: Sequence[Path],
+    out: Path,
+    flow: str,
+    fps: float | None = None,
+    scale: float | None = None,
+    *,
+    span: str = ":",
+    void: int = IGNORE,
+    names: Sequence[str] = (),
 ) -> int:
-    """The flicker video of up to four systems: run folders, checkpoints or folders of class maps."""
-    source = open_frames(frames)
-    palette: Sequence[tuple[int, int, int]] = ()
-    names: Sequence[str] = ()
-    networks: dict[Path, Segmenter] = {}
-    for path in systems:
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such run folder, .safetensors file or folder of class maps")
-        if path.is_file() or (path / "config.yaml").is_file():
-            networks[path], spec = load_system(path)
-            palette, names = spec.palette or palette, spec.class_names or names
+    """The flicker video of up to four systems: run folders, checkpoints or folders of class maps.
+
+    Args:
+        span: START:END, the frames to show; networks run on these alone, folders may have maps of the others too.
+        void: value that means unlabelled in the folders, besides 255.
+        names: one a system; default those of its files.
+    """
+    footage = open_frames(frames)
+    if out.is_file() and frames.is_file() and out.samefile(frames):
+        raise ValueError(f"{out} is the footage itself: name another file with -o")
+    source = shot(footage, span)
+    networks = {path: load_system(path) for path in dict.fromkeys(systems) if _is_network(path)}
+    classes, palette, class_names = _shared(networks)
     maps: dict[str, Iterator[Tensor]] = {}
-    for path in systems:
-        name = path.parent.name if path.name == "student.safetensors" else path.stem
-        name = name if name not in maps else f"{name} ({len(maps) + 1})"
+    for path, name in zip(systems, names or map(_name, systems), strict=True):
         if path in networks:
-            maps[name] = class_maps(networks[path], source)
+            found = class_maps(networks[path][0], source)
         else:
-            folder = MapFolder(path, classes=len(palette) or None)
-            require_maps(folder, source, frames)
-            maps[name] = iter(folder)
-    colours = torch.tensor(palette, dtype=torch.uint8) if len(palette) else default_palette(256)
+            found = _from_folder(MapFolder(path, classes=classes, void=(void, IGNORE)), source, frames)
+        maps[_unused(name, maps)] = found
     estimator = optical_flow.build(flow).to(device())
     with progress("render") as tick:
+        tick(0, len(source))
         return render_flicker(
             source.same_size_frames(),
             maps,
             out,
             flow=estimator,
-            palette=colours,
-            classes=list(names),
+            palette=palette,
+            classes=class_names,
             fps=source.fps if fps is None else fps,
             scale=scale,
+            first=source.start,
             device=device(),
             progress=lambda done: tick(done, len(source)),
         )
+
+
+def _is_network(path: Path) -> bool:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such run folder, .safetensors file or folder of class maps")
+    return path.is_file() or (path / "config.yaml").is_file()
+
+
+def _name(path: Path) -> str:
+    return path.parent.name if path.name == "student.safetensors" else path.stem
+
+
+def _unused(name: str, taken: dict[str, Iterator[Tensor]]) -> str:
+    """The name, numbered where another panel has it: a panel must not replace another."""
+    number, free = 2, name
+    while free in taken:
+        number, free = number + 1, f"{name} ({number})"
+    return free
+
+
+def _shared(networks: dict[Path, tuple[Segmenter, ModelSpec]]) -> tuple[int | None, Tensor, list[str]]:
+    """(number of classes, palette, legend) of all panels; no number and no legend where only folders are shown.
+
+    Raises:
+        ValueError: networks of different classes, whose colours would mislead.
+    """
+    if not networks:
+        return None, default_palette(IGNORE), []
+    (first, (_, spec)), *others = networks.items()
+    for path, (_, other) in others:
+        if other.classes != spec.classes:
+            raise ValueError(f"{path} has {other.classes} classes, {first} has {spec.classes}: they share one legend")
+        if other.class_names and spec.class_names and other.class_names != spec.class_names:
+            raise ValueError(f"{path} has other classes than {first}, or in another order: they share one legend")
+    specs = [spec for _, spec in networks.values()]
+    palette = next((s.palette for s in specs if s.palette), default_palette(spec.classes))
+    names = next((s.class_names for s in specs if s.class_names), [f"class {i}" for i in range(spec.classes)])
+    return spec.classes, torch.as_tensor(palette, dtype=torch.uint8), list(names)
+
+
+def _from_folder(folder: MapFolder, source: Shot, frames: Path) -> Iterator[Tensor]:
+    """The folder's maps of the frames of a shot: by name where frames have names, else by number.
+
+    Raises:
+        ValueError: a map without a frame, a frame of the shot without a map, a map of another size; names it.
+    """
+    footage = source.source
+    if isinstance(footage, ImageFolder):
+        stems = footage.stems[source.start : source.stop]
+        known = dict.fromkeys(footage.stems)
+        # Frames outside the shot need no map, but maps that belong to no frame at all are a mistake.
+        folder.require([*stems, *(stem for stem in folder.stems if stem in known)])
+    else:
+        if len(folder) != len(footage):
+            raise ValueError(f"{folder.folder} has {len(folder)} class maps, {frames} has {len(footage)} frames")
+        stems = folder.stems[source.start : source.stop]
+    height, width = source.size
+
+    def read() -> Iterator[Tensor]:
+        for stem in stems:
+            map_ = folder.read(stem)
+            if map_.shape != (height, width):
+                raise ValueError(
+                    f"{folder.files[stem]}: the map is {map_.shape[1]}x{map_.shape[0]}, "
+                    f"expected {width}x{height} like its frame"
+                )
+            yield map_
+
+    return read()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-import flow as optical_flow
 from temporalkd import assemble
 from temporalkd.commands.systems import device, load_system, require_maps
 from temporalkd.config import Config, ConfigError
@@ -22,7 +21,12 @@ from temporalkd.scoring import Scorer
 
 
 def evaluate(
-    run: Path, data: Config | None, protocols: Sequence[str], flow: str | None, overrides: Sequence[str] = ()
+    run: Path,
+    data: Config | None,
+    protocols: Sequence[str],
+    flows: Sequence[str],
+    overrides: Sequence[str] = (),
+    ema: float | None = None,
 ) -> list[Row]:
     """Score the student of a run folder or checkpoint on a config's data.val.
 
@@ -35,42 +39,38 @@ def evaluate(
                 f"{run} is a checkpoint, not a run folder: name a config with --data, its data.val is used"
             )
         data, _, _ = load_run(run, overrides)
-    scorer = Scorer(data, device(), flow, segmenter.classes)
+    scorer = Scorer(data, device(), flows, segmenter.classes)
     scorer.protocols = protocols
     with progress("evaluate") as tick:
-        return scorer.rows({run.stem: network(segmenter)}, progress=tick)
+        return scorer.rows({run.stem: network(segmenter)}, ema=ema, progress=tick)
 
 
 def consistency(
     frames: Path,
-    predictions: Path,
+    maps: MapFolder,
     labels: Path | None,
-    classes: int | None,
     void: int,
-    mapping: dict[int, int],
     protocols: Sequence[str],
-    flow: str,
+    flows: Sequence[str],
     weights: str | None = None,
 ) -> list[Row]:
     """Score a folder of class maps of any tool."""
-    maps = MapFolder(predictions, classes=classes, void=None, mapping=mapping or None)
     source = open_frames(frames)
     if labels is not None:
         if not isinstance(source, ImageFolder):
             raise ValueError(f"{frames} is a video: labels need a folder of images with the same names")
-        source = ImageFolder(frames, labels, classes=classes, void=void)
+        source = ImageFolder(frames, labels, classes=maps.classes, void=void, palette=maps.palette)
     require_maps(maps, source, frames)
     if len(source) < 2:
         raise ValueError(f"{frames} has {len(source)} frame(s): consistency needs two or more")
-    estimator = optical_flow.build(flow, weights).to(device())
+    estimators = assemble.flows(flows, device(), weights)
+    classes = maps.classes
     if classes is None:
         truths = (source.label(i) for i in source.labelled)
         classes = 1 + max(_largest(m) for m in chain(maps, truths) if m is not None)
-    cache = assemble.default_cache()
+    systems = {maps.folder.name: folder_of_maps(maps)}
     with progress("consistency") as tick:
-        return score(
-            [source], {predictions.name: folder_of_maps(maps)}, classes, estimator, protocols, cache, progress=tick
-        )
+        return score([source], systems, classes, estimators, protocols, assemble.default_cache(), progress=tick)
 
 
 def _largest(labels: Tensor) -> int:

@@ -18,7 +18,7 @@ Gaps = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
 Scale = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ordered)]
 Colour = tuple[float, float, float]
 Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-Protocol = Literal["visible", "unmasked"]
+Protocol = Literal["visible", "unmasked", "etc2020", "vspw2021", "varghese2020"]
 FlowKind = Literal["raft_small", "raft_large", "dis", "zero"]
 EvaluationFlow = Literal["raft_small", "raft_large", "dis", "exact"]
 

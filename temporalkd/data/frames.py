@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from temporalkd.data.images import class_table, image_size, read_image, read_map
-from temporalkd.data.source import Source
+from temporalkd.data.images import class_table, image_size, read_image, read_map, resize_map
+from temporalkd.data.palettes import Palette
+from temporalkd.data.source import Frame, Source
 from temporalkd.data.video import VideoFile
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
@@ -39,8 +40,52 @@ def _files(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path
     return found
 
 
-def _unmatched(names: list[str], what: str, where: Path) -> str:
-    return f"{len(names)} {what} in {where}, the first is '{names[0]}': names must match up to the extension"
+def _listed(names: Sequence[str], what: str) -> str:
+    then = ", ".join(f"'{name}'" for name in names[1:3])
+    return f"{len(names)} {what}, the first is '{names[0]}'" + (f", then {then}" if then else "")
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both start with."""
+    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+
+
+def _ways_to_rename(frame: str, name: str) -> Iterator[tuple[str, str, str, str]]:
+    """(prefix and suffix of the frame's name, prefix and suffix of the map's) around what is the same in both."""
+    before, found, after = name.partition(frame)
+    if found:
+        yield "", "", before, after
+    before, found, after = frame.partition(name)
+    if found:
+        yield before, after, "", ""
+    if start := _shared(frame, name):
+        yield "", frame[start:], "", name[start:]
+    if end := _shared(frame[::-1], name[::-1]):
+        yield frame[:-end], "", name[:-end], ""
+
+
+def _renaming(frames: Sequence[str], maps: Sequence[str], every: str) -> tuple[str, str] | None:
+    """How the names of all these maps differ from those of their frames, if in one way, and the first map's frame."""
+    if len(maps) < 2:  # of a single name anything could be said
+        return None
+    known, first = set(frames), maps[0]
+    alike = [frame for frame in frames if frame in first or first in frame] or frames[:1]
+    for frame in sorted(alike, key=len, reverse=True):  # '10' before the '1' in it
+        for head, tail, map_head, map_tail in _ways_to_rename(frame, first):
+            if all(
+                name.startswith(map_head)
+                and name.endswith(map_tail)
+                and head + name[len(map_head) : len(name) - len(map_tail)] + tail in known
+                for name in maps
+            ):
+                affixes = {"map": (map_head, map_tail), "frame": (head, tail)}
+                return " and ".join(
+                    f"{every} {what} has the {kind} '{text}'"
+                    for what, texts in affixes.items()
+                    for kind, text in zip(("prefix", "suffix"), texts)
+                    if text
+                ), frame
+    return None
 
 
 class MapFolder:
@@ -51,6 +96,8 @@ class MapFolder:
     Args:
         folder: grey or palette PNG (or BMP) images whose values are class numbers.
         classes, void, mapping: see `read_map`.
+        palette: colour images are read too, by their colours.
+        resize: `fitted` brings maps to the size of their frames.
     """
 
     def __init__(
@@ -60,12 +107,16 @@ class MapFolder:
         classes: int | None = None,
         void: int | Iterable[int] | None = 255,
         mapping: Mapping[int, int] | None = None,
+        palette: Palette | None = None,
+        resize: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.classes = classes
+        self.palette = palette
+        self.resize = resize
         self.files = _files(self.folder, MAPS, "class maps")
         self.stems = list(self.files)
-        self._table = class_table(classes, void, mapping)
+        self._table = class_table(classes, void, mapping, palette)
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -78,7 +129,14 @@ class MapFolder:
 
     def read(self, stem: str) -> Tensor:
         """The map of the frame of that name."""
-        return read_map(self.files[stem], classes=self.classes, table=self._table)
+        return read_map(self.files[stem], classes=self.classes, palette=self.palette, table=self._table)
+
+    def fitted(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
+        """The map brought to its frame's (H, W) by nearest neighbour, if the folder is to `resize`.
+
+        Otherwise it stays as it is, for the caller to refuse.
+        """
+        return resize_map(labels, size) if self.resize and tuple(labels.shape) != tuple(size) else labels
 
     def require(self, stems: Iterable[str], *, partial: bool = False) -> None:
         """Check that the maps and the frames named `stems` belong together.
@@ -87,13 +145,26 @@ class MapFolder:
             partial: frames without a map are allowed.
 
         Raises:
-            ValueError: a map without frame, or a frame without map; says how many, and the first.
+            ValueError: maps without frame, frames without map, or both; says how many, the first three of each, and
+                how their names differ.
         """
         wanted = dict.fromkeys(stems)
-        if extra := [stem for stem in self.stems if stem not in wanted]:
-            raise ValueError(_unmatched(extra, "maps without a frame", self.folder))
-        if not partial and (missing := [stem for stem in wanted if stem not in self.files]):
-            raise ValueError(_unmatched(missing, "frames without a map", self.folder))
+        extra = [stem for stem in self.stems if stem not in wanted]
+        missing = [stem for stem in wanted if stem not in self.files]
+        if not extra and (partial or not missing):
+            return
+        renaming = _renaming(missing, extra, "every" if len(extra) == len(self) else "each such")
+        lists, hints = [], []
+        if extra:
+            lists.append(_listed(extra, f"maps without a frame in {self.folder}"))
+        if missing and not partial:
+            lists.append(_listed(missing, "frames without a map" + ("" if extra else f" in {self.folder}")))
+        if missing and extra and (renaming or not partial):
+            hints.append(f"frame '{renaming[1] if renaming else missing[0]}' vs map '{extra[0]}'")
+        if renaming:
+            hints.append(renaming[0])
+        hint = f" ({'; '.join(hints)})" if hints else ""
+        raise ValueError(f"{'; '.join(lists)}: names must match up to the extension{hint}")
 
 
 class ImageFolder(Source):
@@ -102,7 +173,7 @@ class ImageFolder(Source):
     Args:
         images: png, jpg, bmp or webp files; natural order (9 before 10) is temporal order.
         labels: folder of class maps, matched by name up to the extension.
-        classes, void, mapping: see `read_map`.
+        classes, void, mapping, palette: see `read_map`.
         fps: frames per second of the scene.
         partial: only some frames have labels; otherwise a frame without one is an error.
     """
@@ -117,6 +188,7 @@ class ImageFolder(Source):
         fps: float = 25.0,
         mapping: Mapping[int, int] | None = None,
         partial: bool = False,
+        palette: Palette | None = None,
     ) -> None:
         files = _files(Path(images), IMAGES, "images")
         self.name = Path(images).resolve().name
@@ -125,7 +197,7 @@ class ImageFolder(Source):
         self.paths = list(files.values())
         self.maps: MapFolder | None = None
         if labels is not None:
-            self.maps = MapFolder(Path(labels), classes=classes, void=void, mapping=mapping)
+            self.maps = MapFolder(Path(labels), classes=classes, void=void, mapping=mapping, palette=palette)
             self.maps.require(self.stems, partial=partial)
 
     def __len__(self) -> int:
@@ -134,6 +206,14 @@ class ImageFolder(Source):
     def frame(self, index: int) -> Tensor:
         """(3, H, W) uint8 RGB."""
         return read_image(self.paths[index])
+
+    def _stream(self) -> Iterator[Frame]:
+        """Nothing is decoded that is not looked at."""
+        for index, path in enumerate(self.paths):
+            file = path.stat()
+            # As version control tells changed files: nobody rewrites one in place and puts all of these back.
+            identity = f"{path.absolute()} {file.st_dev} {file.st_ino} {file.st_size} {file.st_mtime_ns}"
+            yield Frame(self, index, size=image_size(path), identity=identity)
 
     def describe(self, index: int) -> str:
         """The frame's file."""

@@ -112,7 +112,7 @@ class ClipSampler(Dataset[Clip]):
         """Frames, labels, what is made up, and motion, as tv_tensors that one transform moves together."""
         images = [source.frame(i) for i in indices]
         for index, image in zip(indices, images):
-            require_size(source, index, image, images[0].shape[1:])
+            require_size(source, index, image.shape[1:], images[0].shape[1:])
         frames = torch.stack(images)
         size = frames.shape[-2:]
         labels = [source.label(i) if with_labels else None for i in indices]

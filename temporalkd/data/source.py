@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from torch import Tensor
 
+from flow import LazyFrame
 from temporalkd.data.clip import Motion
 
 
@@ -60,17 +62,73 @@ class Source(ABC):
         Raises:
             ValueError: one has another; names it.
         """
+        return (frame.pixels for frame in self.stream())
+
+    def stream(self) -> Iterator[Frame]:
+        """All frames in order, each of the first one's size, with what is known about them.
+
+        Raises:
+            ValueError: one has another size; names it.
+        """
         size: Sequence[int] | None = None
-        for index, frame in enumerate(self.frames()):
-            size = frame.shape[1:] if size is None else size
-            require_size(self, index, frame, size)
+        for frame in self._stream():
+            size = frame.size if size is None else size
+            require_size(self, frame.index, frame.size, size)
             yield frame
 
+    def _stream(self) -> Iterator[Frame]:
+        for index, pixels in enumerate(self.frames()):
+            yield Frame(self, index, pixels)
 
-def require_size(source: Source, index: int, frame: Tensor, size: Sequence[int]) -> None:
-    """Refuse a frame (3, H, W) that is not of the (H, W) of those that it is compared with; names it."""
-    if tuple(frame.shape[1:]) != tuple(size):
+
+class Frame:
+    """A frame of a source on its way through an evaluation: pixels and label are read once, on first use.
+
+    Args:
+        pixels: (3, H, W) uint8 RGB, where they have been decoded already.
+        size: (H, W), where it is known without decoding.
+        identity: of what the frame is decoded from: equal only where the pixels are.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        index: int,
+        pixels: Tensor | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        identity: str | None = None,
+    ):
+        self.source, self.index, self.identity = source, index, identity
+        if pixels is not None:
+            self.pixels = pixels
+        self.size: tuple[int, int] = size or (int(self.pixels.shape[1]), int(self.pixels.shape[2]))
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """(3, H, W) uint8 RGB."""
+        return self.source.frame(self.index)
+
+    @cached_property
+    def label(self) -> Tensor | None:
+        """(H, W) uint8 class indices, 255 where ignored; None where there is none."""
+        return self.source.label(self.index)
+
+    def for_flow(self) -> Tensor | LazyFrame:
+        """(1, 3, H, W) in [0, 1]; a promise of that where it can be identified undecoded."""
+        return self._scaled() if self.identity is None else LazyFrame(self.identity, self.size, self._scaled)
+
+    def _scaled(self) -> Tensor:
+        return self.pixels[None].float() / 255
+
+    def __str__(self) -> str:
+        return self.source.describe(self.index)
+
+
+def require_size(source: Source, index: int, size: Sequence[int], expected: Sequence[int]) -> None:
+    """Refuse a frame whose (H, W) is not that of those it is compared with; names it."""
+    if tuple(size) != tuple(expected):
         raise ValueError(
-            f"{source.describe(index)}: {frame.shape[2]}x{frame.shape[1]}, expected {size[1]}x{size[0]} "
+            f"{source.describe(index)}: {size[1]}x{size[0]}, expected {expected[1]}x{expected[0]} "
             f"like the other frames of {source.name}"
         )

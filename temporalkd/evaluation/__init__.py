@@ -1,14 +1,33 @@
 """Frames -> systems -> metrics, streaming."""
 
-from temporalkd.evaluation.evaluate import (
-    Row,
+from temporalkd.evaluation.evaluate import evaluate, frames_with_motion
+from temporalkd.evaluation.row import SHARES, Row, as_csv, as_json
+from temporalkd.evaluation.systems import (
+    Answer,
     System,
+    averaged,
     ceiling,
     class_maps,
-    evaluate,
     floor,
     folder_of_maps,
     network,
+    remembered,
 )
 
-__all__ = ["Row", "System", "ceiling", "class_maps", "evaluate", "floor", "folder_of_maps", "network"]
+__all__ = [
+    "SHARES",
+    "Answer",
+    "Row",
+    "System",
+    "as_csv",
+    "as_json",
+    "averaged",
+    "ceiling",
+    "class_maps",
+    "evaluate",
+    "floor",
+    "folder_of_maps",
+    "frames_with_motion",
+    "network",
+    "remembered",
+]

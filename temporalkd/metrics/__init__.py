@@ -1,6 +1,27 @@
 """Metrics: pure functions on class maps and thin torchmetrics classes over them."""
 
-from temporalkd.metrics.confusion import SegmentationScore, accuracy, confusion, iou
-from temporalkd.metrics.temporal import PROTOCOLS, Consistency
+from temporalkd.metrics.boundary import BoundaryIoU, near_edge
+from temporalkd.metrics.confusion import SegmentationScore, accuracy, confusion, iou, margins
+from temporalkd.metrics.pair import FramePair
+from temporalkd.metrics.persistence import Persistence
+from temporalkd.metrics.series import Interval, Measure, Series
+from temporalkd.metrics.temporal import PROTOCOLS, Consistency, Flips, WarpError
 
-__all__ = ["PROTOCOLS", "Consistency", "SegmentationScore", "accuracy", "confusion", "iou"]
+__all__ = [
+    "PROTOCOLS",
+    "BoundaryIoU",
+    "Consistency",
+    "Flips",
+    "FramePair",
+    "Interval",
+    "Measure",
+    "Persistence",
+    "SegmentationScore",
+    "Series",
+    "WarpError",
+    "accuracy",
+    "confusion",
+    "iou",
+    "margins",
+    "near_edge",
+]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+
+from temporalkd.metrics.counted import Counted
+from temporalkd.metrics.series import Measure
 
 
 def confusion(truth: Tensor, prediction: Tensor, classes: int, counted: Tensor | None = None) -> Tensor:
@@ -18,49 +21,65 @@ def confusion(truth: Tensor, prediction: Tensor, classes: int, counted: Tensor |
     Raises:
         ValueError: a counted prediction is not a class index.
     """
-    truth, prediction = truth.long(), prediction.long()
-    known = (truth >= 0) & (truth < classes)
-    if counted is not None:
-        known = known & counted
-    truth, prediction = truth[known], prediction[known]
-    if prediction.numel() and not 0 <= int(prediction.min()) <= int(prediction.max()) < classes:
-        raise ValueError(f"prediction has class {int(prediction.max())}, expected 0..{classes - 1}")
-    return torch.bincount(truth * classes + prediction, minlength=classes**2).view(classes, classes)
+    if truth.numel() == 0:
+        return torch.zeros(classes, classes, dtype=torch.long)
+    if not 0 <= int(truth.min()) <= int(truth.max()) < classes:
+        known = (truth >= 0) & (truth.int() < classes)
+        counted = known if counted is None else known & counted
+    if not 0 <= int(prediction.min()) <= int(prediction.max()) < classes:
+        wrong = (prediction < 0) | (prediction.int() >= classes)
+        wrong = wrong if counted is None else wrong & counted
+        if wrong.any():
+            raise ValueError(f"prediction has class {int(prediction[wrong][0])}, expected 0..{classes - 1}")
+    if classes**2 < 256 and truth.dtype == prediction.dtype == torch.uint8:
+        cell = (truth * classes).add_(prediction)
+        if counted is not None:
+            cell |= counted.view(torch.uint8) - 1  # 255 where not counted
+    else:
+        cell = truth.int() * classes + prediction.int()
+        if counted is not None:
+            cell = torch.where(counted, cell, classes**2)
+    return torch.bincount(cell.flatten(), minlength=classes**2)[: classes**2].view(classes, classes)
 
 
-def iou(matrix: Tensor) -> Tensor:
-    """Intersection over union per class, NaN for a class in neither map. (C, C) -> (C,) float64."""
-    matrix = matrix.double()
-    hit = matrix.diagonal()
-    return hit / (matrix.sum(0) + matrix.sum(1) - hit)
+def count(mask: Tensor) -> int:
+    """Number of true pixels; NumPy counts bools ten times as fast."""
+    return int(np.count_nonzero(mask.numpy()))
 
 
-def accuracy(matrix: Tensor) -> Tensor:
-    """Share of each class's pixels that are predicted right, NaN for an absent class. (C, C) -> (C,) float64."""
-    matrix = matrix.double()
-    return matrix.diagonal() / matrix.sum(1)
+def margins(matrix: Tensor) -> Tensor:
+    """What IoU and accuracy need of a confusion matrix: hits, pixels in truth, in prediction. (C, C) -> (3 C,)."""
+    return torch.cat((matrix.diagonal(), matrix.sum(1), matrix.sum(0)))
 
 
-class SegmentationScore(Metric):
-    """mIoU and mAcc from one confusion matrix; void excluded; classes in neither map do not enter the mean.
+def iou(counts: Tensor) -> Tensor:
+    """Intersection over union per class, NaN for a class in neither map. Margins (..., 3 C) -> (..., C) float64."""
+    hit, truth, prediction = counts.double().chunk(3, -1)
+    return hit / (truth + prediction - hit)
 
-    Args:
-        synced: `compute` joins the counts of all processes of a run; False where one process evaluates alone.
+
+def accuracy(counts: Tensor) -> Tensor:
+    """Share of each class's pixels that are predicted right, NaN for an absent class. (..., 3 C) -> (..., C)."""
+    hit, truth, _ = counts.double().chunk(3, -1)
+    return hit / truth
+
+
+class SegmentationScore(Counted):
+    """mIoU and mAcc from one confusion over all frames; void excluded; classes in neither map do not enter the mean.
+
+    Computes shares in 0..1: miou, macc, and per class iou and acc (NaN where absent).
     """
 
-    full_state_update = False
-    matrix: Tensor
-
     def __init__(self, classes: int, synced: bool = True):
-        super().__init__(sync_on_compute=synced)
+        measures = {
+            "miou": Measure(lambda counts: iou(counts).nanmean(-1)),
+            "macc": Measure(lambda counts: accuracy(counts).nanmean(-1)),
+            "iou": Measure(iou),
+            "acc": Measure(accuracy),
+        }
+        super().__init__(3 * classes, measures, synced)
         self.classes = classes
-        self.add_state("matrix", torch.zeros(classes, classes, dtype=torch.long), dist_reduce_fx="sum")
 
-    def update(self, prediction: Tensor, labels: Tensor) -> None:
-        """Class maps of equal shape; labels 255 where void."""
-        self.matrix += confusion(labels, prediction, self.classes)
-
-    def compute(self) -> dict[str, Tensor]:
-        """Shares in 0..1: miou, macc, and per class iou and acc (NaN where absent)."""
-        per_class, acc = iou(self.matrix), accuracy(self.matrix)
-        return {"miou": per_class.nanmean(), "macc": acc.nanmean(), "iou": per_class, "acc": acc}
+    def update(self, prediction: Tensor, labels: Tensor, clip: int = 0) -> None:
+        """Class maps of equal shape, one item; labels 255 where void."""
+        self.append(margins(confusion(labels, prediction, self.classes)), clip)

@@ -1,91 +1,137 @@
-"""Temporal consistency of class maps along the motion, and how often a visible pixel changes its class."""
+"""Temporal consistency of class maps along the motion, under every published protocol, and what flips."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from flow import warp
-from temporalkd.metrics.confusion import confusion, iou
+from temporalkd.metrics.confusion import confusion, count, iou, margins
+from temporalkd.metrics.counted import Counted
+from temporalkd.metrics.pair import FramePair
+from temporalkd.metrics.series import Measure, ratio
 
-PROTOCOLS = ("visible", "unmasked")
-IGNORE = 255
 
-
-class Consistency(Metric):
-    """Temporal consistency of a video's class maps: mIoU between each map and the next one warped onto it.
-
-    One confusion over all pairs of frames, mean over the classes present in either map.
-
-    Protocols:
-        visible: pixels in frame that pass the forward-backward check; where labels are given, pixels that are void in
-            t or in the warped t + 1 are left out, and a class of the labels that is never predicted counts 0.
-        unmasked: all pixels, coordinates clamped to the border, without labels.
-    The flip rate (share of visible pixels whose class changes along the flow) and the coverage (share of pixels that
-    are visible) are those of the `visible` protocol, whatever the protocol of the consistency.
+@dataclass(frozen=True)
+class Protocol:
+    """How an evaluator warps, which pixels it counts, and how it averages.
 
     Args:
-        synced: `compute` joins the counts of all processes of a run; False where one process evaluates alone.
+        warp: see FramePair.
+        visible_only: count visible pixels, without void where there are labels; otherwise all pixels, without labels.
+        absent_is_zero: the mean is over all classes; otherwise over those present in either map.
+        pooled: one confusion over all pairs; otherwise the mean of the pairs' mIoU.
     """
 
-    full_state_update = False
-    matrix: Tensor
-    in_labels: Tensor
-    flipped: Tensor
-    seen: Tensor
-    counted: Tensor
-    pixels: Tensor
+    warp: str = "nearest"
+    visible_only: bool = False
+    absent_is_zero: bool = False
+    pooled: bool = True
+
+
+PROTOCOLS = {
+    "visible": Protocol(visible_only=True),
+    "unmasked": Protocol(),
+    "etc2020": Protocol(warp="etc2020", absent_is_zero=True),
+    "vspw2021": Protocol(warp="vspw2021"),
+    "varghese2020": Protocol(pooled=False),
+}
+"""`visible` is this project's own. Sources of the others: the evaluators of Liu et al., ECCV 2020 (etc2020), Miao et
+al., CVPR 2021 (vspw2021) and Varghese et al., CVPR Workshops 2020 (varghese2020); `unmasked` is the plain form."""
+
+
+class Consistency(Counted):
+    """Temporal consistency of a video's class maps: mIoU between each map and the next one warped onto it.
+
+    Under `visible` with labels, a class that the labels have and neither map predicts counts 0.
+    Computes shares in 0..1: consistency, and per class per_class (NaN where absent).
+    """
 
     def __init__(self, classes: int, protocol: str = "visible", synced: bool = True):
-        super().__init__(sync_on_compute=synced)
         if protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
-        self.classes, self.protocol = classes, protocol
-        self.add_state("matrix", torch.zeros(classes, classes, dtype=torch.long), dist_reduce_fx="sum")
-        self.add_state("in_labels", torch.zeros(classes, dtype=torch.long), dist_reduce_fx="sum")
-        for count in ("flipped", "seen", "counted", "pixels"):
-            self.add_state(count, torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
-
-    def update(
-        self,
-        current: Tensor,
-        following: Tensor,
-        flow: Tensor,
-        visible: Tensor,
-        labels: Tensor | None = None,
-        following_labels: Tensor | None = None,
-    ) -> None:
-        """Add a pair of frames.
-
-        Shape:
-            current, following: (B, H, W), class maps of t and t + 1.
-            flow: (B, 2, H, W), t -> t + 1, pixels.
-            visible: (B, 1, H, W), bool, as flow.visible gives it.
-            labels, following_labels: (B, H, W), 255 where void; None where there are no labels.
-        """
-        visible = visible[:, 0]
-        warped = warp(following.unsqueeze(1), flow, mode="nearest")[:, 0]
-        counted = visible
-        if labels is not None and following_labels is not None:
-            warped_labels = warp(following_labels.unsqueeze(1), flow, mode="nearest")[:, 0]
-            counted = visible & (labels != IGNORE) & (warped_labels != IGNORE)
-            if self.protocol == "visible":
-                self.in_labels += torch.bincount(labels[counted].long(), minlength=self.classes)
-        self.flipped += ((current != warped) & counted).sum()
-        self.counted += counted.sum()
-        self.seen += visible.sum()
-        self.pixels += visible.numel()
-        self.matrix += confusion(current, warped, self.classes, counted if self.protocol == "visible" else None)
-
-    def compute(self) -> dict[str, Tensor]:
-        """Shares in 0..1: consistency, per-class consistency (NaN where absent), flip_rate, coverage."""
-        per_class = iou(self.matrix)
-        never_predicted = per_class.isnan() & (self.in_labels > 0)
-        per_class = per_class.masked_fill(never_predicted, 0.0)
-        return {
-            "consistency": per_class.nanmean(),
-            "per_class": per_class,
-            "flip_rate": self.flipped.double() / self.counted,
-            "coverage": self.seen.double() / self.pixels,
+        self.protocol = PROTOCOLS[protocol]
+        measures = {
+            "consistency": Measure(lambda counts: self._per_class(counts).nanmean(-1), self.protocol.pooled),
+            "per_class": Measure(self._per_class, self.protocol.pooled),
         }
+        super().__init__(4 * classes, measures, synced)
+        self.classes = classes
+
+    def update(self, current: Tensor, following: Tensor, pair: FramePair, clip: int = 0) -> None:
+        """Add a pair of frames: (H, W), class maps of t and t + 1."""
+        warped = pair.warped(following, self.protocol.warp)
+        counted, in_labels = None, torch.zeros(self.classes, dtype=torch.long)
+        if self.protocol.visible_only:
+            counted = pair.counted
+            if pair.labels is not None:
+                in_labels = torch.bincount(pair.labels[counted].long(), minlength=self.classes)
+        matrix = confusion(current, warped, self.classes, counted)
+        self.append(torch.cat((margins(matrix), in_labels)), clip)
+
+    def _per_class(self, counts: Tensor) -> Tensor:
+        per_class = iou(counts[..., : 3 * self.classes])
+        expected = counts[..., 3 * self.classes :] > 0
+        if self.protocol.absent_is_zero:
+            expected = (counts.sum(-1, keepdim=True) > 0).expand_as(expected)  # of nothing there is no share
+        return per_class.masked_fill(per_class.isnan() & expected, 0.0)
+
+
+class Flips(Counted):
+    """What a viewer sees as flicker: visible pixels whose class changes along the motion.
+
+    Computes shares in 0..1: flip_rate; flip_interior and flip_boundary, the same away from and within 4 px of the
+    class boundaries of the labels of t (of its class map where there are none); boundary, the share of counted pixels
+    that lie there; coverage, the share of all pixels that are visible. With labels, accuracy-gated: gated, of the
+    counted pixels right in t, those that are right in t + 1 too; right_twice, of all counted pixels, those right in
+    both, which no constant answer can buy.
+    """
+
+    def __init__(self, synced: bool = True):
+        inside, edge = slice(0, 2), slice(2, 4)
+        measures = {
+            "flip_rate": Measure(lambda c: c[..., [0, 2]].sum(-1) / c[..., [1, 3]].sum(-1)),
+            "flip_interior": Measure(lambda c: _share(c[..., inside])),
+            "flip_boundary": Measure(lambda c: _share(c[..., edge])),
+            "boundary": Measure(lambda c: c[..., 3] / c[..., [1, 3]].sum(-1)),
+            "gated": ratio(4, 5),
+            "right_twice": ratio(4, 8),
+            "coverage": ratio(6, 7),
+        }
+        super().__init__(9, measures, synced)
+
+    def update(self, current: Tensor, following: Tensor, pair: FramePair, clip: int = 0) -> None:
+        """Add a pair of frames: (H, W), class maps of t and t + 1."""
+        warped, edge = pair.warped(following), pair.edge(current)
+        flips = (current != warped) & pair.counted
+        kept = right = labelled = 0
+        if pair.labels is not None:
+            labelled = count(pair.counted)
+            was_right = (current == pair.labels) & pair.counted
+            right, kept = count(was_right), count(was_right & (warped == pair.warped_labels))
+        at_edge, counted_at_edge = count(flips & edge), count(pair.counted & edge)
+        interior = count(flips) - at_edge, count(pair.counted) - counted_at_edge
+        seen = count(pair.seen), pair.seen.numel()
+        self.append(torch.tensor((*interior, at_edge, counted_at_edge, kept, right, *seen, labelled)), clip)
+
+
+class WarpError(Counted):
+    """E_warp: squared change of the softmax probabilities along the motion, mean over visible pixels; 0..2.
+
+    Source: Lai et al., ECCV 2018 (on colours), on probabilities.
+    """
+
+    def __init__(self, synced: bool = True):
+        super().__init__(2, {"warp_error": ratio(0, 1)}, synced)
+
+    def update(self, current: Tensor, following: Tensor, pair: FramePair, clip: int = 0) -> None:
+        """Add a pair of frames: (C, H, W) probabilities of t and t + 1."""
+        change = (current - warp(following[None], pair.flow[None])[0]).square().sum(0)
+        total = float(change[pair.seen].double().sum())
+        self.append(torch.tensor((total, count(pair.seen)), dtype=torch.float64), clip)
+
+
+def _share(part_and_whole: Tensor) -> Tensor:
+    return part_and_whole[..., 0] / part_and_whole[..., 1]

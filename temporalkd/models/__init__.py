@@ -1,15 +1,18 @@
 """Segmentation networks behind one contract, and their weights."""
 
 from temporalkd.models.build import ModelSpec, build
+from temporalkd.models.cost import Cost, cost
 from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, freeze
 from temporalkd.models.weights import load_encoder, load_segmenter, load_weights, read_spec, save_segmenter
 
 __all__ = [
+    "Cost",
     "ModelSpec",
     "Normalisation",
     "Prediction",
     "Segmenter",
     "build",
+    "cost",
     "freeze",
     "load_encoder",
     "load_segmenter",

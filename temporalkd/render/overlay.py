@@ -1,8 +1,7 @@
-"""Pictures of class maps: colours, overlays, pixels that flip, captions and legends."""
+"""Pictures of class maps: colours, and overlays on the frame."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -17,9 +16,7 @@ Palette = Tensor | Sequence[Sequence[int]]
 Picture = NDArray[np.uint8]
 
 RED = (235, 30, 40)
-PAPER, INK, FAINT = (24, 26, 31), (236, 238, 242), (158, 164, 174)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_FONT_HEIGHT = 22  # pixels of a capital at font scale 1
+"""Marks the pixels that flip, and nothing else."""
 
 
 def default_palette(classes: int) -> Tensor:
@@ -79,7 +76,7 @@ def overlay(frame: Tensor, labels: Tensor, palette: Palette, alpha: float = 0.5)
         (3, H, W) uint8.
     """
     frame = as_uint8(frame)
-    _same_size("labels", labels, frame)
+    same_size("labels", labels, frame)
     colours = colourise(labels, palette)
     mixed = (frame * (1 - alpha) + colours * alpha).round().to(torch.uint8)
     return torch.where(labels.cpu() == IGNORE, frame, mixed)
@@ -94,10 +91,18 @@ def flips_in_red(frame: Tensor, flips: Tensor) -> Tensor:
     Returns:
         (3, H, W) uint8.
     """
-    frame = as_uint8(frame)
-    _same_size("flips", flips, frame)
-    grey = (frame.float().mean(0, keepdim=True) * 0.45 + 18).round().to(torch.uint8).expand(3, -1, -1)
-    return torch.where(flips.cpu().bool(), torch.tensor(RED, dtype=torch.uint8).view(3, 1, 1), grey)
+    return in_red(dim(frame), flips)
+
+
+def dim(frame: Tensor) -> Tensor:
+    """A frame (3, H, W) in dim grey, on which colours stand out; uint8."""
+    return (as_uint8(frame).float().mean(0, keepdim=True) * 0.45 + 18).round().to(torch.uint8).expand(3, -1, -1)
+
+
+def in_red(image: Tensor, flips: Tensor) -> Tensor:
+    """An image (3, H, W) uint8 with the pixels of the mask (H, W) in red."""
+    same_size("flips", flips, image)
+    return torch.where(flips.cpu().bool(), torch.tensor(RED, dtype=torch.uint8).view(3, 1, 1), image)
 
 
 def as_uint8(frame: Tensor) -> Tensor:
@@ -108,13 +113,24 @@ def as_uint8(frame: Tensor) -> Tensor:
     return frame if frame.dtype == torch.uint8 else (frame.float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def enlarge(image: Tensor, scale: int, *, smooth: bool = False) -> Tensor:
-    """(3, H, W) uint8, `scale` times as large: smooth for photographs, pixel by pixel otherwise."""
-    if scale == 1:
+def resize(image: Tensor, size: tuple[int, int], *, smooth: bool = False) -> Tensor:
+    """(3, H, W) or (H, W) at another size (height, width): smooth for photographs, else pixels are repeated or dropped.
+
+    Any type that OpenCV resizes: uint8, float32; bool where not smooth.
+    """
+    if tuple(image.shape[-2:]) == size:
         return image
-    size = (image.shape[2] * scale, image.shape[1] * scale)
-    how = cv2.INTER_CUBIC if smooth else cv2.INTER_NEAREST
-    return from_picture(np.asarray(cv2.resize(to_picture(image), size, interpolation=how), np.uint8))
+    shrinks = size[0] < image.shape[-2]
+    how = (cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC) if smooth else cv2.INTER_NEAREST
+    plain = image.to(torch.uint8) if image.dtype == torch.bool else image
+    picture = to_picture(plain) if image.ndim == 3 else plain.numpy()
+    resized = torch.from_numpy(cv2.resize(picture, size[::-1], interpolation=how))
+    return resized.permute(2, 0, 1) if image.ndim == 3 else resized.to(image.dtype)
+
+
+def enlarge(image: Tensor, scale: int, *, smooth: bool = False) -> Tensor:
+    """`resize` to a whole number of times the size."""
+    return resize(image, (image.shape[-2] * scale, image.shape[-1] * scale), smooth=smooth)
 
 
 def to_picture(image: Tensor) -> Picture:
@@ -127,64 +143,7 @@ def from_picture(picture: Picture) -> Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1)
 
 
-def text_width(text: str, height: int) -> int:
-    """Width in pixels of a text whose capitals are `height` pixels high."""
-    return cv2.getTextSize(text, _FONT, height / _FONT_HEIGHT, _thickness(height))[0][0]
-
-
-def caption(width: int, left: str, right: str = "", *, height: int = 11, ink: tuple[int, int, int] = INK) -> Tensor:
-    """A bar of text, one part at either end; the letters shrink where the two would not fit.
-
-    Returns:
-        (3, 2.4 height, width) uint8.
-    """
-    bar = np.full((round(2.4 * height), width, 3), PAPER, np.uint8)
-    margin = height * 2 // 3
-    needed = text_width(left, height) + text_width(right, height) + (3 if right else 2) * margin
-    small = max(5, min(height, math.floor(height * width / needed)))
-    baseline = (bar.shape[0] + small) // 2
-    _write(bar, left, (margin, baseline), small, ink)
-    _write(bar, right, (width - margin - text_width(right, small), baseline), small, ink)
-    return from_picture(bar)
-
-
-def legend(width: int, names: Sequence[str], palette: Palette, *, height: int = 9) -> Tensor:
-    """The class names beside their colours, in as many rows as they need.
-
-    Returns:
-        (3, rows, width) uint8.
-    """
-    colours = torch.as_tensor(palette).tolist()
-    if len(names) > len(colours):
-        raise ValueError(f"{len(names)} class names, but the palette has {len(colours)} colours")
-    row, gap = round(2.2 * height), height * 3 // 2
-    places: list[tuple[int, int]] = []
-    margin = height * 2 // 3
-    x, y = margin, 0
-    for name in names:
-        step = height + gap // 2 + text_width(name, height) + gap
-        if x + step > width and x > margin:
-            x, y = margin, y + row
-        places.append((x, y))
-        x += step
-    bar = np.full((y + row, width, 3), PAPER, np.uint8)
-    for name, colour, (x, y) in zip(names, colours, places):
-        top = y + (row - height) // 2
-        cv2.rectangle(bar, (x, top), (x + height, top + height), [int(c) for c in colour], thickness=-1)
-        _write(bar, name, (x + height + gap // 2, top + height), height, INK)
-    return from_picture(bar)
-
-
-def _thickness(height: int) -> int:
-    return max(1, round(height / 12))
-
-
-def _write(picture: Picture, text: str, place: tuple[int, int], height: int, ink: tuple[int, int, int]) -> None:
-    """Draw text with its baseline's left end at `place`; OpenCV's font knows ASCII only."""
-    plain = text.encode("ascii", "replace").decode()
-    cv2.putText(picture, plain, place, _FONT, height / _FONT_HEIGHT, ink, _thickness(height), cv2.LINE_AA)
-
-
-def _same_size(what: str, mask: Tensor, frame: Tensor) -> None:
+def same_size(what: str, mask: Tensor, frame: Tensor) -> None:
+    """Refuse a mask (H, W) that is not of the size of its frame (3, H, W)."""
     if mask.shape != frame.shape[1:]:
         raise ValueError(f"{what} are {tuple(mask.shape)}, expected {tuple(frame.shape[1:])} like the frame")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -31,22 +32,31 @@ class VideoWriter:
         path: the mp4 to write; missing folders above it are made.
         fps: frames per second.
         crf: 0 (lossless) to 51; 18 is visually lossless, 23 small.
+        keyframe_every: the most frames from one key frame to the next, for videos that are scrubbed: a player that
+            jumps to a frame decodes from the key frame before it. 1 makes every frame a key frame. None leaves it to
+            the encoder, which goes up to 250.
 
     Raises:
-        ValueError: no libx264 in this PyAV, a bad fps or crf, frames of different sizes, or no frame at all.
+        ValueError: no libx264 in this PyAV, a bad fps, crf or keyframe_every, frames of different sizes, or no
+            frame at all.
         OSError: the file cannot be written; names it.
     """
 
-    def __init__(self, path: Path, fps: float | Fraction = 25, *, crf: int = 20) -> None:
+    def __init__(
+        self, path: Path, fps: float | Fraction = 25, *, crf: int = 20, keyframe_every: int | None = None
+    ) -> None:
         if CODEC not in codecs_available:
             raise ValueError(f"this build of PyAV {av.__version__} has no {CODEC}: install the wheel from PyPI")
         if not 0 < fps <= 1000:
             raise ValueError(f"fps must be more than 0 and at most 1000, got {fps}")
         if not 0 <= crf <= 51:
             raise ValueError(f"crf must be 0 to 51, got {crf}")
+        if keyframe_every is not None and keyframe_every < 1:
+            raise ValueError(f"keyframe_every must be a number of frames from 1, got {keyframe_every}")
         self.path = Path(path)
         self.fps = Fraction(fps).limit_denominator(1001)
         self.crf = crf
+        self.keyframe_every = keyframe_every
         self.count = 0
         self.size: tuple[int, int] | None = None
         self._container: OutputContainer | None = None
@@ -61,6 +71,8 @@ class VideoWriter:
             self._partial.touch()
             self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
         except OSError as error:
+            with suppress(OSError):  # there is nothing to remove where even the folder cannot be made
+                self._partial.unlink()
             raise self._cannot_write(error) from error
         return self
 
@@ -74,8 +86,10 @@ class VideoWriter:
             self._stream = self._open_stream(self._container, *self.size)
         if picture.shape[:2] != self.size:
             raise ValueError(f"{self.path}: frame {self.count} is {picture.shape[:2]}, expected {self.size}")
-        padded = np.pad(picture, [(0, self.size[0] % 2), (0, self.size[1] % 2), (0, 0)], mode="edge")
-        image = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        missing = self.size[0] % 2, self.size[1] % 2
+        if any(missing):
+            picture = np.pad(picture, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="edge")
+        image = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         coded = image.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         coded.pts, coded.time_base = self.count, 1 / self.fps
         assert self._stream is not None
@@ -96,6 +110,8 @@ class VideoWriter:
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = 1
+        if self.keyframe_every is not None:
+            context.gop_size = self.keyframe_every
         return stream
 
     def __exit__(

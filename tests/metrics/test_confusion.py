@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from temporalkd.metrics import SegmentationScore, accuracy, confusion, iou
+from temporalkd.metrics import SegmentationScore, accuracy, confusion, iou, margins
 
 
 def loop_confusion(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.ndarray:
@@ -45,8 +45,8 @@ def test_one_confusion_over_all_updates_is_not_the_mean_of_scores() -> None:
     score.update(torch.tensor([0, 0, 0, 0]), torch.tensor([0, 0, 0, 1]))
     score.update(torch.tensor([1]), torch.tensor([1]))
     matrix = torch.tensor([[3, 0], [1, 1]])
-    assert score.compute()["miou"].item() == pytest.approx(iou(matrix).mean().item())
-    assert accuracy(matrix).tolist() == [1.0, 0.5]
+    assert score.compute()["miou"].item() == pytest.approx(iou(margins(matrix)).mean().item()) == (3 / 4 + 1 / 2) / 2
+    assert accuracy(margins(matrix)).tolist() == [1.0, 0.5]
 
 
 def test_a_prediction_out_of_range_is_refused() -> None:
@@ -56,5 +56,5 @@ def test_a_prediction_out_of_range_is_refused() -> None:
 
 def test_nothing_counted_is_nan() -> None:
     score = SegmentationScore(2)
-    score.update(torch.zeros(4), torch.full((4,), 255))
+    score.update(torch.zeros(4, dtype=torch.uint8), torch.full((4,), 255))
     assert math.isnan(score.compute()["miou"])

@@ -1,134 +1,183 @@
-"""Temporal consistency against plain loops, and the reference numbers on CamVid."""
+"""Metrics along the motion, worked out by hand; most on 4x4 maps whose four rows are alike."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-import flow
-from temporalkd.data.camvid import CLASSES, VOID
-from temporalkd.data.frames import ImageFolder, MapFolder
-from temporalkd.evaluation import evaluate, folder_of_maps
-from temporalkd.metrics import Consistency
+from temporalkd.metrics import Consistency, Flips, FramePair, WarpError
 
-
-def loop_consistency(
-    maps: list[np.ndarray],
-    flows: list[np.ndarray],
-    seen: list[np.ndarray],
-    classes: int,
-    protocol: str,
-    labels: list[np.ndarray] | None = None,
-) -> tuple[float, float, float]:
-    """Consistency, flip rate and coverage from the definition, pixel by pixel."""
-    intersection, union = np.zeros(classes), np.zeros(classes)
-    flips = counted = visible_pixels = pixels = 0
-    present = np.zeros(classes, dtype=bool)
-    for t in range(len(maps) - 1):
-        height, width = maps[t].shape
-        for y in range(height):
-            for x in range(width):
-                tx = int(np.floor(x + flows[t][0, y, x] + 0.5))
-                ty = int(np.floor(y + flows[t][1, y, x] + 0.5))
-                tx, ty = min(max(tx, 0), width - 1), min(max(ty, 0), height - 1)
-                a, b = maps[t][y, x], maps[t + 1][ty, tx]
-                pixels += 1
-                visible_pixels += seen[t][y, x]
-                void = labels is not None and 255 in (labels[t][y, x], labels[t + 1][ty, tx])
-                if seen[t][y, x] and not void:
-                    counted += 1
-                    flips += a != b
-                    if labels is not None:
-                        present[labels[t][y, x]] = True
-                if protocol == "unmasked" or (seen[t][y, x] and not void):
-                    if a == b:
-                        intersection[a] += 1
-                        union[a] += 1
-                    else:
-                        union[a] += 1
-                        union[b] += 1
-    scored = (union > 0) | (present if protocol == "visible" else False)
-    ious = [intersection[c] / union[c] if union[c] else 0.0 for c in range(classes) if scored[c]]
-    return float(np.mean(ious)), flips / counted, visible_pixels / pixels
+from .by_hand import NAN, VOID, approx, full, put, rows
 
 
-def random_video(classes: int = 4, length: int = 4, size: tuple[int, int] = (7, 9)):  # type: ignore[no-untyped-def]
-    rng = np.random.default_rng(0)
-    maps = [rng.integers(0, classes - 1, size) for _ in range(length)]  # the last class is never predicted
-    labels = [rng.choice([0, 1, 2, classes - 1, 255], size) for _ in range(length)]
-    flows = [rng.normal(0, 2, (2, *size)).astype(np.float32) for _ in range(length - 1)]
-    seen = [rng.random(size) > 0.3 for _ in range(length - 1)]
-    return maps, labels, flows, seen
+def moved(
+    dx: float, seen: Tensor | None = None, labels: tuple[Tensor, Tensor] | None = None, size: int = 4
+) -> FramePair:
+    flow = torch.zeros(2, size, size)
+    flow[0] = dx
+    return FramePair(flow, torch.ones(size, size) > 0 if seen is None else seen > 0, *(labels or ()))
 
 
-@pytest.mark.parametrize("protocol", ["visible", "unmasked"])
-@pytest.mark.parametrize("with_labels", [False, True])
-def test_against_the_definition(protocol: str, with_labels: bool) -> None:
-    maps, labels, flows, seen = random_video()
-    metric = Consistency(4, protocol)
-    for t in range(3):
-        extra = [torch.tensor(labels[i])[None] for i in (t, t + 1)] if with_labels else []
-        metric.update(
-            *(torch.tensor(maps[i])[None] for i in (t, t + 1)),
-            torch.tensor(flows[t])[None],
-            torch.tensor(seen[t])[None, None],
-            *extra,
-        )
+def consistency(
+    protocol: str, maps: list[Tensor], pairs: list[FramePair], classes: int
+) -> tuple[float, list[float], list[float]]:
+    metric = Consistency(classes, protocol)
+    for t, pair in enumerate(pairs):
+        metric.update(maps[t], maps[t + 1], pair)
     got = metric.compute()
-    expected = loop_consistency(maps, flows, seen, 4, protocol, labels if with_labels else None)
-    assert [got[k].item() for k in ("consistency", "flip_rate", "coverage")] == pytest.approx(expected, abs=1e-9)
+    return got["consistency"].item(), got["per_class"].tolist(), metric.series("consistency").each().tolist()
 
 
-def test_by_hand_4x4() -> None:
-    # The left half is class 0, the right half class 1; all moves right by one, so the last column leaves the frame.
-    now = torch.tensor([[0, 0, 1, 1]] * 4)
-    following = torch.tensor([[0, 0, 0, 1]] * 4)
-    motion = torch.zeros(1, 2, 4, 4)
-    motion[:, 0] = 1
-    visible = flow.in_frame(motion)
-    metric = Consistency(2)
-    metric.update(now[None], following[None], motion, visible)
-    assert metric.compute()["consistency"].item() == 1.0
-    assert metric.compute()["coverage"].item() == 0.75
-    still = Consistency(2)
-    still.update(now[None], now[None], motion, visible)  # a map that ignores the motion
-    # kept columns: (0,0) (0,1) (1,1): class 0 hits 1 of 2, class 1 hits 1 of 2
-    assert still.compute()["consistency"].item() == 0.5
-    assert still.compute()["flip_rate"].item() == pytest.approx(1 / 3)
+def check(got: tuple[Any, ...], *expected: Any) -> None:
+    for value, wanted in zip(got, expected):
+        assert value == approx(wanted)
 
 
-def test_a_constant_map_is_perfectly_consistent() -> None:
-    _, _, flows, seen = random_video()
-    metric = Consistency(4)
-    constant = torch.zeros(1, 7, 9, dtype=torch.long)
-    for t in range(3):
-        metric.update(constant, constant, torch.tensor(flows[t])[None], torch.tensor(seen[t])[None, None])
-    assert metric.compute()["consistency"].item() == 1.0 and metric.compute()["flip_rate"].item() == 0.0
+def test_a_map_that_moves_by_a_pixel_and_one_that_does_not() -> None:
+    # All moves right by one: the last column leaves the frame.
+    now, then, right = rows(0, 0, 1, 1), rows(0, 0, 0, 1), moved(1, rows(1, 1, 1, 0))
+    check(consistency("visible", [now, then], [right], 2), 1, [1, 1], [1])
+    # Standing still, the kept columns are (0, 0) (0, 1) (1, 1): each class has 1 of 2.
+    check(consistency("visible", [now, now], [right], 2), 1 / 2, [1 / 2, 1 / 2])
+    # Unmasked, the last column reads itself: class 1 has 2 of 3.
+    check(consistency("unmasked", [now, now], [right], 2), (1 / 2 + 2 / 3) / 2, [1 / 2, 2 / 3])
+
+
+def test_void_does_not_count_and_a_labelled_class_that_nobody_predicts_is_zero() -> None:
+    # Void at (0, 0) in t and (0, 3) in t + 1: 14 count. Class 1 is (1..3, 3), then (1..2, 3): 2/3; class 0: 11/12.
+    # The label 2 at (1, 1) counts, is never predicted: 0. The label 3 lies on (0, 3), which does not count.
+    maps = [rows(0, 0, 0, 1), put(rows(0, 0, 0, 1), 3, 3, 0)]
+    labels = put(put(put(maps[0], 0, 0, VOID), 1, 1, 2), 0, 3, 3), put(maps[0], 0, 3, VOID)
+    check(consistency("visible", maps, [moved(0, None, labels)], 4), 19 / 36, [11 / 12, 2 / 3, 0, NAN], [19 / 36])
+    check(consistency("visible", maps, [moved(0)], 4), (12 / 13 + 3 / 4) / 2, [12 / 13, 3 / 4, NAN, NAN])
+    # The other protocols do not look at labels.
+    check(consistency("unmasked", maps, [moved(0, None, labels)], 4), (12 / 13 + 3 / 4) / 2)
+    metric = Flips()
+    metric.update(maps[0], maps[1], moved(0, None, labels))
+    got = metric.compute()
+    # Of 14 one flips, (3, 3). 13 are right in t (not the label 2), of which 12 in t + 1 too.
+    assert got["flip_rate"].item() == approx(1 / 14)
+    assert (got["gated"].item(), got["right_twice"].item()) == approx((12 / 13, 12 / 14))
+    assert got["coverage"].item() == 1, "void pixels are seen"
+
+
+def test_etc2020_reads_a_class_between_two_others() -> None:
+    # At 0.5, 1.5, 2.5, 3.5 between 0 3 3 3: 1.5 -> class 1, then 3. Class 3: 12 of 12; 0 and 1: none; 2, absent, is 0.
+    maps = [rows(0, 3, 3, 3)] * 2
+    check(consistency("etc2020", maps, [moved(0.5)], 4), 1 / 4, [0, 0, 0, 1], [1 / 4])
+
+
+def test_vspw2021_reads_class_0_beyond_a_border_that_is_too_near() -> None:
+    # W = 4: x = 3 is read at 3.5, rounded to 4, outside. So 7 of 16 are class 0; class 1: 9 of 16.
+    check(consistency("vspw2021", [full(1)] * 2, [moved(0)], 3), 9 / 32, [0, 9 / 16, NAN])
+
+
+def test_varghese2020_is_a_mean_of_pairs() -> None:
+    # Pair 1: equal, 1. Pair 2: all turn 0: class 0 4/16, class 1 0/12: 1/8. Pooled: (8/20 + 12/24) / 2.
+    maps = [rows(0, 1, 1, 1), rows(0, 1, 1, 1), full(0)]
+    check(consistency("varghese2020", maps, [moved(0)] * 2, 2), 9 / 16, [5 / 8, 1 / 2], [1, 1 / 8])
+    check(consistency("unmasked", maps, [moved(0)] * 2, 2), 9 / 20, [2 / 5, 1 / 2], [1, 1 / 8])
+
+
+def flips(*fed: tuple[Tensor, Tensor, FramePair]) -> dict[str, float]:
+    metric = Flips()
+    for now, then, pair in fed:
+        metric.update(now, then, pair)
+    return {name: value.item() for name, value in metric.compute().items()}
+
+
+def test_flips_at_the_boundary_and_away_from_it() -> None:
+    # 12x12, classes meet between columns 5 and 6: columns 2..9 are near (96 pixels), 48 are interior. Column 6 turns 0,
+    # 12 flips near; the corner (0, 0) turns 1, one in the interior: the image border is no boundary.
+    now = rows(*[0] * 6, *[1] * 6, height=12)
+    then = put(now, 0, 0, 1)
+    then[:, 6] = 0
+    got = flips((now, then, moved(0, size=12)))
+    assert (got["flip_rate"], got["flip_interior"], got["flip_boundary"]) == approx((13 / 144, 1 / 48, 12 / 96))
+    assert got["boundary"] == approx(96 / 144) and got["coverage"] == 1
+    hidden = put(full(1, 12), 0, 0, 0)
+    got = flips((now, then, moved(0, hidden, size=12)))
+    assert (got["flip_rate"], got["flip_interior"], got["coverage"]) == approx((12 / 143, 0, 143 / 144))
+    # With labels the boundaries are theirs. All 0, but void at (11, 11): its corner of 24 pixels is near, 119 are not.
+    labels = put(full(0, 12), 11, 11, VOID), full(0, 12)
+    got = flips((now, then, moved(0, None, labels, 12)))
+    assert (got["flip_rate"], got["flip_interior"], got["flip_boundary"]) == approx((13 / 143, 13 / 119, 0))
+    assert got["boundary"] == approx(24 / 143)
+
+
+def test_right_twice_is_of_labelled_pixels_and_zero_where_nothing_is_right() -> None:
+    labels = full(1), full(1)
+    right, wrong = full(1), full(0)
+    got = flips((wrong, right, moved(0, None, labels)))
+    assert got["right_twice"] == 0 and got["gated"] != got["gated"], "none was right in t: gated is of nothing"
+    got = flips((right, wrong, moved(0, None, labels)))
+    assert (got["right_twice"], got["gated"]) == (0, 0)
+    assert flips((right, right, moved(0)))["right_twice"] != 1, "without labels nobody knows"
+    # A pair without labels does not dilute the others.
+    got = flips((right, right, moved(0, None, labels)), (right, right, moved(0)))
+    assert (got["right_twice"], got["gated"], got["flip_rate"]) == (1, 1, 0)
+
+
+def test_a_class_that_changes_as_the_labels_do_stays_right() -> None:
+    # A thing turns from 0 to 1, labels and prediction alike: a flip, and right all the same.
+    got = flips((full(0), full(1), moved(0, None, (full(0), full(1)))))
+    assert (got["flip_rate"], got["gated"], got["right_twice"]) == (1, 1, 1)
+
+
+def test_warp_error() -> None:
+    # Class 0 is 1/2, then 0 1 1 1: at 0.5, 1.5, 2.5, 3.5 (clamped to 3) 1/2 1 1 1; two classes: 0 1/2 1/2 1/2.
+    then = rows(0, 1, 1, 1).float()
+    probs = torch.full((2, 4, 4), 0.5), torch.stack((then, 1 - then))
+    metric = WarpError()
+    metric.update(*probs, moved(0.5))
+    assert metric.compute()["warp_error"].item() == approx(3 / 8)
+    metric.reset()
+    metric.update(*probs, moved(0.5, rows(1, 1, 1, 0)))
+    assert metric.compute()["warp_error"].item() == approx(1 / 3)
+    # With a second pair, equal and all visible, the pixels pool: (8 * 1/2) / (12 + 16).
+    metric.update(probs[1], probs[1], moved(0))
+    assert metric.compute()["warp_error"].item() == approx(1 / 7)
 
 
 def test_unknown_protocol_lists_the_known() -> None:
-    with pytest.raises(ValueError, match="visible, unmasked"):
+    with pytest.raises(ValueError, match="'visibel', expected one of visible, unmasked, etc2020"):
         Consistency(4, "visibel")
 
 
-@pytest.mark.real
-def test_reference_numbers_on_camvid(data_root: Path, flow_cache: flow.FlowCache) -> None:
-    """The ground truth scored as a prediction, void as Building; the published values of this data and flow."""
-    camvid = data_root / "data" / "camvid"
-    raft = flow.build("raft_small", data_root / "weights" / "raft_small_things.safetensors")
-    maps = folder_of_maps(
-        MapFolder(camvid / "valannot", classes=11, void=None, mapping={VOID: CLASSES.index("Building")})
-    )
-    results = {}
-    for name, labels in (("without", None), ("with", camvid / "valannot")):
-        source = ImageFolder(camvid / "val", labels, classes=11, void=VOID)
-        rows = evaluate([source], {"truth": maps}, 11, raft, ["visible", "unmasked"], flow_cache, references=False)
-        results |= {(row.protocol, name): row for row in rows}
-    assert results["visible", "without"].consistency == pytest.approx(86.89, abs=0.15)
-    assert results["visible", "with"].consistency == pytest.approx(88.48, abs=0.15)
-    assert results["unmasked", "without"].consistency == pytest.approx(85.58, abs=0.15)
-    assert results["visible", "without"].coverage == pytest.approx(90.3, abs=0.15)
-    assert results["visible", "without"].flip_rate == pytest.approx(3.26, abs=0.15)
+def test_a_prediction_that_is_no_class_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"class 4, expected 0\.\.3"):
+        Consistency(4).update(full(0), full(4), moved(0))
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"flow is \(2, 4, 4\), the maps are \[\(5, 4\)\]"):
+        FramePair(torch.zeros(2, 4, 4), torch.ones(5, 4) > 0)
+    with pytest.raises(ValueError, match=r"flow is \(1, 2, 4, 4\)"):
+        FramePair(torch.zeros(1, 2, 4, 4), torch.ones(4, 4) > 0)
+    with pytest.raises(ValueError, match=r"the map is \(6, 4\), the motion \(4, 4\)"):
+        moved(0).warped(rows(0, 1, 2, 3, height=6))
+    with pytest.raises(ValueError, match="unknown warp 'bilinear', expected one of nearest, etc2020, vspw2021"):
+        moved(0).warped(full(0), "bilinear")
+
+
+def test_labels_of_one_frame_alone_are_as_good_as_none() -> None:
+    for labels in ((full(VOID), None), (None, full(VOID))):
+        pair = FramePair(torch.zeros(2, 4, 4), torch.ones(4, 4) > 0, *labels)
+        assert pair.labels is None and pair.following_labels is None and pair.counted.all()
+
+
+def test_a_pair_does_not_mix_up_the_maps_it_has_warped() -> None:
+    pair = moved(1)
+    for value in range(100):  # each map is gone when the next is made, often at the same address
+        for how in ("nearest", "etc2020"):
+            assert pair.warped(full(value), how).eq(value).all()
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -1e30])
+def test_motion_that_is_no_number_reads_as_out_of_frame(broken: float) -> None:
+    for how in ("nearest", "etc2020", "vspw2021"):
+        warped = moved(broken).warped(rows(1, 2, 3, 4), how)
+        assert set(warped.unique().tolist()) <= ({0} if how == "vspw2021" else {1, 4})

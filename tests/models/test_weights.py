@@ -248,9 +248,8 @@ def test_camvid_teacher_scores_what_its_json_says(data_root: Path) -> None:
     card = json.loads(path.with_suffix(".json").read_text())
     teacher, _ = load_segmenter(path)
     val = camvid(data_root / "data" / "camvid", "val")
-    (row,) = evaluate(
-        val.sources, {"teacher": network(teacher)}, 11, optical_flow.build("zero"), ["visible"], references=False
-    )
+    flows = {"zero": optical_flow.build("zero")}
+    (row,) = evaluate(val.sources, {"teacher": network(teacher)}, 11, flows, ["visible"], references=False)
     assert row.frames == 101
-    assert row.miou == pytest.approx(card["val_mIoU_percent"], abs=0.1)
-    assert row.iou == pytest.approx([card["val_IoU_percent"][name] for name in val.class_names], abs=0.5)
+    assert row["miou"] == pytest.approx(card["val_mIoU_percent"], abs=0.1)
+    assert row.per_class["iou"] == pytest.approx([card["val_IoU_percent"][name] for name in val.class_names], abs=0.5)

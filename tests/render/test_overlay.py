@@ -1,4 +1,4 @@
-"""Colours where they belong, and text that fits."""
+"""Colours where they belong."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import pytest
 import torch
 
 from temporalkd.render.overlay import (
-    PAPER,
     RED,
-    caption,
     colourise,
     default_palette,
     enlarge,
     flips_in_red,
-    legend,
     overlay,
+    resize,
 )
 
 PALETTE = [(10, 20, 30), (200, 100, 0), (0, 255, 128)]
@@ -24,11 +22,6 @@ FRAME = torch.tensor([100, 50, 200], dtype=torch.uint8).view(3, 1, 1).expand(3, 
 
 def at(image: torch.Tensor, row: int, column: int) -> tuple[int, ...]:
     return tuple(image[:, row, column].tolist())
-
-
-def inked(bar: torch.Tensor) -> torch.Tensor:
-    """(H, W) bool, where a bar is not paper."""
-    return (bar != torch.tensor(PAPER, dtype=torch.uint8).view(3, 1, 1)).any(0)
 
 
 @pytest.mark.parametrize("palette", [PALETTE, torch.tensor(PALETTE), torch.tensor(PALETTE, dtype=torch.uint8)])
@@ -93,29 +86,12 @@ def test_enlarge_repeats_pixels_or_smooths() -> None:
     assert smooth[0, 0].unique().numel() > 2
 
 
-@pytest.mark.parametrize("width", [120, 400])
-def test_captions_fit_and_do_not_touch(width: int) -> None:
-    alone_left = inked(caption(width, "baseline", ""))
-    assert alone_left[:, : width // 2].any()
-    assert not alone_left[:, -4:].any()
-    both = inked(caption(width, "baseline", "consistency 88.5 %"))
-    columns = both.any(0).nonzero()[:, 0]
-    assert columns.min() >= 2
-    assert columns.max() <= width - 2
-    gaps = columns.diff()
-    assert gaps.max() >= 5  # between the two parts
-    rows = both.any(1).nonzero()[:, 0]
-    assert 0 < rows.min() < rows.max() < both.shape[0] - 1
-
-
-def test_legend_shows_every_colour_and_wraps() -> None:
-    palette = default_palette(11)
-    names = [f"class number {index}" for index in range(11)]
-    wide, narrow = legend(2000, names, palette), legend(200, names, palette)
-    assert narrow.shape[1] > 3 * wide.shape[1]
-    for bar in (wide, narrow):
-        seen = {tuple(colour) for colour in bar.flatten(1).T.tolist()}
-        assert {tuple(colour) for colour in palette.tolist()} <= seen
-        assert not inked(bar)[:, -1].any()
-    with pytest.raises(ValueError, match="11 class names, but the palette has 3 colours"):
-        legend(200, names, PALETTE)
+def test_resize_smooths_photographs_and_keeps_the_classes_of_maps() -> None:
+    labels = torch.tensor([[0, 0, 7, 7], [0, 0, 7, 7]], dtype=torch.uint8)
+    assert resize(labels, (1, 2)).tolist() == [[0, 7]]
+    assert resize(labels, (3, 5)).unique().tolist() == [0, 7]
+    assert resize(labels == 7, (4, 8)).dtype == torch.bool
+    assert torch.equal(resize(labels == 7, (4, 8)), (labels == 7).repeat_interleave(2, 0).repeat_interleave(2, 1))
+    image = torch.tensor([[0, 200], [100, 100]], dtype=torch.uint8).expand(3, 2, 2)
+    assert resize(image, (1, 1), smooth=True).flatten().tolist() == [100] * 3
+    assert resize(image, (2, 2)) is image

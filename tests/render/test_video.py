@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -104,6 +105,21 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, room: int) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("every", "most"), [(1, 1), (7, 7), (None, 250)])
+def test_key_frames_come_as_often_as_asked(tmp_path: Path, every: int | None, most: int) -> None:
+    with VideoWriter(tmp_path / "out.mp4", keyframe_every=every) as writer:
+        for index in range(40):
+            writer.write(quarters(48, 64) // (1 + index % 2))
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    keys = sorted(round(packet.pts * packet.time_base * 25) for packet in packets if packet.is_keyframe)
+    assert keys[0] == 0
+    assert max(after - before for before, after in pairwise([*keys, 40])) <= most
+    assert every is None or len(keys) >= 40 // every
+    assert every is not None or len(keys) == 1
+    assert len(list(VideoFile(tmp_path / "out.mp4").frames())) == 40
+
+
 def test_no_frame_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"out\.mp4: no frame was written"), VideoWriter(tmp_path / "out.mp4"):
         pass
@@ -119,6 +135,8 @@ def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         VideoWriter(path, 0)
     with pytest.raises(ValueError, match="crf must be 0 to 51, got 60"):
         VideoWriter(path, crf=60)
+    with pytest.raises(ValueError, match="keyframe_every must be a number of frames from 1, got 0"):
+        VideoWriter(path, keyframe_every=0)
     with pytest.raises(IsADirectoryError, match="expected the name of an mp4 file"), VideoWriter(tmp_path):
         pass
     (tmp_path / "file").touch()

@@ -297,7 +297,11 @@ def test_what_a_run_writes_about_itself(tmp_path: Path) -> None:
     header, *lines = (folder / "metrics.csv").read_text().splitlines()
     assert header == "step,miou,consistency,flip_rate" and [line.split(",")[0] for line in lines] == ["2", "4", "5"]
     results = json.loads((folder / "evaluation.json").read_text())["results"]
-    assert [r["system"] for r in results] == ["student", "teacher", "ceiling", "floor"] == [r.system for r in table]
+    assert (
+        [r["system"] for r in results]
+        == ["student", "teacher", "ceiling", "floor", "constant"]
+        == [r.system for r in table]
+    )
     assert results[0]["miou"] == float(lines[-1].split(",")[1]) and results[2]["miou"] == 100
     card = json.loads((folder / "student.json").read_text())
     assert card["metrics"] == [results[0]] and len(card["class_names"]) == len(card["palette"]) == card["classes"] == 9

@@ -1,0 +1,163 @@
+"""`report`: several runs scored on the same footage, and one page that shows what their numbers mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from flow.files import write_whole
+from temporalkd import __version__
+from temporalkd.commands.systems import device, load_system
+from temporalkd.config import Config, ConfigError
+from temporalkd.evaluation import Row, System, averaged, frames_with_motion, network, remembered
+from temporalkd.metrics import FramePair
+from temporalkd.models import Cost, Segmenter, cost
+from temporalkd.progress import progress
+from temporalkd.render.overlay import default_palette
+from temporalkd.report import Report, Video, mosaic, render_page
+from temporalkd.reporting import COLUMNS, CURVES, Shown, Tape, entry
+from temporalkd.run_folder import load_run
+from temporalkd.scoring import Scorer
+
+
+def report(
+    runs: Sequence[Path],
+    out: Path,
+    data: Config | None = None,
+    overrides: Sequence[str] = (),
+    protocol: str = "visible",
+    flow: str | None = None,
+    ema: float | None = None,
+) -> None:
+    """Score run folders or checkpoints on the first one's data.val, or on that of `data`, and write the page.
+
+    Raises:
+        ConfigError: there is nothing to evaluate on.
+        ValueError: runs of different classes, or that are not trained.
+    """
+    if data is None:
+        if not runs[0].is_dir():
+            raise ConfigError(f"{runs[0]} is a checkpoint, not a run folder: name a config with --data")
+        data, _, _ = load_run(runs[0], overrides)
+    folders = _named(runs)
+    networks = {name: load_system(run)[0] for name, run in folders.items()}
+    classes = {name: segmenter.classes for name, segmenter in networks.items()}
+    if len(set(classes.values())) > 1:
+        raise ValueError(f"the runs have different classes: {', '.join(f'{n} {c}' for n, c in classes.items())}")
+    scorer = Scorer(data, device(), [flow] if flow else (), next(iter(classes.values())))
+    scorer.protocols = [protocol]
+    with TemporaryDirectory(prefix="temporalkd-") as scratch:
+        tapes = _tapes(networks, ema, Path(scratch))
+        with progress("evaluate") as tick:
+            rows = scorer.rows(dict(tapes), progress=tick)
+        contents = _contents(folders, networks, scorer, rows, tapes, Path(scratch) / "video.mp4")
+        write_whole(out, render_page(contents).encode())
+
+
+def _named(runs: Sequence[Path]) -> dict[str, Path]:
+    """Runs by the shortest name that tells them apart."""
+    names: dict[str, Path] = {}
+    for run in runs:
+        name = run.resolve().parent.name if run.stem == "student" else run.resolve().stem
+        while name in names:
+            name += "'"
+        names[name] = run
+    return names
+
+
+def _tapes(networks: Mapping[str, Segmenter], ema: float | None, folder: Path) -> dict[str, Tape]:
+    systems: dict[str, System] = {name: remembered(network(segmenter)) for name, segmenter in networks.items()}
+    if ema is not None:
+        systems |= {f"{name} EMA {ema:g}": averaged(system, ema) for name, system in list(systems.items())}
+    return {name: Tape(system, folder / str(i)) for i, (name, system) in enumerate(systems.items())}
+
+
+def _contents(
+    folders: Mapping[str, Path],
+    networks: Mapping[str, Segmenter],
+    scorer: Scorer,
+    rows: Sequence[Row],
+    tapes: Mapping[str, Tape],
+    video: Path,
+) -> Report:
+    assert scorer.footage is not None
+    sources = scorer.footage.sources
+    shown = Shown.of(sources, next(iter(tapes.values())).sizes)
+    height, width = next(iter(tapes.values())).sizes[id(sources[0])]
+    costs: dict[str, Cost] = {name: cost(segmenter, (height, width)) for name, segmenter in networks.items()}
+    colours = torch.tensor(scorer.footage.palette, dtype=torch.uint8)
+    if not len(colours):
+        colours = default_palette(scorer.classes)
+    frames = list(shown.frames())
+    with progress("draw") as tick:
+        film = _film(scorer, shown, tapes, colours, video, lambda done: tick(done, 2 * len(frames)))
+    systems = [
+        replace(
+            entry(row, rows[0], shown, tapes.get(row.system), costs.get(row.system), colours),
+            config=_text(folders.get(row.system), "config.yaml"),
+            environment=json.loads(_text(folders.get(row.system), "environment.json") or "{}"),
+        )
+        for row in rows
+    ]
+    first = rows[0]
+    left_out = len(sources) - sum(shown.kept)
+    return Report(
+        title=" · ".join(folders) if len(folders) < 4 else f"{len(folders)} runs",
+        caption="Accuracy and temporal consistency on the same frames, labels and motion.",
+        facts={
+            "protocol": first.protocol,
+            "flow": f"{first.flow} {first.fingerprint}".strip(),
+            "size": first.size,
+            "frames": str(first.frames),
+            "coverage": "-" if first["coverage"] is None else f"{first['coverage']:.1f} %",
+            "threads": f"{torch.get_num_threads()} on {device().type}",
+            "temporalkd": __version__,
+        },
+        class_names=scorer.footage.class_names or [str(c) for c in range(scorer.classes)],
+        class_colours=colours.tolist(),
+        fps=sources[0].fps,
+        frame_names=[Path(s.describe(i)).name for s, i in frames],
+        systems=systems,
+        columns=COLUMNS,
+        curves=CURVES,
+        video=film,
+        scatter=("miou", "consistency") if first["miou"] is not None else None,
+        notes=[f"{left_out} scenes of another size are in the table, not on the time axis."] if left_out else [],
+    )
+
+
+def _film(
+    scorer: Scorer, shown: Shown, tapes: Mapping[str, Tape], colours: Tensor, out: Path, tick: Callable[[int], None]
+) -> Video:
+    """What flips where, then the mosaic of all systems."""
+    done = 0
+    for source, kept in zip(shown.sources, shown.kept):
+        for frame, motions in frames_with_motion(source, scorer.flows, scorer.cache) if kept else ():
+            for motion in motions.values():
+                pair = FramePair(motion.flow, motion.seen, source.label(frame.index - 1), frame.label)
+                for tape in tapes.values():
+                    tape.keep_flips(source, frame.index - 1, pair)
+            done += 1
+            tick(done)
+    made = mosaic(
+        (source.frame(index) for source, index in shown.frames()),
+        {name: tape.maps(shown.frames()) for name, tape in tapes.items()},
+        {name: tape.all_flips(shown.frames()) for name, tape in tapes.items()},
+        colours,
+        out,
+        shown.sources[0].fps,
+        progress=lambda count: tick(done + count),
+    )
+    return Video(out.read_bytes(), made.layout.tiles, made.frames)
+
+
+def _text(folder: Path | None, name: str) -> str:
+    """A file of the run's, empty where there is none."""
+    path = folder / name if folder is not None else None
+    return path.read_text() if path is not None and path.is_file() else ""

@@ -1,0 +1,135 @@
+"""What can be scored: a network, a folder of predictions, the labels; each answers frame by frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from temporalkd.data.ahead import ReadAhead
+from temporalkd.data.clip import IGNORE
+from temporalkd.data.frames import MapFolder
+from temporalkd.data.source import Frame, Source
+from temporalkd.models import Segmenter
+
+
+@dataclass
+class Answer:
+    """What a system says about a frame: class map (H, W) uint8; probabilities (C, H, W) where it has any."""
+
+    map: Tensor
+    probs: Tensor | None = None
+
+
+System = Callable[[Frame], Answer]
+"""What a system says about a frame; the frames of a source come in order."""
+
+
+def network(segmenter: Segmenter) -> System:
+    """A network: softmax and arg-max of its logits; in eval, one frame at a time."""
+
+    @torch.inference_mode()
+    def predict(frame: Frame) -> Answer:
+        logits = _logits(segmenter, frame.pixels)
+        return Answer(logits.argmax(0).to("cpu", torch.uint8), logits.softmax(0).cpu())
+
+    return predict
+
+
+def class_maps(segmenter: Segmenter, source: Source) -> Iterator[Tensor]:
+    """The network's class map (H, W) uint8 of every frame, streaming."""
+    for frame in source.frames():
+        with torch.inference_mode():
+            prediction = _logits(segmenter, frame).argmax(0).to("cpu", torch.uint8)
+        yield prediction
+
+
+def _logits(segmenter: Segmenter, pixels: Tensor) -> Tensor:
+    training = segmenter.training
+    segmenter.eval()
+    logits = segmenter(pixels[None].to(segmenter.mean.device).float() / 255).logits[0].float()
+    segmenter.train(training)
+    return logits
+
+
+def averaged(system: System, decay: float) -> System:
+    """A causal exponential moving average of a system's probabilities, the usual product answer to flicker.
+
+    a_t = decay a_(t-1) + (1 - decay) p_t, a_0 = p_0: it lags behind what moves.
+
+    Raises:
+        ValueError: decay is not in 0..1; the system gives no probabilities.
+    """
+    if not 0 <= decay < 1:
+        raise ValueError(f"the decay of a moving average is from 0 to below 1, got {decay}")
+    average: Tensor | None = None
+
+    def predict(frame: Frame) -> Answer:
+        nonlocal average
+        probs = system(frame).probs
+        if probs is None:
+            raise ValueError("a moving average needs probabilities: a network, not a folder of class maps")
+        average = probs if frame.index == 0 or average is None else decay * average + (1 - decay) * probs
+        return Answer(average.argmax(0).to(torch.uint8), average)
+
+    return predict
+
+
+def remembered(system: System) -> System:
+    """A system that is asked once for each frame, whoever asks."""
+    last: tuple[Frame, Answer] | None = None
+
+    def predict(frame: Frame) -> Answer:
+        nonlocal last
+        if last is None or last[0] is not frame:
+            last = frame, system(frame)
+        return last[1]
+
+    return predict
+
+
+def folder_of_maps(maps: MapFolder) -> System:
+    """Predictions of any tool, the maps of one source's frames."""
+    read = ReadAhead(maps.__getitem__, len(maps))
+    return lambda frame: Answer(maps.fitted(read(frame.index), frame.size))
+
+
+def ceiling(frame: Frame) -> Answer:
+    """The labels themselves: no system can be expected to be steadier. Void takes the nearest labelled class."""
+    if frame.label is None:
+        raise ValueError(f"{frame} has no label")
+    return Answer(_fill_void(frame.label))
+
+
+def floor() -> System:
+    """The labels of the middle frame of each source repeated: what an answer that ignores the motion gets."""
+    middle: tuple[Source, Answer] | None = None
+
+    def predict(frame: Frame) -> Answer:
+        nonlocal middle
+        if middle is None or middle[0] is not frame.source:
+            middle = frame.source, ceiling(Frame(frame.source, len(frame.source) // 2, size=frame.size))
+        return middle[1]
+
+    return predict
+
+
+def constant(frame: Frame) -> Answer:
+    """Class 0 everywhere: perfectly consistent, and useless."""
+    return Answer(torch.zeros(frame.size, dtype=torch.uint8))
+
+
+def _fill_void(label: Tensor) -> Tensor:
+    void = label.numpy() == IGNORE
+    if not void.any() or void.all():
+        return label
+    _, nearest = cv2.distanceTransformWithLabels(
+        void.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    class_of = np.zeros(int(nearest.max()) + 1, dtype=np.uint8)
+    class_of[nearest[~void]] = label.numpy()[~void]
+    return torch.from_numpy(class_of[nearest])

@@ -1,0 +1,114 @@
+"""Counts per frame or pair, kept, so that a number comes with its course over time and with an honest interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BLOCK = 10
+MIN_BLOCKS = 5
+_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A share as a function of counts.
+
+    Args:
+        share: counts (..., K) -> share (...) or shares per class (..., C); NaN where not defined.
+        pooled: of the counts summed over all items; otherwise the mean of the items' shares, where they are defined.
+    """
+
+    share: Callable[[Tensor], Tensor]
+    pooled: bool = True
+
+
+class Interval(NamedTuple):
+    """A value and the bounds of its confidence interval; NaN bounds where there are too few blocks for one."""
+
+    value: Tensor
+    low: Tensor
+    high: Tensor
+
+
+def ratio(part: int, whole: int) -> Measure:
+    """The share counts[part] / counts[whole]."""
+    return Measure(lambda counts: counts[..., part] / counts[..., whole])
+
+
+class Series:
+    """A measure over the items (frames, pairs, windows) of one or more clips.
+
+    Shape:
+        counts: (N, K), one row an item, in temporal order within a clip.
+        clips: (N,), the clip of each item; blocks never cross clips.
+    """
+
+    def __init__(self, counts: Tensor, clips: Tensor, measure: Measure):
+        self.counts, self.clips, self.measure = counts.double(), clips, measure
+
+    def each(self) -> Tensor:
+        """The measure of each item alone: (N,) or (N, C)."""
+        return self.measure.share(self.counts)
+
+    def value(self) -> Tensor:
+        """The measure of all items: a scalar or (C,)."""
+        counts, share = self._additive()
+        return share(counts.sum(0))
+
+    def interval(self, level: float = 0.95, block: int = BLOCK, draws: int = _DRAWS, seed: int = 0) -> Interval:
+        """Percentile bootstrap over blocks of consecutive items, which neighbouring frames' likeness demands.
+
+        NaN bounds below 5 blocks.
+        """
+        counts, share = self._additive()
+        return _bounds(self.value(), share(_resampled([self._blocks(counts, block)], draws, seed)[0]), level)
+
+    def minus(
+        self, other: Series, level: float = 0.95, block: int = BLOCK, draws: int = _DRAWS, seed: int = 0
+    ) -> Interval:
+        """This measure minus that of another system on the same items, bootstrapped on the same blocks (paired).
+
+        Raises:
+            ValueError: the items are not the same.
+        """
+        if not torch.equal(self.clips, other.clips):
+            raise ValueError(f"a paired difference needs the same items: {len(self.clips)} and {len(other.clips)}")
+        (ours, share), (theirs, other_share) = self._additive(), other._additive()
+        drawn = _resampled([self._blocks(ours, block), other._blocks(theirs, block)], draws, seed)
+        return _bounds(self.value() - other.value(), share(drawn[0]) - other_share(drawn[1]), level)
+
+    def _additive(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Counts and a share such that the value is the share of the summed counts."""
+        if self.measure.pooled:
+            return self.counts, self.measure.share
+        each = self.each()
+        counts = torch.stack((each.nan_to_num(0.0), (~each.isnan()).double()), -1)
+        return counts, lambda sums: sums[..., 0] / sums[..., 1]
+
+    def _blocks(self, counts: Tensor, block: int) -> Tensor:
+        """(blocks, ...): sums over `block` consecutive items; the last block of a clip may be shorter."""
+        parts = [
+            part.sum(0) for clip in self.clips.unique() for part in counts[self.clips == clip].split(block) if len(part)
+        ]
+        return torch.stack(parts) if parts else counts.new_zeros(0, *counts.shape[1:])
+
+
+def _resampled(blocks: list[Tensor], draws: int, seed: int) -> list[Tensor]:
+    """Sums of as many blocks as there are, drawn with replacement, the same for each: (draws, ...)."""
+    number = len(blocks[0])
+    if number < MIN_BLOCKS:
+        return [b.new_full((draws, *b.shape[1:]), torch.nan) for b in blocks]
+    picks = torch.randint(number, (draws, number), generator=torch.Generator().manual_seed(seed))
+    times = torch.zeros(draws, number, dtype=torch.float64).scatter_add_(1, picks, torch.ones(draws, number).double())
+    return [(times @ b.flatten(1)).view(draws, *b.shape[1:]) for b in blocks]
+
+
+def _bounds(value: Tensor, drawn: Tensor, level: float) -> Interval:
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = torch.nanquantile(drawn, tails, dim=0)
+    return Interval(value, low, high)

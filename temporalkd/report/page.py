@@ -1,0 +1,36 @@
+"""One self-contained HTML page that compares systems on the same frames: no network, no other file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from temporalkd.report.contents import Report, check
+from temporalkd.report.view import view
+
+ASSETS = Path(__file__).parent / "assets"
+_SCRIPTS = ("base.js", "table.js", "player.js", "scatter.js", "curves.js", "cards.js")
+
+
+def render_page(report: Report) -> str:
+    """The page.
+
+    Raises:
+        ValueError: jinja2 is not installed; or parts of the report that do not fit each other, which are named.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ValueError("the report needs jinja2: pip install 'temporalkd[report]'") from error
+    check(report)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        view(report),
+        style=(ASSETS / "page.css").read_text("utf-8"),
+        script="\n".join((ASSETS / name).read_text("utf-8") for name in _SCRIPTS),
+    )

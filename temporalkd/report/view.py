@@ -1,0 +1,291 @@
+"""What the page's template is filled with: numbers as text, the best of a column, the settings that differ."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from temporalkd.report.contents import Column, Report, System, Value
+
+KINDS = {
+    "student": "",
+    "teacher": "the network that the students learn from",
+    "prediction": "class maps made by another tool",
+    "ema": "running average of the student's probabilities over past frames: steadier, but it lags",
+    "reference": "not a system: what bounds the numbers of the others",
+}
+_RANKED = ("student", "prediction")
+_SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of the table: what it is sorted by, and what is written."""
+
+    value: float | None
+    text: str
+    interval: str = ""
+    difference: str = ""
+    difference_interval: str = ""
+    verdict: str = ""  # better, worse, other: the difference's interval leaves out zero
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system's row of the table."""
+
+    system: System
+    about: str
+    cells: list[Cell]
+
+
+def view(report: Report) -> dict[str, Any]:
+    """The template's variables."""
+    systems = report.systems
+    columns = [c for c in report.columns if any(_number(s.values.get(c.key)) is not None for s in systems)]
+    costs = [(c, of) for c, of in _COSTS if any(_finite(of(s)) is not None for s in systems)]
+    best = {column.key: _best(column, systems) for column in columns}
+    rows = [
+        Row(
+            system,
+            KINDS[system.kind],
+            [_cell(system, column, best[column.key]) for column in columns] + [_cost(of(system)) for _, of in costs],
+        )
+        for system in systems
+    ]
+    cells = [cell for row in rows for cell in row.cells]
+    return {
+        "report": report,
+        "columns": [*columns, *(column for column, _ in costs)],
+        "rows": rows,
+        "ranked": any(cell.best for cell in cells),
+        "compared": any(cell.difference for cell in cells),
+        "intervals": any(cell.interval for cell in cells),
+        "classes": _classes(report),
+        "moments": [(index, _moments(system)) for index, system in enumerate(systems) if system.moments],
+        "configured": [system.name for system in systems if system.config],
+        "differing": differing_settings(systems),
+        "video": "" if report.video is None else base64.b64encode(report.video.data).decode(),
+        "data": _data(report),
+    }
+
+
+def _millions(system: System) -> float | None:
+    return None if system.parameters is None else system.parameters / 1e6
+
+
+_COSTS: tuple[tuple[Column, Callable[[System], float | None]], ...] = (
+    (Column("parameters", "Parameters", None, "Weights of the network, in millions.", "M"), _millions),
+    (Column("gmacs", "GMACs", None, "Billions of multiply-adds that one frame costs.", ""), lambda s: s.gmacs),
+    (Column("fps", "Frames/s", None, "Speed of the network alone where this page was made.", ""), lambda s: s.fps),
+)
+
+
+def _cost(number: float | None) -> Cell:
+    known = _finite(number)
+    return Cell(known, "–" if known is None else _short(known))
+
+
+def _cell(system: System, column: Column, best: float | None) -> Cell:
+    value = system.values.get(column.key)
+    number = _number(value)
+    if value is None or number is None:
+        return Cell(None, "–")
+    difference = system.difference.get(column.key)
+    known = None if _number(difference) is None else difference
+    return Cell(
+        value=number,
+        text=_minus(f"{number:.2f}"),
+        interval=_interval(value, signed=False),
+        difference="" if known is None else _signed(known.value),
+        difference_interval="" if known is None else _interval(known, signed=True),
+        verdict="" if known is None else _verdict(known, column),
+        best=best is not None and number == best and system.kind in _RANKED,
+    )
+
+
+def _best(column: Column, systems: Sequence[System]) -> float | None:
+    """The best number of the systems that compete; None where there is nobody to compete with."""
+    numbers = [_number(system.values.get(column.key)) for system in systems if system.kind in _RANKED]
+    known = [number for number in numbers if number is not None]
+    if column.higher_is_better is None or len(known) < 2:
+        return None
+    return max(known) if column.higher_is_better else min(known)
+
+
+def _verdict(difference: Value, column: Column) -> str:
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return ""
+    if column.higher_is_better is None:
+        return "other"
+    return "better" if (difference.value > 0) == column.higher_is_better else "worse"
+
+
+def _interval(value: Value, *, signed: bool) -> str:
+    if _finite(value.low) is None or _finite(value.high) is None:
+        return ""
+    low, high = value.low or 0.0, value.high or 0.0
+    return f"{_signed(low)} to {_signed(high)}" if signed else _minus(f"{low:.2f} to {high:.2f}")
+
+
+def _signed(number: float) -> str:
+    return _minus(f"{number:+.2f}")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def _short(number: float) -> str:
+    """Three digits that count, without an exponent."""
+    return f"{number:.2f}" if number < 10 else f"{number:.1f}" if number < 100 else f"{number:,.0f}"
+
+
+def _number(value: Value | None) -> float | None:
+    return None if value is None else _finite(value.value)
+
+
+def _finite(number: float | None) -> float | None:
+    return None if number is None or not math.isfinite(number) else float(number)
+
+
+def _classes(report: Report) -> list[dict[str, Any]]:
+    """Per class: name, colour, and of every metric one number a system; classes that nobody has are left out."""
+    metrics = [("IoU", "iou"), ("Consistency", "consistency")]
+    metrics = [(heading, key) for heading, key in metrics if any(getattr(s, key) for s in report.systems)]
+    rows = []
+    for index, (name, colour) in enumerate(zip(report.class_names, report.class_colours)):
+        bars = {
+            heading: [_finite(getattr(s, key)[index]) if getattr(s, key) else None for s in report.systems]
+            for heading, key in metrics
+        }
+        known = [number for numbers in bars.values() for number in numbers if number is not None]
+        if not known:
+            continue
+        first = [n for n in next(iter(bars.values())) if n is not None]
+        rows.append(
+            {
+                "name": name,
+                "colour": "rgb({} {} {})".format(*(int(part) for part in colour)),
+                "bars": bars,
+                "mean": sum(first) / len(first) if first else 101.0,
+                "spread": max((_spread(numbers) for numbers in bars.values()), default=0.0),
+            }
+        )
+    return rows
+
+
+def _spread(numbers: Sequence[float | None]) -> float:
+    known = [number for number in numbers if number is not None]
+    return max(known) - min(known) if known else 0.0
+
+
+def _moments(system: System) -> list[dict[str, Any]]:
+    return [
+        {
+            "pair": moment.pair,
+            "value": f"{moment.value:.2f}",
+            "before": picture(moment.before, f"'{system.name}': moment at pair {moment.pair}"),
+            "after": picture(moment.after, f"'{system.name}': moment at pair {moment.pair}"),
+        }
+        for moment in sorted(system.moments, key=lambda moment: -moment.value)
+    ]
+
+
+def picture(data: bytes, what: str) -> str:
+    """PNG or JPEG as a data: URI.
+
+    Raises:
+        ValueError: neither of them; says what it was for.
+    """
+    for start, kind in _SIGNATURES.items():
+        if data.startswith(start):
+            return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    raise ValueError(f"{what}: the picture is neither PNG nor JPEG")
+
+
+def differing_settings(systems: Sequence[System]) -> list[tuple[str, list[str]]]:
+    """(dotted key, its value in every system that has a config), for keys that are not the same in all of them."""
+    flat = [dict(_flattened(_parsed(system.config))) for system in systems if system.config]
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    rows = [(key, [settings.get(key, "–") for settings in flat]) for key in keys]
+    return [(key, values) for key, values in rows if len(set(values)) > 1]
+
+
+def _parsed(config: str) -> object:
+    try:
+        return yaml.safe_load(config)
+    except yaml.YAMLError:
+        return None  # shown as it is, but not compared
+
+
+def _flattened(node: object, above: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping) and node:
+        for key, value in node.items():
+            yield from _flattened(value, f"{above}.{key}" if above else str(key))
+    elif above:
+        yield above, yaml.safe_dump(node, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+
+
+def _data(report: Report) -> dict[str, Any]:
+    """What the page's script reads."""
+    curves = [c for c in report.curves if any(_any_number(s.per_pair.get(c.key, ())) for s in report.systems)]
+    video = report.video
+    return {
+        "fps": report.fps,
+        "frames": list(report.frame_names),
+        "curves": [{"key": c.key, "heading": c.heading, "unit": c.unit, "about": c.explanation} for c in curves],
+        "systems": [
+            {
+                "name": system.name,
+                "pairs": {
+                    c.key: [None if _finite(n) is None else round(n or 0.0, 4) for n in system.per_pair.get(c.key, ())]
+                    for c in curves
+                },
+            }
+            for system in report.systems
+        ],
+        "scatter": _scatter(report),
+        "video": None
+        if video is None
+        else {
+            "first": video.first,
+            "frames": video.frames,
+            "tiles": [_tiles(video.tiles[s.name]) if s.name in video.tiles else None for s in report.systems],
+        },
+    }
+
+
+def _scatter(report: Report) -> dict[str, Any] | None:
+    """The systems' numbers in two columns, each with its interval where that is known; None where nothing compares."""
+    if report.scatter is None:
+        return None
+    x, y = report.scatter
+    headings = {column.key: column.heading for column in report.columns}
+    points = [
+        {"system": index, "x": _with_interval(system.values.get(x)), "y": _with_interval(system.values.get(y))}
+        for index, system in enumerate(report.systems)
+        if system.kind != "reference"
+    ]
+    points = [point for point in points if point["x"] and point["y"]]
+    return {"x": headings[x], "y": headings[y], "points": points} if len(points) > 1 else None
+
+
+def _with_interval(value: Value | None) -> list[float]:
+    numbers = [] if value is None else [_finite(value.value), _finite(value.low), _finite(value.high)]
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == 3 else known[:1] if numbers and numbers[0] is not None else []
+
+
+def _tiles(tiles: Mapping[str, Any]) -> dict[str, list[int]]:
+    return {name: [tile.x, tile.y, tile.width, tile.height] for name, tile in tiles.items()}
+
+
+def _any_number(numbers: Sequence[float | None]) -> bool:
+    return any(_finite(number) is not None for number in numbers)

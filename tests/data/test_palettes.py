@@ -1,0 +1,149 @@
+"""Palettes: known colours, files in every spelling, and every way in which a file can be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from temporalkd.data import camvid
+from temporalkd.data.palettes import NAMED, Palette, palette
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "colours", "void"),
+    [
+        ("camvid", 11, {"Sky": (128, 128, 128), "Bicyclist": (0, 128, 192)}, (0, 0, 0)),
+        ("cityscapes", 19, {"road": (128, 64, 128), "person": (220, 20, 60), "bicycle": (119, 11, 32)}, (0, 0, 0)),
+        ("voc", 21, {"background": (0, 0, 0), "person": (192, 128, 128), "tvmonitor": (0, 64, 128)}, (224, 224, 192)),
+    ],
+)
+def test_named(name: str, classes: int, colours: dict[str, tuple[int, int, int]], void: tuple[int, int, int]) -> None:
+    found = palette(name)
+    assert (len(found), found.void, found.name) == (classes, (void,), name)
+    named = dict(zip(found.names, found.colours, strict=True))
+    assert {k: named[k] for k in colours} == colours
+    assert palette(name.upper()) == found
+
+
+def test_camvid_is_the_data_set_s_own() -> None:
+    assert (palette("camvid").colours, palette("camvid").names) == (camvid.PALETTE, camvid.CLASSES)
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_every_colour_is_found_and_no_other(name: str) -> None:
+    found = palette(name)
+    known = {c: i for i, c in enumerate(found.colours)} | dict.fromkeys(found.void, 255)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    pixels[::3, ::2] = np.array(list(known))[np.random.default_rng(1).integers(0, len(known), (14, 25))]
+    expected = [[known.get((r, g, b), -1) for r, g, b in row] for row in pixels.tolist()]
+    assert found.indices(pixels).tolist() == expected
+    # A view on a part, neither contiguous nor aligned.
+    assert found.indices(pixels[3:, 1::2]).tolist() == [row[1::2] for row in expected[3:]]
+
+
+def test_text_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "p.txt",
+        "\ufeff# r g b name\n\n#\n  128 0 0   car park  # reddish\n#00fF80 tree\n#112233\n1,2,3\n4, 5, 6, road\n"
+        "## done\n0 0 0 VOID\n#ffffff void\n7 8 9 # x\n",
+    )
+    assert palette(path) == Palette(
+        ((128, 0, 0), (0, 255, 128), (17, 34, 51), (1, 2, 3), (4, 5, 6), (7, 8, 9)),
+        ("car park", "tree", "class 2", "class 3", "road", "class 5"),
+        ((0, 0, 0), (255, 255, 255)),
+        str(path),
+    )
+    assert palette(str(path)) == palette(path)
+
+
+def test_windows_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    path.write_bytes(b"1 2 3 a\r\n#040506\r\n")
+    assert (palette(path).colours, palette(path).names) == (((1, 2, 3), (4, 5, 6)), ("a", "class 1"))
+
+
+def test_json_files(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.json", "[[1, 2, 3], [4, 5, 6]]")
+    assert palette(path) == Palette(((1, 2, 3), (4, 5, 6)), ("class 0", "class 1"), (), str(path))
+    write(path, json.dumps({"road": [1, 2, 3], "void": [0, 0, 0], "sky": [4, 5, 6]}))
+    assert palette(path) == Palette(((1, 2, 3), (4, 5, 6)), ("road", "sky"), ((0, 0, 0),), str(path))
+
+
+def test_unknown_name_and_path(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"^palette 'kitti' is not known, expected one of camvid, cityscapes, voc, or a file$"
+    ):
+        palette("kitti")
+    with pytest.raises(ValueError, match="or a file"):
+        palette(tmp_path)
+    with pytest.raises(ValueError, match="or a file"):
+        palette("")
+    # A `Path` is a file, never a name.
+    with pytest.raises(ValueError, match="palette 'voc' is not known"):
+        palette(Path("voc"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("p.txt", "1 2 3\n\n1 2\n", r"p\.txt, line 3: '1 2', expected 'r g b \[name\]'"),
+        ("p.txt", "1 2 3\n# x\n256 0 0 sky", r"p\.txt, line 3: '256 0 0 sky'"),
+        ("p.txt", "1 2 -3", "line 1: '1 2 -3'"),
+        ("p.txt", "1 2 3.5", "line 1: '1 2 3.5'"),
+        ("p.txt", "1 2 3 4\n1 2 3", "twice, as class 0 and as class 1"),
+        ("p.txt", "road 1 2 3", "line 1: 'road 1 2 3'"),
+        # Mistyped colours are not comments.
+        ("p.txt", "#12345 road", "line 1: '#12345 road'.*a comment: '#' and a space"),
+        ("p.txt", "#1234567", "line 1: '#1234567'"),
+        ("p.txt", "#80000g sky", "line 1: '#80000g sky'"),
+        ("p.txt", "#800000sky", "line 1: '#800000sky'"),
+        ("p.txt", "x" * 5000, r"line 1: 'x{59}\.\.\., expected"),
+        ("p.txt", "", r"p\.txt: a palette has 1 to 255 colours of classes, got 0"),
+        ("p.txt", "0 0 0 void", "got 0"),
+        ("p.txt", "#ff0000 a\n255 0 0 void", r"p\.txt: colour #ff0000 \(255, 0, 0\) twice, as class 0 and as void"),
+        ("p.txt", "\n".join(f"{i} 0 0" for i in range(255)) + "\n0 1 0", r"1 to 255 colours of classes, got 256"),
+        ("p.txt", "# \n" * 2**19, r"p\.txt: refused, larger than 1048576 bytes"),
+        ("p.json", "[[1, 2, 3],\n[4, 5", r"p\.json, line 2: not json"),
+        ("p.json", "", r"p\.json, line 1: not json"),
+        ("p.json", "[" * 100_000, "not json"),
+        ("p.json", "[[1, 2, " + "9" * 5000 + "]]", "not json|expected"),
+        ("p.json", "3", r"p\.json: expected a list of \[r, g, b\]"),
+        ("p.json", "[]", "got 0"),
+        ("p.json", "{}", "got 0"),
+        ("p.json", "[[1, 2, 3], [1, 2, 256]]", r"p\.json, entry 1: \[1, 2, 256\], expected \[r, g, b\] of 0 to 255"),
+        ("p.json", "[[1, 2, true]]", "entry 0: "),
+        ("p.json", "[[1, 2, 3.0]]", "entry 0: "),
+        ("p.json", "[1, 2, 3]", "entry 0: 1, expected"),
+        ("p.json", "[{}]", "entry 0: "),
+        ("p.json", '{"road": "red"}', "entry 'road': 'red', expected"),
+        ("p.json", '{"road": [1, 2]}', r"entry 'road': \[1, 2\], expected"),
+        ("p.json", '{"a": [1, 2, 3], "a": [3, 4, 5]}', "entry 'a': there twice"),
+        ("p.json", "[[1, 2, 3], [1, 2, 3]]", r"p\.json: colour #010203 \(1, 2, 3\) twice"),
+    ],
+)
+def test_files_with_mistakes(tmp_path: Path, name: str, text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says) as error:
+        palette(write(tmp_path / name, text))
+    assert name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
+    with pytest.raises(ValueError, match=r"p\.png: not a text file"):
+        palette(tmp_path / "p.png")
+
+
+def test_palettes_made_by_hand_are_checked() -> None:
+    with pytest.raises(ValueError, match="palette: 1 names for 2 colours"):
+        Palette(((1, 2, 3), (4, 5, 6)), ("a",))
+    with pytest.raises(ValueError, match=r"\(1, 2, 300\) is not a colour"):
+        Palette(((1, 2, 300),), ("a",))

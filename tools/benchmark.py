@@ -1,0 +1,47 @@
+"""Figures beside their references, measured side by side in one run: `python tools/benchmark.py consistency`."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from benchmarks.consistency import consistency
+from benchmarks.result import Result, as_json
+from rich.console import Console
+from rich.table import Table
+
+from flow.files import write_whole
+from temporalkd.cli import main
+
+SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {"consistency": consistency}
+
+
+def benchmark(
+    section: Annotated[str, typer.Argument(help=", ".join(SECTIONS))],
+    json: Annotated[Path | None, typer.Option(help="Keep the results in this file, too.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Of torch, for both; default all cores.")] = None,
+) -> None:
+    """Time one section; results are checked for equality first."""
+    if section not in SECTIONS:
+        raise typer.BadParameter(f"{section!r}, expected one of {', '.join(SECTIONS)}")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    results = list(SECTIONS[section]())
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    shown = Table(title=section, caption=machine, title_style="bold", caption_justify="left")
+    for heading in ("what", "ours", "reference", "ratio", "memory", "agreement"):
+        shown.add_column(heading, justify="right" if heading in ("ours", "reference", "ratio") else "left")
+    for r in results:
+        numbers = (f"{r.ours:.4g} {r.unit}", f"{r.reference:.4g} {r.unit}", f"{r.ratio:.2f}")
+        shown.add_row(r.what, *numbers, r.memory, r.agreement)
+    Console().print(shown)
+    if json is not None:
+        write_whole(json, as_json(results, machine).encode())
+
+
+if __name__ == "__main__":
+    main(lambda: typer.run(benchmark))

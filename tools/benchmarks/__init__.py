@@ -1,0 +1,1 @@
+"""What `tools/benchmark.py` measures: one section a file, each with its own reference."""
