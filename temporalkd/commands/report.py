@@ -112,7 +112,7 @@ def _contents(
         caption="Accuracy and temporal consistency on the same frames, labels and motion.",
         facts={
             "protocol": first.protocol,
-            "flow": f"{first.flow} {first.fingerprint}".strip(),
+            "flow": first.fingerprint or first.flow,
             "size": first.size,
             "frames": str(first.frames),
             "coverage": "-" if first["coverage"] is None else f"{first['coverage']:.1f} %",

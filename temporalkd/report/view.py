@@ -6,7 +6,7 @@ import base64
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -21,6 +21,8 @@ KINDS = {
 }
 _RANKED = ("student", "prediction")
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,14 @@ def view(report: Report) -> dict[str, Any]:
     columns = [c for c in report.columns if any(_number(s.values.get(c.key)) is not None for s in systems)]
     costs = [(c, of) for c, of in _COSTS if any(_finite(of(s)) is not None for s in systems)]
     best = {column.key: _best(column, systems) for column in columns}
-    rows = [
-        Row(
-            system,
-            KINDS[system.kind],
-            [_cell(system, column, best[column.key]) for column in columns] + [_cost(of(system)) for _, of in costs],
-        )
-        for system in systems
-    ]
+    rows = []
+    for system in systems:
+        numbers = [_cell(system, column, best[column.key]) for column in columns]
+        rows.append(Row(system, KINDS[system.kind], _beside([_cost(of(system)) for _, of in costs], numbers)))
     cells = [cell for row in rows for cell in row.cells]
     return {
         "report": report,
-        "columns": [*columns, *(column for column, _ in costs)],
+        "columns": _beside([column for column, _ in costs], columns),
         "rows": rows,
         "ranked": any(cell.best for cell in cells),
         "compared": any(cell.difference for cell in cells),
@@ -74,6 +72,11 @@ def view(report: Report) -> dict[str, Any]:
         "video": "" if report.video is None else base64.b64encode(report.video.data).decode(),
         "data": _data(report),
     }
+
+
+def _beside(costs: list[Item], numbers: list[Item]) -> list[Item]:
+    """What it costs stands next to the first number, which is what it buys."""
+    return [*numbers[:1], *costs, *numbers[1:]]
 
 
 def _millions(system: System) -> float | None:
