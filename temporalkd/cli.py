@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
 
@@ -58,6 +61,10 @@ Protocols = Annotated[
 Ema = Annotated[
     float | None, typer.Option(metavar="DECAY", help="Add the causal moving average of the probabilities, 0.8 say.")
 ]
+Colours = Annotated[
+    str | None, typer.Option("--palette", help="Class maps are in colours: camvid, cityscapes, voc, or a file.")
+]
+Resize = Annotated[bool, typer.Option("--resize", help="Bring class maps to their frames' size (nearest).")]
 Frames = Annotated[Path, typer.Option(help="Folder of images in temporal order, or a video.")]
 
 
@@ -123,10 +130,11 @@ def evaluate(
     """Score a student: accuracy, temporal consistency, flip rate, beside ceiling and floor."""
     from temporalkd.config import load
 
+    show = _shown_as(as_json, as_csv)
     loaded = load(data, overrides) if data else None
     from temporalkd.commands import score
 
-    _show(score.evaluate(run, loaded, protocol, flow, overrides, ema), run.name, as_json, as_csv)
+    show(score.evaluate(run, loaded, protocol, flow, overrides, ema))
 
 
 @app.command()
@@ -140,12 +148,8 @@ def consistency(
         list[str], typer.Option(metavar="OLD:NEW", help="Read a value of the predictions as another class.")
     ] = [],  # noqa: B006
     protocol: Protocols = ["visible"],  # noqa: B006
-    palette: Annotated[
-        str | None, typer.Option(help="Colours of the predictions: camvid, cityscapes, voc, or a file.")
-    ] = None,
-    resize: Annotated[
-        bool, typer.Option("--resize", help="Bring predictions to their frame's size (nearest).")
-    ] = False,
+    palette: Colours = None,
+    resize: Resize = False,
     flow: Annotated[
         list[str],
         typer.Option(callback=_one_of(FlowKind), help="raft_small, raft_large, dis or zero; several side by side."),
@@ -155,15 +159,15 @@ def consistency(
     as_csv: Csv = False,
 ) -> None:
     """Score the predictions of any tool, given as a folder of class maps."""
+    show = _shown_as(as_json, as_csv)
     mapping = dict(_old_new(text) for text in replace)
     from temporalkd.commands import score
     from temporalkd.data.frames import MapFolder
-    from temporalkd.data.palettes import palette as known_palette
 
-    colours = known_palette(palette) if palette else None
-    maps = MapFolder(predictions, classes=classes, void=None, mapping=mapping or None, palette=colours, resize=resize)
-    rows = score.consistency(frames, maps, labels, void, protocol, flow, weights)
-    _show(rows, predictions.name, as_json, as_csv)
+    maps = MapFolder(
+        predictions, classes=classes, void=None, mapping=mapping or None, palette=_palette(palette), resize=resize
+    )
+    show(score.consistency(frames, maps, labels, void, protocol, flow, weights))
 
 
 @app.command()
@@ -193,6 +197,8 @@ def render(
         str,
         typer.Option("--range", metavar="START:END", help="Frames START to END - 1 alone, from 0; either may lack."),
     ] = ":",
+    palette: Colours = None,
+    resize: Resize = False,
     flow: Flow = "raft_small",
     fps: Annotated[float | None, typer.Option(help="Frames per second; default the footage's.")] = None,
     scale: Annotated[
@@ -210,7 +216,10 @@ def render(
         raise typer.BadParameter(f"{len(names)} --names for {len(systems)} panels, expected one a panel")
     if scale is not None and not 0 < scale < float("inf"):
         raise typer.BadParameter(f"--scale {scale:g}, expected a number more than 0")
-    write_video(frames, systems, out, flow, fps, scale, span=span, void=void, names=names)
+    colours = _palette(palette)
+    write_video(
+        frames, systems, out, flow, fps, scale, span=span, void=void, names=names, colours=colours, resize=resize
+    )
     say(f"wrote {out}")
 
 
@@ -262,6 +271,12 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def _palette(name: str | None) -> Any:
+    from temporalkd.data.palettes import palette
+
+    return palette(name) if name else None
+
+
 def _old_new(text: str) -> tuple[int, int]:
     old, _, new = text.partition(":")
     if not old.isdigit() or not new.isdigit():
@@ -269,22 +284,53 @@ def _old_new(text: str) -> tuple[int, int]:
     return int(old), int(new)
 
 
-def _show(rows: list[Any], title: str, as_json: bool, as_csv: bool) -> None:
-    from temporalkd import evaluation
+def _shown_as(as_json: bool, as_csv: bool) -> Callable[[list[Any]], None]:
+    """What prints the rows; refuses before anything is computed."""
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv: either one or the other, both write to stdout")
 
-    if as_json or as_csv:
-        print(evaluation.as_json(rows) if as_json else evaluation.as_csv(rows), end="")
-        return
-    from temporalkd.table import table
+    def show(rows: list[Any]) -> None:
+        from temporalkd import evaluation
 
-    table(rows, title, published=True)
+        if as_json or as_csv:
+            print(evaluation.as_json(rows) if as_json else evaluation.as_csv(rows), end="")
+            return
+        from temporalkd.table import table
+
+        table(rows, rows[0].system, published=True)
+
+    return show
+
+
+@contextmanager
+def _short_warnings() -> Iterator[None]:
+    """A warning is a line on stderr; those that differ only in the file are told once, and counted."""
+    told: dict[str, list[str]] = {}
+
+    def show(message: Warning | str, *_: object) -> None:
+        text = " ".join(str(message).split())
+        same = told.setdefault(re.sub(r"\S*/\S*", "...", text), [])
+        if not same:
+            say(f"warning: {text}")
+        if text not in same:
+            same.append(text)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            for kind, texts in told.items():
+                if len(texts) > 1:
+                    say(f"warning: {len(texts) - 1} more like it: {kind}")
 
 
 def main(job: Callable[[], object] = app) -> NoReturn:
     """Entry point: 0 done, 1 failed with a one-line reason, 2 wrong usage."""
     debug = "--debug" in sys.argv
     try:
-        job()
+        with nullcontext() if debug else _short_warnings():
+            job()
     except ConfigError as error:
         _fail(error, 2, debug)
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ ACCURACY = ("miou", "macc", "boundary_iou")
 STEADINESS = ("flip_rate", "flip_interior", "gated")
 OTHERS = ("right_twice", "vc8", "vc16", "vc8_correct", "vc16_correct", "vec8", "vec16", "warp_error")
 
-Cell = Callable[[dict[str, Row]], str]
+Cell = Callable[[dict[str, Row], bool], str]
 
 
 def table(rows: Sequence[Row], title: str, console: Console | None = None, *, published: bool = False) -> None:
@@ -29,16 +29,23 @@ def table(rows: Sequence[Row], title: str, console: Console | None = None, *, pu
     steadiness = _known(rows, STEADINESS)
     if len(protocols) == 1:
         steadiness = {"consistency": consistency[protocols[0]]} | steadiness
-    console.print(_table(rows, escape(title), _known(rows, ACCURACY) | steadiness))
+    _print(console, rows, escape(title), _known(rows, ACCURACY) | steadiness)
     if len(protocols) > 1:
-        console.print(_table(rows, "Consistency, by protocol", consistency))
+        _print(console, rows, "Consistency, by protocol", consistency)
     if published and (others := _known(rows, OTHERS)):
-        console.print(_table(rows, "For comparison with other work", others))
+        _print(console, rows, "For comparison with other work", others)
 
 
-def _table(rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> Table:
+def _print(console: Console, rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> None:
+    """With intervals where they fit: broken over lines they are hard to read."""
+    shown = _table(rows, title, columns, intervals=True)
+    fits = console.measure(shown).maximum <= console.width
+    console.print(shown if fits else _table(rows, title, columns, intervals=False))
+
+
+def _table(rows: Sequence[Row], title: str, columns: dict[str, Cell], intervals: bool) -> Table:
     """A line a system and flow; what is the same everywhere stands in the caption."""
-    shown = Table(title=title, caption=_caption(rows), title_style="bold", caption_justify="left")
+    shown = Table(title=title, caption=_caption(rows, intervals), title_style="bold", caption_justify="left")
     several = len({row.flow for row in rows}) > 1
     for heading in ("system", *(["flow"] if several else [])):
         shown.add_column(heading, overflow="fold")
@@ -48,7 +55,7 @@ def _table(rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> Table:
     for row in rows:
         lines.setdefault((row.system, row.flow), {})[row.protocol] = row
     for (system, flow), of_protocol in lines.items():
-        cells = (cell(of_protocol) for cell in columns.values())
+        cells = (cell(of_protocol, intervals) for cell in columns.values())
         shown.add_row(escape(system), *([flow] if several else []), *cells)
     return shown
 
@@ -59,21 +66,21 @@ def _known(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Cell]:
 
 
 def _of_any(key: str) -> Cell:
-    return lambda of_protocol: _number(next(iter(of_protocol.values())), key)
+    return lambda of_protocol, intervals: _number(next(iter(of_protocol.values())), key, intervals)
 
 
 def _of_protocol(protocol: str) -> Cell:
-    return lambda of_protocol: _number(of_protocol[protocol], "consistency")
+    return lambda of_protocol, intervals: _number(of_protocol[protocol], "consistency", intervals)
 
 
-def _number(row: Row, key: str) -> str:
-    value, interval = row[key], row.intervals.get(key)
+def _number(row: Row, key: str, intervals: bool) -> str:
+    value, interval = row[key], row.intervals.get(key) if intervals else None
     if value is None:
         return "-"
     return f"{value:.2f}" if interval is None else f"{value:.2f}\n[dim]{interval[0]:.1f}-{interval[1]:.1f}[/dim]"
 
 
-def _caption(rows: Sequence[Row]) -> str:
+def _caption(rows: Sequence[Row], intervals: bool) -> str:
     if not rows:
         return ""
     first, protocols = rows[0], {row.protocol for row in rows}
@@ -81,7 +88,11 @@ def _caption(rows: Sequence[Row]) -> str:
     flows = "; ".join(
         f"flow {row.flow}{_short(row.fingerprint)}{_coverage(row)}" for row in {r.flow: r for r in rows}.values()
     )
-    small = "; small: 95 % intervals over blocks of 10" if any(any(row.intervals.values()) for row in rows) else ""
+    small = (
+        "; small: 95 % intervals over blocks of 10"
+        if intervals and any(any(row.intervals.values()) for row in rows)
+        else ""
+    )
     return f"percent; {protocol}{flows}; {first.frames} frames {first.size}{small}"
 
 

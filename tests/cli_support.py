@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -134,3 +136,13 @@ def run_script(path: str, arguments: list[str], cwd: Path, timeout: float = 120)
     """A script of the checkout in a process of its own."""
     command = [sys.executable, str(ROOT / path), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout)
+
+
+def results(out: str) -> list[dict[str, Any]]:
+    """The rows of `--json`: stdout holds one object and nothing else."""
+    return json.loads(out)["results"]
+
+
+def as_shown(text: str) -> str:
+    """A table's text without its lines."""
+    return re.sub(r"[│┃┏┓┗┛┡┩└┘┬┴┼━─┳╇┻]", " ", text)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from flow import FlowCache
+from tests.cli_support import World, isolated, make_world, run_main
 
 
 def _data_root() -> Path | None:
@@ -34,3 +36,30 @@ def seeded() -> None:
 def flow_cache(tmp_path_factory: pytest.TempPathFactory) -> FlowCache:
     """Computed flow, kept for all tests of a run."""
     return FlowCache(tmp_path_factory.mktemp("flow"))
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Input of every kind for commands."""
+    return make_world(tmp_path_factory.getbasetemp() / "world")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[None]:
+    """A working folder, a data root and a flow cache of the test's own."""
+    with isolated(tmp_path / "cache", tmp_path):
+        yield
+
+
+@pytest.fixture
+def call(elsewhere: None, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
+    """Run a command that must end with the given code; its stdout and stderr."""
+
+    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
+        capsys.readouterr()
+        got = run_main([str(word) for word in arguments])
+        out, err = capsys.readouterr()
+        assert got == code, err
+        return out, err
+
+    return run

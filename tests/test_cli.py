@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import weakref
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,8 @@ from tests.cli_support import (
     ROOT,
     SIZE,
     World,
-    isolated,
-    make_world,
+    as_shown,
+    results,
     run_main,
     run_script,
     tiny_config,
@@ -43,39 +42,7 @@ from tests.cli_support import (
 COMMANDS = ("demo", "train", "evaluate", "consistency", "predict", "render", "config", "doctor")
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.getbasetemp() / "world")
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path) -> Iterator[None]:
-    with isolated(tmp_path / "cache", tmp_path):
-        yield
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run a command that must succeed; its stdout and stderr."""
-
-    def run(*arguments: object, code: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        got = run_main([str(word) for word in arguments])
-        out, err = capsys.readouterr()
-        assert got == code, err
-        return out, err
-
-    return run
-
-
-def results(out: str) -> list[dict[str, Any]]:
-    """The rows of `--json`: stdout holds one object and nothing else."""
-    return json.loads(out)["results"]
-
-
-def as_shown(text: str) -> str:
-    """A table's text without its lines."""
-    return re.sub(r"[│┃┏┓┗┛┡┩└┘┬┴┼━─┳╇┻]", " ", text)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_a_run_folder_holds_all_that_is_needed_to_use_and_to_repeat_it(world: World) -> None:

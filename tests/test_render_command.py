@@ -23,15 +23,10 @@ from temporalkd.data.frames import MapFolder
 from temporalkd.data.images import write_map
 from temporalkd.data.video import VideoFile
 from temporalkd.render import VideoWriter
-from tests.cli_support import LENGTH, ROOT, SIZE, World, isolated, make_world, run_main, write_frames
+from tests.cli_support import LENGTH, ROOT, SIZE, World, isolated, run_main, write_frames
 
 HEIGHT, WIDTH = SIZE
 Call = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return make_world(tmp_path_factory.getbasetemp() / "world")
 
 
 @pytest.fixture(autouse=True)

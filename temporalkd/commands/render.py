@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import flow as optical_flow
-from temporalkd.commands.systems import device, load_system
+from flow import FlowCache, FlowEstimator
+from temporalkd import assemble
+from temporalkd.commands.systems import device, load_system, name_of, unused
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
+from temporalkd.data.palettes import Palette
 from temporalkd.evaluation import class_maps
 from temporalkd.models import ModelSpec, Segmenter
 from temporalkd.progress import progress
@@ -33,6 +37,8 @@ def render(
     span: str = ":",
     void: int = IGNORE,
     names: Sequence[str] = (),
+    colours: Palette | None = None,
+    resize: bool = False,
 ) -> int:
     """The flicker video of up to four systems: run folders, checkpoints or folders of class maps.
 
@@ -40,21 +46,24 @@ def render(
         span: START:END, the frames to show; networks run on these alone, folders may have maps of the others too.
         void: value that means unlabelled in the folders, besides 255.
         names: one a system; default those of its files.
+        colours: of folders whose class maps are in colours.
+        resize: bring the maps of folders to the size of the frames, instead of refusing another.
     """
     footage = open_frames(frames)
     if out.is_file() and frames.is_file() and out.samefile(frames):
         raise ValueError(f"{out} is the footage itself: name another file with -o")
     source = shot(footage, span)
     networks = {path: load_system(path) for path in dict.fromkeys(systems) if _is_network(path)}
-    classes, palette, class_names = _shared(networks)
+    classes, palette, class_names = _shared(networks, colours)
     maps: dict[str, Iterator[Tensor]] = {}
-    for path, name in zip(systems, names or map(_name, systems), strict=True):
+    for path, name in zip(systems, names or map(name_of, systems), strict=True):
         if path in networks:
             found = class_maps(networks[path][0], source)
         else:
-            found = _from_folder(MapFolder(path, classes=classes, void=(void, IGNORE)), source, frames)
-        maps[_unused(name, maps)] = found
-    estimator = optical_flow.build(flow).to(device())
+            folder = MapFolder(path, classes=classes, void=(void, IGNORE), palette=colours, resize=resize)
+            found = _from_folder(folder, source, frames)
+        maps[unused(name, maps)] = found
+    estimator = _Kept(optical_flow.build(flow).to(device()), assemble.default_cache())
     with progress("render") as tick:
         tick(0, len(source))
         return render_flicker(
@@ -72,30 +81,34 @@ def render(
         )
 
 
+@dataclass
+class _Kept:
+    """An estimator whose flow is read from disk where it has been computed before."""
+
+    estimator: FlowEstimator
+    cache: FlowCache
+
+    def video(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Flow between consecutive frames, both ways."""
+        return self.cache.video(self.estimator, frames)
+
+
 def _is_network(path: Path) -> bool:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such run folder, .safetensors file or folder of class maps")
     return path.is_file() or (path / "config.yaml").is_file()
 
 
-def _name(path: Path) -> str:
-    return path.parent.name if path.name == "student.safetensors" else path.stem
-
-
-def _unused(name: str, taken: dict[str, Iterator[Tensor]]) -> str:
-    """The name, numbered where another panel has it: a panel must not replace another."""
-    number, free = 2, name
-    while free in taken:
-        number, free = number + 1, f"{name} ({number})"
-    return free
-
-
-def _shared(networks: dict[Path, tuple[Segmenter, ModelSpec]]) -> tuple[int | None, Tensor, list[str]]:
-    """(number of classes, palette, legend) of all panels; no number and no legend where only folders are shown.
+def _shared(
+    networks: dict[Path, tuple[Segmenter, ModelSpec]], colours: Palette | None
+) -> tuple[int | None, Tensor, list[str]]:
+    """(number of classes, palette, legend) of all panels: the networks', else those of the colours, else none.
 
     Raises:
         ValueError: networks of different classes, whose colours would mislead.
     """
+    if not networks and colours is not None:
+        return len(colours), torch.tensor(colours.colours, dtype=torch.uint8), list(colours.names)
     if not networks:
         return None, default_palette(IGNORE), []
     (first, (_, spec)), *others = networks.items()
@@ -130,7 +143,7 @@ def _from_folder(folder: MapFolder, source: Shot, frames: Path) -> Iterator[Tens
 
     def read() -> Iterator[Tensor]:
         for stem in stems:
-            map_ = folder.read(stem)
+            map_ = folder.fitted(folder.read(stem), (height, width))
             if map_.shape != (height, width):
                 raise ValueError(
                     f"{folder.files[stem]}: the map is {map_.shape[1]}x{map_.shape[0]}, "

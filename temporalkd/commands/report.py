@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from flow.files import write_whole
 from temporalkd import __version__
-from temporalkd.commands.systems import device, load_system
+from temporalkd.commands.systems import device, load_system, name_of, unused
 from temporalkd.config import Config, ConfigError
 from temporalkd.evaluation import Row, System, averaged, frames_with_motion, network, remembered
 from temporalkd.metrics import FramePair
@@ -40,13 +41,17 @@ def report(
     Raises:
         ConfigError: there is nothing to evaluate on.
         ValueError: runs of different classes, or that are not trained.
+        OSError: `out` cannot be written.
     """
+    _refuse_unwritable(out)
+    folders: dict[str, Path] = {}
+    for run in runs:
+        folders[unused(name_of(run), folders)] = run
+    networks = {name: load_system(run)[0] for name, run in folders.items()}
     if data is None:
         if not runs[0].is_dir():
             raise ConfigError(f"{runs[0]} is a checkpoint, not a run folder: name a config with --data")
         data, _, _ = load_run(runs[0], overrides)
-    folders = _named(runs)
-    networks = {name: load_system(run)[0] for name, run in folders.items()}
     classes = {name: segmenter.classes for name, segmenter in networks.items()}
     if len(set(classes.values())) > 1:
         raise ValueError(f"the runs have different classes: {', '.join(f'{n} {c}' for n, c in classes.items())}")
@@ -60,15 +65,15 @@ def report(
         write_whole(out, render_page(contents).encode())
 
 
-def _named(runs: Sequence[Path]) -> dict[str, Path]:
-    """Runs by the shortest name that tells them apart."""
-    names: dict[str, Path] = {}
-    for run in runs:
-        name = run.resolve().parent.name if run.stem == "student" else run.resolve().stem
-        while name in names:
-            name += "'"
-        names[name] = run
-    return names
+def _refuse_unwritable(out: Path) -> None:
+    """Before the time is spent, not after."""
+    if out.is_dir():
+        raise IsADirectoryError(f"{out}: a folder, expected the name of an html file")
+    above = next(folder for folder in out.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise NotADirectoryError(f"{out}: cannot be made, {above} is a file")
+    if not os.access(above, os.W_OK):
+        raise PermissionError(f"{out}: cannot be made, {above} is not writable")
 
 
 def _tapes(networks: Mapping[str, Segmenter], ema: float | None, folder: Path) -> dict[str, Tape]:

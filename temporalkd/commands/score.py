@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from temporalkd import assemble
-from temporalkd.commands.systems import device, load_system, require_maps
+from temporalkd.commands.systems import device, load_system, name_of, require_maps
 from temporalkd.config import Config, ConfigError
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
@@ -42,7 +42,7 @@ def evaluate(
     scorer = Scorer(data, device(), flows, segmenter.classes)
     scorer.protocols = protocols
     with progress("evaluate") as tick:
-        return scorer.rows({run.stem: network(segmenter)}, ema=ema, progress=tick)
+        return scorer.rows({name_of(run): network(segmenter)}, ema=ema, progress=tick)
 
 
 def consistency(
@@ -64,11 +64,11 @@ def consistency(
     if len(source) < 2:
         raise ValueError(f"{frames} has {len(source)} frame(s): consistency needs two or more")
     estimators = assemble.flows(flows, device(), weights)
-    classes = maps.classes
+    classes = maps.classes or (len(maps.palette) if maps.palette else None)
     if classes is None:
         truths = (source.label(i) for i in source.labelled)
         classes = 1 + max(_largest(m) for m in chain(maps, truths) if m is not None)
-    systems = {maps.folder.name: folder_of_maps(maps)}
+    systems = {name_of(maps.folder): folder_of_maps(maps)}
     with progress("consistency") as tick:
         return score([source], systems, classes, estimators, protocols, assemble.default_cache(), progress=tick)
 

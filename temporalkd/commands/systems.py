@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 
 import torch
@@ -15,6 +16,22 @@ from temporalkd.run_folder import load_run
 def device() -> torch.device:
     """Where networks run: the GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def name_of(path: Path) -> str:
+    """What a run folder, checkpoint or folder of class maps is called in tables and pictures."""
+    path = path.resolve()
+    if path.is_dir():
+        return path.name
+    return path.parent.name if path.name == "student.safetensors" else path.stem
+
+
+def unused(name: str, taken: Container[str]) -> str:
+    """The name, numbered where another system has it: one must not replace the other."""
+    number, free = 2, name
+    while free in taken:
+        number, free = number + 1, f"{name} ({number})"
+    return free
 
 
 def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:

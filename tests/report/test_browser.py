@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,70 +14,21 @@ from temporalkd.report import Report, System, render_page
 from temporalkd.report.mosaic import VIEWS
 
 from . import support
+from .browser import Opened
 
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome")
 LAST = support.FRAMES - 1
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield running
-        running.close()
-
-
-@dataclass
-class Opened:
-    """A page from file://, and everything that it complained about or asked for."""
-
-    page: Any
-    path: Path
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def calm(self) -> None:
-        assert self.complaints == []
-        elsewhere = [url for url in self.requests if not url.startswith(("data:", "blob:"))]
-        assert elsewhere == [self.path.as_uri()]
-
-    def frame(self) -> int:
-        """The frame that the page says it shows."""
-        return int(self.page.inner_text("#frame-number").split("/")[0]) - 1
-
-    def settle(self, frame: int) -> None:
-        """Wait until the pictures have arrived at this frame."""
-        self.page.wait_for_selector(f'#stage[data-frame="{frame}"]', timeout=15000)
-
-    def pictures(self) -> list[np.ndarray]:
-        """(H, W, 3) RGB of every canvas."""
-        coded = self.page.evaluate("[...document.querySelectorAll('canvas')].map(c => c.toDataURL('image/png'))")
-        pictures = [cv2.imdecode(np.frombuffer(base64.b64decode(c.split(",")[1]), np.uint8), 1) for c in coded]
-        return [picture[..., ::-1] for picture in pictures]
-
-
 @pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    contexts = []
+def opened(open_page: Any, tmp_path: Path) -> Any:
+    """Render a report and open it."""
 
     def open_(report: Report, **options: Any) -> Opened:
         path = tmp_path / "report.html"
         path.write_text(render_page(report), encoding="utf-8")
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        context.set_default_timeout(15000)
-        found = Opened(context.new_page(), path)
-        found.page.on("console", lambda message: found.complaints.append(f"{message.type}: {message.text}"))
-        found.page.on("pageerror", lambda error: found.complaints.append(f"error: {error}"))
-        context.on("request", lambda request: found.requests.append(request.url))
-        found.page.goto(path.as_uri())
-        return found
+        return open_page(path, **options)
 
-    yield open_
-    for context in contexts:
-        context.close()
+    return open_
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +114,9 @@ def test_keys(opened: Any, full: Report) -> None:
     tab.settle(15)
     tab.page.evaluate("document.activeElement.blur()")
     tab.page.keyboard.press("Space")
-    tab.page.wait_for_function("!document.querySelector('video').paused")
+    tab.until("!document.querySelector('video').paused")
     tab.page.keyboard.press("Space")
-    tab.page.wait_for_function("document.querySelector('video').paused")
+    tab.until("document.querySelector('video').paused")
     tab.calm()
 
 

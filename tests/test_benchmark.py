@@ -1,0 +1,63 @@
+"""tools/benchmark.py: its reference gives our numbers; how fast either is, is not tested."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from temporalkd.metrics import PROTOCOLS
+from tests.cli_support import ROOT, run_script
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The section, on a street of few small frames."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    module: ModuleType = importlib.import_module("benchmarks.consistency")
+    monkeypatch.setattr(module, "STREET_LENGTH", 7)
+    monkeypatch.setattr(module, "STREET_SIZE", (64, 90))
+    monkeypatch.setattr(module, "_footage", module._street)
+    monkeypatch.setattr(module, "_peak_memory", lambda length: 100)
+    yield module
+    for name in [name for name in sys.modules if name.split(".")[0] == "benchmarks"]:
+        del sys.modules[name]
+
+
+def test_the_reference_gives_our_numbers_under_every_protocol(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consistency, flips, interior flips and coverage, to rounding: else the benchmark refuses."""
+    compared: list[tuple[dict[str, Any], dict[str, Any]]] = []
+    agreement = bench._agreement
+
+    def agree(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+        compared.append((ours, theirs))
+        return agreement(ours, theirs)
+
+    monkeypatch.setattr(bench, "_agreement", agree)
+    one, every = bench.consistency(repeats=1)
+    assert "7 class maps" in one.what and "visible" in one.what and all(p in every.what for p in PROTOCOLS)
+    assert "within 0.000" in every.agreement
+    (_, (ours, theirs)) = compared
+    assert list(ours) == list(theirs) == list(PROTOCOLS)
+    for protocol in PROTOCOLS:
+        for key in ("consistency", "flip_rate", "flip_interior", "coverage"):
+            assert theirs[protocol][key] == pytest.approx(ours[protocol][key], abs=2e-3), (protocol, key)
+    assert len({round(numbers["consistency"], 2) for numbers in theirs.values()}) == 5, "no two protocols are one"
+    assert theirs["visible"]["flip_interior"] > 0 and 10 < theirs["visible"]["coverage"] < 100
+
+
+def test_numbers_that_differ_are_refused(bench: Any) -> None:
+    ours = {"visible": {"consistency": 50.0}}
+    assert bench._agreement(ours, {"visible": {"consistency": 50.005}})
+    with pytest.raises(AssertionError, match="differ by"):
+        bench._agreement(ours, {"visible": {"consistency": 50.02}})
+
+
+def test_a_section_that_there_is_not(tmp_path: Path) -> None:
+    done = run_script("tools/benchmark.py", ["nonsense"], tmp_path)
+    assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
+    assert "'nonsense', expected one of consistency" in done.stderr
