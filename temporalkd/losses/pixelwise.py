@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,3 +29,27 @@ def pixel_kl(student: Tensor, teacher: Tensor, valid: Tensor | None = None, tau:
     log_teacher = F.log_softmax(teacher / tau, dim=1)
     divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(1, keepdim=True)
     return tau**2 * masked_mean(divergence, valid)
+
+
+@full_precision
+def pixel_kl_to_probs(student: Tensor, target: Tensor, valid: Tensor | None = None, tau: float = 1.0) -> Tensor:
+    """`pixel_kl` to a target of probabilities: of several teachers fused, or of a teacher made steady.
+
+    L = tau^2 mean_i sum_c q_ic log(q_ic / p_S,ic), q = sg[target]^(1 / tau) / sum_c sg[target]^(1 / tau)
+
+    The logarithm of a distribution is one of its logits: for target = softmax(z) this is pixel_kl to z at any tau. A
+    probability of 0 counts as the smallest normal number.
+
+    Shape:
+        student: (B, C, H, W), logits.
+        target: (B, C, H, W), probabilities; no gradient.
+        valid: (B, 1, H, W), bool, the pixels that count; None: all.
+        tau: temperature.
+    Returns:
+        Scalar, mean over valid pixels, sum over classes.
+    Source:
+        As `pixel_kl`; the target of probabilities [ours].
+    """
+    check_same("pixel_kl_to_probs", student, target)
+    logits = target.detach().clamp(min=torch.finfo(target.dtype).tiny).log()
+    return pixel_kl(student, logits, valid, tau)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -12,17 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def full_precision(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
+def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
     """Raise half-precision arguments to float32, leave float64 alone, and keep autocast out of the arithmetic."""
 
     @functools.wraps(loss)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        first = args[0]
-        while not isinstance(first, Tensor):
-            first = first[0]  # type: ignore[index]
-        with torch.autocast(first.device.type, enabled=False):
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        first: object = next(iter((*args, *kwargs.values())))
+        while isinstance(first, list | tuple) and first:
+            first = first[0]
+        with torch.autocast(first.device.type if isinstance(first, Tensor) else "cpu", enabled=False):
             return loss(*map(_raise, args), **{k: _raise(v) for k, v in kwargs.items()})  # type: ignore[arg-type]
 
     return wrapper
@@ -43,11 +44,30 @@ def mean_over(total: Tensor, count: Tensor | float) -> Tensor:
     multiplied by the number of processes: the mean is then that of one process with the whole batch.
     """
     count = torch.as_tensor(count, dtype=total.dtype, device=total.device)
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if (processes := _processes()) > 1:
         count = count.clone()
         dist.all_reduce(count)
-        total = total * dist.get_world_size()
+        total = total * processes
     return total / count.clamp(min=torch.finfo(count.dtype).tiny) if count > 0 else total * 0.0
+
+
+def sum_over_processes(local: Tensor) -> Tensor:
+    """Sum of the processes' tensors, the same in each; the gradient reaches the process's own part.
+
+    It is multiplied by the number of processes: once DDP has averaged the gradients, they are those of one process
+    with the whole batch, for any function of the sum. One process: the tensor itself.
+    """
+    processes = _processes()
+    if processes == 1:
+        return local
+    total = local.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    scaled = local * processes
+    return total + (scaled - scaled.detach())
+
+
+def _processes() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def masked_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -79,8 +99,33 @@ def _no_channels(x: Tensor) -> tuple[int, ...]:
     return (x.shape[0], *x.shape[2:])
 
 
+def check_mask(name: str, values: Tensor, mask: Tensor) -> None:
+    """Raise ValueError, with the shapes in it, unless the mask is (B, 1, H, W) for values of (B, C, H, W)."""
+    if mask.shape != (values.shape[0], 1, *values.shape[2:]):
+        raise ValueError(
+            f"{name}: a mask of shape (B, 1, H, W) must fit values of (B, C, H, W), "
+            f"got {tuple(mask.shape)} and {tuple(values.shape)}"
+        )
+
+
+def keep(values: Tensor, mask: Tensor) -> Tensor:
+    """`values` where the mask holds, 0 elsewhere: what lies there, be it NaN, reaches neither a value nor a gradient.
+
+    Shape:
+        values: (B, C, H, W).
+        mask: (B, 1, H, W), bool.
+    """
+    return torch.where(mask > 0, values, values.new_zeros(()))
+
+
 def match_size(student: Tensor, teacher: Tensor) -> Tensor:
     """Student map at the teacher's size: bilinear where they differ, the same tensor where they agree."""
     if student.shape[-2:] == teacher.shape[-2:]:
         return student
     return F.interpolate(student, teacher.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def unit(x: Tensor, dim: int) -> Tensor:
+    """Vectors of length one along `dim`; a vector of zeros stays zero, with a gradient of ordinary size."""
+    length = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    return x / torch.where(length > 1e-12, length, torch.ones_like(length))

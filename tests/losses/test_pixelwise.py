@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from temporalkd.losses import cross_entropy, pixel_kl
+from temporalkd.losses import cross_entropy, pixel_kl, pixel_kl_to_probs
 
 
 def logits(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -75,6 +75,40 @@ def test_pixel_kl_raises_half_precision(dtype: torch.dtype) -> None:
 def test_pixel_kl_names_the_shapes() -> None:
     with pytest.raises(ValueError, match=r"\(1, 4, 2, 2\) and \(1, 5, 2, 2\)"):
         pixel_kl(torch.zeros(1, 4, 2, 2), torch.zeros(1, 5, 2, 2))
+
+
+@pytest.mark.parametrize("tau", [1.0, 4.0])
+def test_pixel_kl_to_probs_is_pixel_kl_to_their_logits(tau: float) -> None:
+    student, teacher = logits(2, 5, 4, 3), logits(2, 5, 4, 3)
+    valid = torch.rand(2, 1, 4, 3) > 0.4
+    expected = pixel_kl(student, teacher, valid, tau)
+    value = pixel_kl_to_probs(student, teacher.softmax(1), valid, tau)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    gradients = [torch.autograd.grad(v, student, retain_graph=True)[0] for v in (value, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_pixel_kl_to_probs_by_hand_with_a_probability_of_zero() -> None:
+    # q = (1, 0), p_S = (1/4, 3/4): KL = log 4
+    student = torch.tensor([1.0, 3.0]).log().view(1, 2, 1, 1).requires_grad_()
+    target = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).requires_grad_()
+    value = pixel_kl_to_probs(student, target)
+    value.backward()
+    assert value.item() == pytest.approx(math.log(4), rel=1e-6)
+    assert target.grad is None and student.grad is not None
+    assert student.grad.flatten().tolist() == pytest.approx([-0.75, 0.75])  # p - q
+
+
+def test_pixel_kl_to_probs_gradcheck_half_precision_and_shapes() -> None:
+    target = logits(1, 3, 2, 2, dtype=torch.float64).softmax(1)
+    student = logits(1, 3, 2, 2, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda s: pixel_kl_to_probs(s, target, tau=2.0), student)
+    half = target.detach().to(torch.bfloat16)
+    value = pixel_kl_to_probs(student.float(), half)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(pixel_kl_to_probs(student.float(), half.float()).item(), rel=1e-6)
+    with pytest.raises(ValueError, match=r"pixel_kl_to_probs.*\(1, 4, 2, 2\) and \(1, 5, 2, 2\)"):
+        pixel_kl_to_probs(torch.zeros(1, 4, 2, 2), torch.zeros(1, 5, 2, 2))
 
 
 def test_cross_entropy_against_torch() -> None:

@@ -1,0 +1,38 @@
+"""Distillation of where in the frame each channel fires."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from temporalkd.losses.reduce import check_same, full_precision, masked_mean
+
+
+@full_precision
+def channel_kl(student: Tensor, teacher: Tensor, valid: Tensor | None = None, tau: float = 4.0) -> Tensor:
+    """Kullback-Leibler divergence from the student's to the teacher's spatial distribution, per channel.
+
+    L = tau^2 / (B C) sum_bc sum_i p_T,bci log(p_T,bci / p_S,bci), p_bc = softmax_i(f_bci / tau) over the valid pixels i
+
+    Shape:
+        student, teacher: (B, C, H, W), logits or features.
+        valid: (B, 1, H, W), bool, the pixels that count; None: all.
+        tau: temperature.
+    Returns:
+        Scalar, mean over channels and over the frames that have a valid pixel, sum over pixels. No gradient reaches
+        the teacher.
+    Source:
+        Shu et al., ICCV 2021 (CWD). [text] Weight 3 on logits, 50 on features. The mask is ours. [ours]
+    """
+    check_same("channel_kl", student, teacher)
+    log_student, log_teacher = (_log_softmax_over_space(f / tau, valid) for f in (student, teacher.detach()))
+    divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(2)
+    counted = None if valid is None else valid.flatten(1).any(1, keepdim=True)
+    return tau**2 * masked_mean(divergence, counted)
+
+
+def _log_softmax_over_space(features: Tensor, valid: Tensor | None) -> Tensor:
+    """(B, C, H W); an invalid pixel has probability 0, and a finite logarithm that cancels."""
+    if valid is not None:
+        features = features.masked_fill(~valid, torch.finfo(features.dtype).min)
+    return features.flatten(2).log_softmax(2)
