@@ -44,7 +44,10 @@ class Store:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise NotADirectoryError(f"flow cache: {self.folder} is a file, expected a folder")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            warnings.warn(f"flow cache: {self.folder} cannot be made, going on without: {error}", stacklevel=3)
         self.limit = limit
         self._written = 0
         self._allowance = 0  # bytes that may be written before the next look at the folder

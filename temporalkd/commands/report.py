@@ -21,7 +21,7 @@ from temporalkd.metrics import FramePair
 from temporalkd.models import Cost, Segmenter, cost
 from temporalkd.progress import progress
 from temporalkd.render.overlay import default_palette
-from temporalkd.report import Report, Video, mosaic, render_page
+from temporalkd.report import Report, Video, mosaic, render_page, require_jinja
 from temporalkd.reporting import COLUMNS, CURVES, Shown, Tape, entry
 from temporalkd.run_folder import load_run
 from temporalkd.scoring import Scorer
@@ -43,6 +43,7 @@ def report(
         ValueError: runs of different classes, or that are not trained.
         OSError: `out` cannot be written.
     """
+    require_jinja()
     _refuse_unwritable(out)
     folders: dict[str, Path] = {}
     for run in runs:

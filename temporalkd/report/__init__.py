@@ -2,7 +2,7 @@
 
 from temporalkd.report.contents import Column, Moment, Report, System, Value, Video
 from temporalkd.report.mosaic import Layout, Mosaic, Tile, mosaic
-from temporalkd.report.page import render_page
+from temporalkd.report.page import render_page, require_jinja
 
 __all__ = [
     "Column",
@@ -16,4 +16,5 @@ __all__ = [
     "Video",
     "mosaic",
     "render_page",
+    "require_jinja",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 from temporalkd.report.contents import Report, check
 from temporalkd.report.view import view
@@ -11,16 +12,26 @@ ASSETS = Path(__file__).parent / "assets"
 _SCRIPTS = ("base.js", "table.js", "player.js", "scatter.js", "curves.js", "cards.js")
 
 
+def require_jinja() -> ModuleType:
+    """jinja2, which only the report needs; to be asked for before the work that would be lost.
+
+    Raises:
+        ValueError: it is not installed; says how to.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ValueError("the report needs jinja2: pip install 'temporalkd[report]'") from error
+    return jinja2
+
+
 def render_page(report: Report) -> str:
     """The page.
 
     Raises:
         ValueError: jinja2 is not installed; or parts of the report that do not fit each other, which are named.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise ValueError("the report needs jinja2: pip install 'temporalkd[report]'") from error
+    jinja2 = require_jinja()
     check(report)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),

@@ -196,6 +196,13 @@ def test_a_write_that_fails_costs_only_the_file(tmp_path, recorder, monkeypatch)
     assert files(cache) == []
 
 
+def test_a_folder_that_cannot_be_made_costs_only_the_keeping(recorder):
+    with pytest.warns(UserWarning, match="/proc/none/flow cannot be made, going on without"):
+        cache = FlowCache("/proc/none/flow")
+    with pytest.warns(UserWarning, match="could not be written"):
+        assert torch.equal(cache.flow(recorder, A, B), recorder(A, B).half().float())
+
+
 def _fill(folder, results):
     cache = FlowCache(folder, limit=60_000)
     recorder = Recorder()

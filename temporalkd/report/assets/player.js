@@ -90,11 +90,14 @@ function startPlayer() {
     video.currentTime = (frame - range.first + 0.5) / data.fps; // the middle of a frame is never its neighbour
   };
 
-  // Under load the picture may arrive a little after the event that announces it, and its callback be missed.
-  function lookAgain() {
-    if (video.seeking || !video.paused) return;
-    draw();
-    stage.dataset.frame = frame;
+  // Under load the picture may arrive a while after the event that announces it, and its callback be missed.
+  function lookAgain(delay, ...later) {
+    late = setTimeout(() => {
+      if (video.seeking || !video.paused) return;
+      draw();
+      if (later.length) lookAgain(...later);
+      else stage.dataset.frame = frame;
+    }, delay);
   }
 
   function toggle() {
@@ -121,7 +124,7 @@ function startPlayer() {
     }
     draw();
     clearTimeout(late);
-    late = setTimeout(lookAgain, 80);
+    lookAgain(80, 160, 480);
   });
   video.addEventListener("play", () => {
     showState();
