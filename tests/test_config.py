@@ -265,6 +265,7 @@ def expected_terms(config: Config) -> set[str]:
     own = {
         "baseline": {"cross_entropy"},
         "kd": {"cross_entropy", "pixel_kl"},
+        "fckd": {"cross_entropy", "condensation"},
         "etc": {
             "cross_entropy", "pixel_kl", "intra_affinity", "inter_affinity", "recurrent_dependency",
             "motion_consistency",

@@ -147,6 +147,17 @@ class ETC(MethodSection):
     stop_gradient: bool = False
 
 
+class FCKD(MethodSection):
+    name: Literal["fckd"]
+    condensation: float = 1.0
+    condense: Literal["none", "teacher", "both"] = "both"
+    spatial: bool = True
+    channel: bool = True
+    channel_weight: float = 3.0
+    tau: float = Field(4.0, gt=0)
+    mode: Literal["entropy", "hard", "control"] = "entropy"
+
+
 class ImportedMethod(MethodSection):
     """A callable that returns a list of Weighted terms: "package.module:name"."""
 
@@ -155,7 +166,7 @@ class ImportedMethod(MethodSection):
     options: dict[str, Any] = {}
 
 
-MethodChoice = Annotated[Baseline | KD | ETC | ImportedMethod, Field(discriminator="name")]
+MethodChoice = Annotated[Baseline | KD | ETC | FCKD | ImportedMethod, Field(discriminator="name")]
 
 
 class Flow(Section):

@@ -46,7 +46,7 @@ class CrossEntropy(Term):
         return loss
 
 
-class _Spatial(Term):
+class Spatial(Term):
     """A loss within single frames: on the labelled frame, and `neighbours` times the same on each of the others."""
 
     def __init__(self, neighbours: float = 0.0):
@@ -56,6 +56,13 @@ class _Spatial(Term):
     def at(self, step: Step, t: int) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define at(step, t) -> scalar")
 
+    @staticmethod
+    def pair(step: Step, t: int, feature: str) -> tuple[Tensor, Tensor, Tensor]:
+        """The student's feature brought to the teacher's size, the teacher's, and the pixels that count."""
+        teacher = step.teacher.feature(feature, t)
+        student = losses.match_size(step.student.feature(feature, t), teacher)
+        return student, teacher, step.valid(t, teacher.shape[-2:])
+
     def forward(self, step: Step) -> Tensor:
         loss = self.at(step, step.clip.anchor)
         if self.neighbours and step.neighbours:
@@ -64,7 +71,7 @@ class _Spatial(Term):
         return loss
 
 
-class PixelKL(_Spatial):
+class PixelKL(Spatial):
     """losses.pixel_kl on native logits."""
 
     def __init__(self, tau: float = 1.0, neighbours: float = 0.0):
@@ -72,12 +79,10 @@ class PixelKL(_Spatial):
         self.tau = tau
 
     def at(self, step: Step, t: int) -> Tensor:
-        teacher = step.teacher.native(t)
-        student = losses.match_size(step.student.native(t), teacher)
-        return losses.pixel_kl(student, teacher, step.valid(t, teacher.shape[-2:]), self.tau)
+        return losses.pixel_kl(*self.pair(step, t, "logits"), self.tau)
 
 
-class IntraAffinity(_Spatial):
+class IntraAffinity(Spatial):
     """losses.intra_affinity on a feature of any role."""
 
     def __init__(self, feature: str = "head", neighbours: float = 0.0):
@@ -85,9 +90,7 @@ class IntraAffinity(_Spatial):
         self.feature = feature
 
     def at(self, step: Step, t: int) -> Tensor:
-        teacher = step.teacher.feature(self.feature, t)
-        student = losses.match_size(step.student.feature(self.feature, t), teacher)
-        return losses.intra_affinity(student, teacher, step.valid(t, teacher.shape[-2:]))
+        return losses.intra_affinity(*self.pair(step, t, self.feature))
 
 
 class InterAffinity(Term):
@@ -100,15 +103,10 @@ class InterAffinity(Term):
         self.feature = feature
 
     def forward(self, step: Step) -> Tensor:
-        def pair(t: int) -> tuple[Tensor, Tensor, Tensor]:
-            teacher = step.teacher.feature(self.feature, t)
-            student = losses.match_size(step.student.feature(self.feature, t), teacher)
-            return student, teacher, step.valid(t, teacher.shape[-2:])
-
-        student_t, teacher_t, valid_t = pair(step.clip.anchor)
+        student_t, teacher_t, valid_t = Spatial.pair(step, step.clip.anchor, self.feature)
         values = []
         for k in step.neighbours:
-            student_k, teacher_k, valid_k = pair(k)
+            student_k, teacher_k, valid_k = Spatial.pair(step, k, self.feature)
             values.append(losses.inter_affinity(student_t, student_k, teacher_t, teacher_k, valid_t, valid_k))
         return torch.stack(values).mean()
 

@@ -18,6 +18,8 @@ from temporalkd.methods.terms import CrossEntropy, InterAffinity, MotionConsiste
 from temporalkd.models import freeze
 from tests.tiny import Counting, Played, clip, segmenter
 
+METHOD_SECTIONS = [schema.Baseline, schema.KD, schema.ETC, schema.FCKD]
+
 
 class Constant(Term):
     """A value that can be asked back."""
@@ -69,7 +71,7 @@ def test_options_reach_the_terms() -> None:
     assert kd(tau=4.0)[1].term.tau == 4.0  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("section", [schema.Baseline, schema.KD, schema.ETC], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("section", METHOD_SECTIONS, ids=lambda s: s.__name__)
 def test_the_schema_has_the_methods_own_defaults(section: type[schema.MethodSection]) -> None:
     (name,) = section.model_fields["name"].annotation.__args__  # type: ignore[union-attr]
     fields = {k: f.default for k, f in section.model_fields.items() if k not in ("name", "terms")}
@@ -78,7 +80,7 @@ def test_the_schema_has_the_methods_own_defaults(section: type[schema.MethodSect
 
 
 def test_every_method_of_the_schema_exists_and_every_term_is_a_term() -> None:
-    kinds = {s.model_fields["name"].annotation.__args__[0] for s in (schema.Baseline, schema.KD, schema.ETC)}  # type: ignore[union-attr]
+    kinds = {s.model_fields["name"].annotation.__args__[0] for s in METHOD_SECTIONS}  # type: ignore[union-attr]
     assert kinds == set(METHODS)
     for name, term in TERMS.items():
         made = term()
@@ -148,7 +150,8 @@ def test_gradients_reach_the_student_alone() -> None:
 
 @pytest.mark.parametrize("name", list(TERMS))
 def test_each_term_alone_trains_the_student(name: str) -> None:
-    method = Method(segmenter(seed=1), [w for w in etc() if w.name == name], teacher=segmenter(seed=0), frames=3)
+    terms = [w for w in etc() if w.name == name] or [Weighted(name, TERMS[name]())]
+    method = Method(segmenter(seed=1), terms, teacher=segmenter(seed=0), frames=3)
     method.prepare([clip(3, 2)])
     loss = method.losses(method.step(clip(3, 2), progress=1.0))[name]
     assert loss.item() > 0

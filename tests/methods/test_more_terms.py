@@ -1,0 +1,80 @@
+"""The terms beside ETC's: what they read, that a perfect student pays nothing, and the rows of feature condensation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from temporalkd import losses
+from temporalkd.methods import TERMS, Method, Step, Weighted
+from temporalkd.methods.fckd import fckd
+from temporalkd.methods.spatial_terms import Condensation
+from temporalkd.models import freeze
+from tests.tiny import clip, segmenter
+
+
+def step_of(student: int, teacher: int, frames: int = 3) -> Step:
+    step = Step(clip(frames, 2), freeze(segmenter(seed=teacher)))  # type: ignore[arg-type]
+    step.predict(segmenter(seed=student).eval())
+    return step
+
+
+@pytest.mark.parametrize("name", ["channel_kl", "attention", "dkd", "intra_class_variation", "teacher_residual"])
+def test_a_perfect_student_pays_nothing(name: str) -> None:
+    assert TERMS[name]()(step_of(0, 0)).item() == pytest.approx(0, abs=1e-5)
+    assert TERMS[name]()(step_of(1, 0)).item() > 1e-4
+
+
+def test_terms_read_what_their_losses_are_given_by_hand() -> None:
+    step = step_of(1, 0)
+    t = step.clip.anchor
+    student, teacher, labels = step.student.native(t), step.teacher.native(t), step.clip.labels[:, t]
+    valid = step.valid(t, teacher.shape[-2:])
+    expected = {
+        "channel_kl": losses.channel_kl(student, teacher, valid),
+        "dkd": losses.dkd(student, teacher, labels),
+        "condensation": losses.condensed_kl(student, teacher, valid).total,
+    }
+    for name, value in expected.items():
+        assert TERMS[name]()(step).item() == pytest.approx(value.item(), rel=1e-6), name
+    values = []
+    for p, (a, b) in enumerate(step.clip.pairs):
+        probs = step.student.probs(a)
+        flow, visible = step.motion(p, (probs.shape[2], probs.shape[3]))
+        values.append(losses.semantic_consistency(probs, step.student.probs(b), flow, visible))
+    assert TERMS["semantic_consistency"]()(step).item() == pytest.approx(torch.stack(values).mean().item(), rel=1e-6)
+
+
+def test_terms_along_the_motion_need_a_neighbour() -> None:
+    for name in ("teacher_residual", "semantic_consistency"):
+        with pytest.raises(ValueError, match=f"'{name}' needs clips of 2 frames"):
+            Method(segmenter(), [Weighted(name, TERMS[name]())], teacher=segmenter(), frames=1)
+
+
+def test_without_condensation_and_enhancement_it_is_pixel_kl() -> None:
+    step = step_of(1, 0)
+    plain = Condensation(condense="none", spatial=False, channel=False)
+    assert plain(step).item() == pytest.approx(TERMS["pixel_kl"]()(step).item(), rel=1e-5)
+
+
+def test_every_row_of_the_ablation_is_another_loss() -> None:
+    rows = [
+        {"condense": "none", "spatial": False, "channel": False},
+        {"condense": "teacher", "spatial": False, "channel": False},
+        {"condense": "both", "spatial": False, "channel": False},
+        {"condense": "both", "spatial": True, "channel": False},
+        {"condense": "both", "spatial": True, "channel": True},
+        {"condense": "both", "spatial": True, "channel": True, "mode": "control"},
+    ]
+    step = step_of(1, 0)
+    values = [round(fckd(**row)[1].term(step).item(), 6) for row in rows]  # type: ignore[arg-type, operator]
+    assert len(set(values)) == len(rows)
+
+
+def test_the_weight_over_channels_is_linear() -> None:
+    step = step_of(1, 0)
+    none, one, three = (
+        fckd(channel_weight=weight)[1].term(step).item()  # type: ignore[union-attr]
+        for weight in (0.0, 1.0, 3.0)
+    )
+    assert three - none == pytest.approx(3 * (one - none), rel=1e-4) and one > none
