@@ -6,14 +6,9 @@ from pathlib import Path
 
 from temporalkd.data.footage import Footage, move_stills
 from temporalkd.data.frames import ImageFolder
+from temporalkd.data.palettes import palette
 
-CLASSES = (
-    "Sky", "Building", "Pole", "Road", "Sidewalk", "Tree", "Sign", "Fence", "Car", "Pedestrian", "Bicyclist",
-)  # fmt: skip
-PALETTE = (
-    (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (0, 0, 192), (128, 128, 0),
-    (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
-)  # fmt: skip
+CLASSES, PALETTE = palette("camvid").names, palette("camvid").colours
 VOID = 11
 
 

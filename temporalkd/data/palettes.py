@@ -94,10 +94,17 @@ def spelled(colour: Iterable[int]) -> str:
 
 
 def _camvid() -> Palette:
-    # Not at the top: camvid.py reads images, and reading images needs this file.
-    from temporalkd.data.camvid import CLASSES, PALETTE
+    """The 11 evaluated classes.
 
-    return Palette(PALETTE, CLASSES, void=((0, 0, 0),), name="camvid")
+    Source:
+        Brostow, Fauqueur, Cipolla, PRL 2009; 11 classes of the SegNet tutorial.
+    """
+    classes: dict[str, Colour] = {
+        "Sky": (128, 128, 128), "Building": (128, 0, 0), "Pole": (192, 192, 128), "Road": (128, 64, 128),
+        "Sidewalk": (0, 0, 192), "Tree": (128, 128, 0), "Sign": (192, 128, 128), "Fence": (64, 64, 128),
+        "Car": (64, 0, 128), "Pedestrian": (64, 64, 0), "Bicyclist": (0, 128, 192),
+    }  # fmt: skip
+    return Palette(tuple(classes.values()), tuple(classes), void=((0, 0, 0),), name="camvid")
 
 
 def _cityscapes() -> Palette:
