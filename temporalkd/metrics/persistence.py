@@ -42,6 +42,10 @@ class Persistence(Counted):
         super().reset()
         self._clip = None
 
+    def forward(self, *args: object, **kwargs: object) -> None:
+        """Refused: it would measure each frame alone, and windows are what this is about."""
+        raise TypeError("Persistence measures windows of a stream: call update() for each frame, then compute()")
+
     def update(self, prediction: Tensor, labels: Tensor, clip: int = 0) -> None:
         """The next frame of a clip: class maps (H, W), labels 255 where void. A new clip begins anew."""
         known, right = labels != IGNORE, prediction == labels

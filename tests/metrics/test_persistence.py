@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isnan
 
 import pytest
+import torch
 from torch import Tensor
 
 from temporalkd.metrics import Persistence
@@ -76,3 +77,9 @@ def test_vec() -> None:
 def test_what_the_labels_do_is_perfect(length: int) -> None:
     moving = [rows(*[0] * t, *[1] * (12 - t), height=12) for t in range(12)]
     assert windows(moving, moving, length) == (1, 1, 1)
+
+
+def test_a_frame_alone_is_refused() -> None:
+    frame = torch.zeros(4, 4, dtype=torch.uint8)
+    with pytest.raises(TypeError, match=r"call update\(\) for each frame"):
+        Persistence(2, 2)(frame, frame)
