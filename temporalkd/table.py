@@ -14,6 +14,8 @@ ACCURACY = ("miou", "macc", "boundary_iou")
 STEADINESS = ("flip_rate", "flip_interior", "gated")
 OTHERS = ("right_twice", "vc8", "vc16", "vc8_correct", "vc16_correct", "vec8", "vec16", "warp_error")
 
+_UNLIMITED = 10_000
+
 Cell = Callable[[dict[str, Row], bool], str]
 
 
@@ -39,7 +41,8 @@ def table(rows: Sequence[Row], title: str, console: Console | None = None, *, pu
 def _print(console: Console, rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> None:
     """With intervals where they fit: broken over lines they are hard to read."""
     shown = _table(rows, title, columns, intervals=True)
-    fits = console.measure(shown).maximum <= console.width
+    needed = console.measure(shown, options=console.options.update(width=_UNLIMITED)).minimum  # no word broken
+    fits = needed <= console.width
     console.print(shown if fits else _table(rows, title, columns, intervals=False))
 
 

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from temporalkd.evaluation import Row
+from temporalkd.evaluation.row import WITH_INTERVAL
 from temporalkd.table import table
 
 SYSTEMS = ("teacher", "baseline", "kd", "etc", "etc EMA 0.8", "ceiling", "floor", "constant")
@@ -132,3 +133,15 @@ def test_no_rows_are_an_empty_table() -> None:
 
 def test_markup_in_a_name_is_text() -> None:
     assert "[bold]x" in shown([row("[bold]x", 50)], 160)
+
+
+@pytest.mark.parametrize("width", [160, 120, 80])
+def test_intervals_are_whole_or_not_shown(width: int) -> None:
+    rows = [row("a", 50), row("constant", 90)]
+    for r in rows:
+        r.intervals = {key: [10.04, 100.04] for key in WITH_INTERVAL}
+    text = shown(rows, width)
+    whole = text.count("10.0-100.0")
+    assert whole == 0 if width == 80 else whole >= 2 * 4
+    assert text.count("10.0-") == whole and ("95 % intervals" in " ".join(text.split())) == (whole > 0)
+    assert "constant" in text
