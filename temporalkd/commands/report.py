@@ -145,7 +145,7 @@ def _film(
     done = 0
     for source, kept in zip(shown.sources, shown.kept):
         for frame, motions in frames_with_motion(source, scorer.flows, scorer.cache) if kept else ():
-            for motion in motions.values():
+            for motion in motions.values():  # none before the first frame
                 pair = FramePair(motion.flow, motion.seen, source.label(frame.index - 1), frame.label)
                 for tape in tapes.values():
                     tape.keep_flips(source, frame.index - 1, pair)

@@ -42,8 +42,7 @@ class DKD(Term):
 
     def forward(self, step: Step) -> Tensor:
         t = step.clip.anchor
-        teacher = step.teacher.native(t)
-        student = losses.match_size(step.student.native(t), teacher)
+        student, teacher, _ = Spatial.pair(step, t, "logits")
         return losses.dkd(student, teacher, step.clip.labels[:, t], self.alpha, self.beta, self.tau)
 
 
@@ -56,8 +55,7 @@ class IntraClassVariation(Term):
 
     def forward(self, step: Step) -> Tensor:
         t = step.clip.anchor
-        teacher = step.teacher.feature(self.feature, t)
-        student = losses.match_size(step.student.feature(self.feature, t), teacher)
+        student, teacher, _ = Spatial.pair(step, t, self.feature)
         classes = step.student.native(t).shape[1]
         return losses.intra_class_variation(student, teacher, step.clip.labels[:, t], classes)
 

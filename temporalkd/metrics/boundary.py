@@ -7,11 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporalkd.metrics.confusion import confusion, iou, margins
+from temporalkd.metrics.confusion import IGNORE, confusion, iou, margins
 from temporalkd.metrics.counted import Counted
 from temporalkd.metrics.series import Measure
-
-IGNORE = 255
 
 
 def near_edge(labels: Tensor, distance: int, frame_is_edge: bool = False) -> Tensor:

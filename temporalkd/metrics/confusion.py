@@ -9,6 +9,9 @@ from torch import Tensor
 from temporalkd.metrics.counted import Counted
 from temporalkd.metrics.series import Measure
 
+IGNORE = 255
+"""Value of void pixels in labels."""
+
 
 def confusion(truth: Tensor, prediction: Tensor, classes: int, counted: Tensor | None = None) -> Tensor:
     """Confusion matrix of two class maps: entry (a, b) counts pixels that are a in `truth` and b in `prediction`.

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from flow import visible
 from temporalkd.metrics.boundary import near_edge
+from temporalkd.metrics.confusion import IGNORE
 
-IGNORE = 255
 BAND = 4
 WARPS = ("nearest", "etc2020", "vspw2021")
 _FAR = -1e6

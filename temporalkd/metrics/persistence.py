@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from temporalkd.metrics.confusion import confusion, count, iou, margins
+from temporalkd.metrics.confusion import IGNORE, confusion, count, iou, margins
 from temporalkd.metrics.counted import Counted
 from temporalkd.metrics.series import Measure, ratio
-
-IGNORE = 255
 
 
 class Persistence(Counted):
