@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from temporalkd.evaluation import SHARES, Row
 
 ACCURACY = ("miou", "macc", "boundary_iou")
 STEADINESS = ("flip_rate", "flip_interior", "gated")
 OTHERS = ("right_twice", "vc8", "vc16", "vc8_correct", "vc16_correct", "vec8", "vec16", "warp_error")
-
-_UNLIMITED = 10_000
 
 Cell = Callable[[dict[str, Row], bool], str]
 
@@ -39,11 +38,25 @@ def table(rows: Sequence[Row], title: str, console: Console | None = None, *, pu
 
 
 def _print(console: Console, rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> None:
-    """With intervals where they fit: broken over lines they are hard to read."""
-    shown = _table(rows, title, columns, intervals=True)
-    needed = console.measure(shown, options=console.options.update(width=_UNLIMITED)).minimum  # no word broken
-    fits = needed <= console.width
-    console.print(shown if fits else _table(rows, title, columns, intervals=False))
+    """In the fullest form in which no word is broken: with intervals, without, without a frame too."""
+    for intervals, framed in ((True, True), (False, True), (False, False)):
+        shown = _table(rows, title, columns, intervals)
+        shown.show_edge = shown.pad_edge = framed
+        between = 3 * len(shown.columns) - 3 + 4 * framed
+        lines, words = ([_longest(c, split) for c in shown.columns] for split in (str.splitlines, str.split))
+        room = console.width - between - sum(words)
+        if room >= 0:
+            for column, line, word in zip(shown.columns, lines, words):  # names first, then headings of several words
+                column.width = min(line, word + room)
+                room -= column.width - word
+            break
+    console.print(shown)
+
+
+def _longest(column: Column, split: Callable[[str], list[str]]) -> int:
+    """Of the parts of a column's texts, in characters."""
+    texts = (Text.from_markup(str(cell)).plain for cell in (column.header, *column.cells))
+    return max((len(part) for text in texts for part in split(text)), default=0)
 
 
 def _table(rows: Sequence[Row], title: str, columns: dict[str, Cell], intervals: bool) -> Table:
