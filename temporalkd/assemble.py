@@ -22,7 +22,17 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
 from temporalkd.imports import imported
 from temporalkd.methods import METHODS, TERMS, Method, Term, Weighted
-from temporalkd.models import ModelSpec, Normalisation, Segmenter, build, load_encoder, load_segmenter, load_weights
+from temporalkd.models import (
+    JointTeacher,
+    ModelSpec,
+    Normalisation,
+    Segmenter,
+    Teacher,
+    build,
+    load_encoder,
+    load_segmenter,
+    load_weights,
+)
 from temporalkd.roots import find
 from temporalkd.training import Plan
 
@@ -101,10 +111,29 @@ def default_cache(folder: str | None = None, gigabytes: float = 20.0) -> FlowCac
     return FlowCache(Path(place).expanduser(), int(gigabytes * 2**30))
 
 
-def method(config: Config, student: Segmenter, teacher: Segmenter | None, data: Footage) -> Method:
+def teacher(config: Config, data: Footage) -> Teacher | None:
+    """The frozen teacher, of one network or two, if the config names any."""
+    sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
+    if config.teacher is None:
+        if config.second_teacher is not None:
+            raise ConfigError("second_teacher: there is no teacher, and a second one needs a first")
+        return None
+    networks = []
+    for where, section in sections.items():
+        if section is not None:
+            if not section.weights:
+                raise ConfigError(f"{where}.weights: missing: an untrained teacher teaches nothing")
+            networks.append(model(section, where, data)[0])
+    if config.second_teacher is None:
+        return networks[0]
+    second = config.second_teacher
+    return JointTeacher(dict(zip(("first", "second"), networks)), second.fusion == "mean", second.temperature)
+
+
+def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Footage) -> Method:
     """The configured method around the student."""
     section = config.method
-    options = section.model_dump(exclude={"name", "terms", "class_weight", "imported", "options"})
+    options = section.model_dump(exclude={"name", "terms", "class_weight", "steady", "imported", "options"})
     weights = section.class_weight
     if weights == "enet":
         weights = enet_class_weights(data.sources, student.classes)
@@ -121,7 +150,7 @@ def method(config: Config, student: Segmenter, teacher: Segmenter | None, data: 
         raise ConfigError(f"method: {maker.__name__} must return a list of temporalkd.methods.Weighted")
     terms = [*own, *(_term(term) for term in section.terms)]
     live = optical_flow.build(config.flow.kind, config.flow.weights) if config.flow and not config.flow.cached else None
-    return Method(student, terms, teacher, live, config.data.frames)
+    return Method(student, terms, teacher, live, config.data.frames, section.steady)
 
 
 def _term(section: schema.Term) -> Weighted:

@@ -9,12 +9,11 @@ from pathlib import Path
 import torch
 
 from temporalkd import assemble, run_folder
-from temporalkd.config import Config, ConfigError
-from temporalkd.data.footage import Footage
+from temporalkd.config import Config
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.evaluation import Row, network
 from temporalkd.methods import Method
-from temporalkd.models import Segmenter, freeze, save_segmenter
+from temporalkd.models import Segmenter, Teacher, save_segmenter
 from temporalkd.scoring import Scorer, write_rows
 from temporalkd.training import Runtime, Trainer
 
@@ -41,7 +40,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
     data = assemble.footage(config.data.train, config.data.root, config.seed)
     torch.manual_seed(config.seed)  # the student starts the same whatever was built before it
     student, spec = assemble.model(config.student, "student", data)
-    teacher = _teacher(config, data)
+    teacher = assemble.teacher(config, data)
     method = assemble.method(config, student, teacher, data)
     clips = assemble.sampler(config, data)
     scorer = Scorer(config, runtime.device, classes=student.classes) if score and config.data.val is not None else None
@@ -82,16 +81,6 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
     return rows
 
 
-def _teacher(config: Config, data: Footage) -> Segmenter | None:
-    if config.teacher is None:
-        return None
-    if not config.teacher.weights:
-        raise ConfigError("teacher.weights: missing: an untrained teacher teaches nothing")
-    teacher, _ = assemble.model(config.teacher, "teacher", data)
-    freeze(teacher)
-    return teacher
-
-
 @torch.no_grad()
 def _cost(config: Config, method: Method, clips: ClipSampler, runtime: Runtime) -> str:
     """What the training will take: reading clips, and a forward of each network; the backward counts two."""
@@ -101,7 +90,7 @@ def _cost(config: Config, method: Method, clips: ClipSampler, runtime: Runtime) 
     clips[0]
     reading = (time.monotonic() - started) * section.batch / max(section.workers, 1)
     frames = clip.repeat(section.batch, 1, 1, 1).to(runtime.device)
-    networks = [(method.student, 3.0)]
+    networks: list[tuple[Teacher, float]] = [(method.student, 3.0)]
     if method.teacher is not None and config.method.name != "baseline":
         networks.append((method.teacher, 1.0))
     computing = 0.0

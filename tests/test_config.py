@@ -266,6 +266,12 @@ def expected_terms(config: Config) -> set[str]:
         "baseline": {"cross_entropy"},
         "kd": {"cross_entropy", "pixel_kl"},
         "fckd": {"cross_entropy", "condensation"},
+        "multilevel": {"cross_entropy", "low", "middle", "high", "consistency"},
+        "i2ckd": {"cross_entropy", "pixel_kl", "prototype_triplet", "prototype_triplet/student_inter"},
+        "stckd": {
+            "cross_entropy", "pixel_kl", "intra_affinity_first", "intra_affinity_second", "motion_consistency",
+            "teacher_residual", "adversarial", "adversarial/critic", "adversarial/accuracy",
+        },
         "etc": {
             "cross_entropy", "pixel_kl", "intra_affinity", "inter_affinity", "recurrent_dependency",
             "motion_consistency",
@@ -291,8 +297,9 @@ def street_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.parent.name == "street"], ids=ids)
 def test_street_configs_run(path: Path, tmp_path: Path, street_teacher: Path) -> None:
-    taught = load(path).teacher is not None
-    config = load(path, [*TINY, *STREET, *([f"teacher.weights={street_teacher}"] if taught else [])])
+    given = load(path)
+    taught = [f"{key}.weights={street_teacher}" for key in ("teacher", "second_teacher") if getattr(given, key)]
+    config = load(path, [*TINY, *STREET, *taught])
     run.train(config, tmp_path / "run", say=lambda line: None)
     assert expected_terms(config) <= finished(tmp_path / "run", config).keys()
 
@@ -302,12 +309,14 @@ def test_camvid_configs_run(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
     data = tmp_path / "root" / "data"
     tiny.fake_camvid(data / "camvid", {"train": 3, "val": 3}, (128, 144))
     teacher = ModelSpec(tiny.ARCHITECTURE, 11, roles=dict(tiny.ROLES))
-    save_segmenter(build(teacher), teacher, tmp_path / "root" / "weights" / "camvid_fpn_lite2.safetensors", {})
+    weights = tmp_path / "root" / "weights" / "camvid_fpn_lite2.safetensors"
+    save_segmenter(build(teacher), teacher, weights, {})
     monkeypatch.setenv("TEMPORALKD_DATA", str(tmp_path / "root"))
     monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))
     # The evaluation's flow network comes with weights that are not there: the files are read, the motion is not.
     monkeypatch.setattr(optical_flow, "build", lambda kind, *_, **__: optical_flow.ZeroFlow())
-    config = load(path, [*TINY, "student.encoder_weights=null", "data.crop=[96, 112]"])
+    second = [f"second_teacher.weights={weights}"] if load(path).second_teacher else []
+    config = load(path, [*TINY, *second, "student.encoder_weights=null", "data.crop=[96, 112]"])
     run.train(config, tmp_path / "run", say=lambda line: None)
     assert expected_terms(config) <= finished(tmp_path / "run", config).keys()
 

@@ -20,7 +20,7 @@ from temporalkd.data.street import CLASSES, Street
 from temporalkd.models import ModelSpec, Normalisation, Segmenter, build, save_segmenter
 
 ARCHITECTURE = "tests.tiny:tiny"
-ROLES: dict[str, Any] = {"native": "classifier", "head": "<classifier", "low": ["body.0", "body.3"]}
+ROLES: dict[str, Any] = {"native": "classifier", "head": "<classifier", "fused": "body", "low": ["body.0", "body.3"]}
 SIZE = (48, 64)
 
 

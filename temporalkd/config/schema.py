@@ -105,6 +105,13 @@ class Model(Section):
     roles: dict[str, str | list[str]] = {}
 
 
+class SecondTeacher(Model):
+    """A further branch of the teacher. fusion: each pixel listens to the surer branch, or to both alike."""
+
+    fusion: Literal["confidence", "mean"] = "confidence"
+    temperature: float = Field(0.5, gt=0)
+
+
 class Term(Section):
     """One more term beside a method's own: by name, or "package.module:Name" of the user's."""
 
@@ -117,9 +124,14 @@ class Term(Section):
 
 
 class MethodSection(Section):
-    """What all methods share. class_weight: one number a class, or "enet" to weigh by 1 / log(1.02 + share)."""
+    """What all methods share.
+
+    class_weight: one number a class, or "enet" to weigh by 1 / log(1.02 + share). steady: distil from the teacher's
+    predictions averaged along the motion.
+    """
 
     class_weight: list[float] | Literal["enet"] | None = None
+    steady: bool = False
     terms: list[Term] = []
 
 
@@ -156,6 +168,46 @@ class FCKD(MethodSection):
     channel_weight: float = 3.0
     tau: float = Field(4.0, gt=0)
     mode: Literal["entropy", "hard", "control"] = "entropy"
+    temporal: bool = False
+
+
+class Multilevel(MethodSection):
+    name: Literal["multilevel"]
+    low: float = 50.0
+    middle: float = 10.0
+    high: float = 10.0
+    consistency: float = 1.0
+    low_loss: Literal["channel", "attention"] = "channel"
+    consistency_loss: Literal["semantic", "motion"] = "semantic"
+    tau: float = Field(4.0, gt=0)
+
+
+class STCKD(MethodSection):
+    name: Literal["stckd"]
+    pixel: float = 1.0
+    intra: float = 10.0
+    motion: float = 1.0
+    residual: float = 1.0
+    adversarial: float = 0.001
+    critic: float = Field(0.1, gt=0)
+    branches: Literal["both", "cnn", "transformer"] = "both"
+    view: Literal["frame", "residual", "tuple"] = "tuple"
+    game: Literal["hinge", "wasserstein"] = "hinge"
+    width: PositiveInt = 64
+    feature: str = "head"
+
+
+class I2CKD(MethodSection):
+    name: Literal["i2ckd"]
+    pixel: float = 1.0
+    triplet: float = 1.0
+    feature: str | list[str] = "head"
+    margin: float = Field(0.3, ge=0)
+    scope: Literal["batch", "image"] = "batch"
+    anchor: Literal["student", "teacher"] = "student"
+    part: Literal["both", "intra", "inter"] = "both"
+    hardest: bool = False
+    clip: bool = False
 
 
 class ImportedMethod(MethodSection):
@@ -166,7 +218,9 @@ class ImportedMethod(MethodSection):
     options: dict[str, Any] = {}
 
 
-MethodChoice = Annotated[Baseline | KD | ETC | FCKD | ImportedMethod, Field(discriminator="name")]
+MethodChoice = Annotated[
+    Baseline | KD | ETC | Multilevel | STCKD | FCKD | I2CKD | ImportedMethod, Field(discriminator="name")
+]
 
 
 class Flow(Section):
@@ -218,6 +272,7 @@ class Config(Section):
     data: Data
     student: Model
     teacher: Model | None = None
+    second_teacher: SecondTeacher | None = None
     method: MethodChoice
     flow: Flow | None = None
     training: Training

@@ -14,7 +14,7 @@ from temporalkd.data.ahead import ReadAhead
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.frames import MapFolder
 from temporalkd.data.source import Frame, Source
-from temporalkd.models import Segmenter
+from temporalkd.models import Segmenter, Teacher
 
 
 @dataclass
@@ -29,7 +29,7 @@ System = Callable[[Frame], Answer]
 """What a system says about a frame; the frames of a source come in order."""
 
 
-def network(segmenter: Segmenter) -> System:
+def network(segmenter: Teacher) -> System:
     """A network: softmax and arg-max of its logits; in eval, one frame at a time."""
 
     @torch.inference_mode()
@@ -48,7 +48,7 @@ def class_maps(segmenter: Segmenter, source: Source) -> Iterator[Tensor]:
         yield prediction
 
 
-def _logits(segmenter: Segmenter, pixels: Tensor) -> Tensor:
+def _logits(segmenter: Teacher, pixels: Tensor) -> Tensor:
     training = segmenter.training
     segmenter.eval()
     logits = segmenter(pixels[None].to(segmenter.mean.device).float() / 255).logits[0].float()

@@ -1,6 +1,7 @@
 """Losses: pure functions on tensors, student first, teacher second, each the mean over the entries that count."""
 
 from temporalkd.losses.adversary import (
+    LEAST_SIZE,
     Critic,
     coupled_input,
     critic_channels,
@@ -35,9 +36,16 @@ from temporalkd.losses.prototypes import (
 from temporalkd.losses.recurrent import AffinityMemory, recurrent_dependency
 from temporalkd.losses.reduce import masked_mean, match_size
 from temporalkd.losses.supervised import cross_entropy, resize_labels
-from temporalkd.losses.temporal import motion_consistency, semantic_consistency, steady_teacher, teacher_residual
+from temporalkd.losses.temporal import (
+    disagreement,
+    motion_consistency,
+    semantic_consistency,
+    steady_teacher,
+    teacher_residual,
+)
 
 __all__ = [
+    "LEAST_SIZE",
     "AffinityMemory",
     "CondensedKL",
     "ConvCorrector",
@@ -56,6 +64,7 @@ __all__ = [
     "critic_channels",
     "cross_entropy",
     "decoupled_maps",
+    "disagreement",
     "dkd",
     "enhancement",
     "fused_target",

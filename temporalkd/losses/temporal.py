@@ -86,6 +86,27 @@ def steady_teacher(teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Te
 
 
 @full_precision
+def disagreement(probs: Tensor, probs_k: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
+    """How far a network's prediction is from its neighbour's along the motion, pixel by pixel.
+
+    d_i = V_i / 2 sum_c |p_ic - W(p_k)_ic|
+
+    Shape:
+        probs, probs_k: (B, C, H, W), probabilities of frame t and of its neighbour k; no gradient.
+        flow: (B, 2, H, W), frame t -> k, pixels.
+        visible: (B, 1, H, W), bool.
+    Returns:
+        (B, 1, H, W) in [0, 1], total variation; 0 where the neighbour is not visible.
+    Source:
+        [ours]
+    """
+    check_same("disagreement", probs, probs_k)
+    check_mask("disagreement", probs, visible)
+    change = keep(probs.detach() - warp(probs_k.detach(), flow), visible)
+    return change.abs().sum(1, keepdim=True) / 2
+
+
+@full_precision
 def semantic_consistency(student: Tensor, student_k: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
     """Divergence between a frame's prediction and its neighbour's at the pixels whose class flips along the motion.
 

@@ -2,25 +2,44 @@
 
 from collections.abc import Callable
 
+from temporalkd.methods.adversarial import Adversarial
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc
 from temporalkd.methods.fckd import fckd
+from temporalkd.methods.i2ckd import i2ckd
 from temporalkd.methods.kd import kd
 from temporalkd.methods.method import Method, Trainee, Weighted
-from temporalkd.methods.spatial_terms import DKD, Attention, ChannelKL, Condensation, IntraClassVariation
-from temporalkd.methods.step import ClipPrediction, Step
-from temporalkd.methods.temporal_terms import SemanticConsistency, TeacherResidual
-from temporalkd.methods.terms import (
+from temporalkd.methods.multilevel import multilevel
+from temporalkd.methods.prototype_terms import IntraClassVariation, PrototypeTriplet
+from temporalkd.methods.spatial_terms import (
+    DKD,
+    Attention,
+    ChannelKL,
+    Condensation,
     CrossEntropy,
-    InterAffinity,
     IntraAffinity,
-    MotionConsistency,
     PixelKL,
-    RecurrentDependency,
-    Term,
 )
+from temporalkd.methods.stckd import stckd
+from temporalkd.methods.step import ClipPrediction, Step
+from temporalkd.methods.temporal_terms import (
+    InterAffinity,
+    MotionConsistency,
+    RecurrentDependency,
+    SemanticConsistency,
+    TeacherResidual,
+)
+from temporalkd.methods.term import Term
 
-METHODS: dict[str, Callable[..., list[Weighted]]] = {"baseline": baseline, "kd": kd, "etc": etc, "fckd": fckd}
+METHODS: dict[str, Callable[..., list[Weighted]]] = {
+    "baseline": baseline,
+    "kd": kd,
+    "etc": etc,
+    "multilevel": multilevel,
+    "stckd": stckd,
+    "fckd": fckd,
+    "i2ckd": i2ckd,
+}
 
 TERMS: dict[str, type[Term]] = {
     "cross_entropy": CrossEntropy,
@@ -33,9 +52,11 @@ TERMS: dict[str, type[Term]] = {
     "attention": Attention,
     "dkd": DKD,
     "intra_class_variation": IntraClassVariation,
+    "prototype_triplet": PrototypeTriplet,
     "condensation": Condensation,
     "teacher_residual": TeacherResidual,
     "semantic_consistency": SemanticConsistency,
+    "adversarial": Adversarial,
 }
 
 __all__ = ["METHODS", "TERMS", "ClipPrediction", "Method", "Step", "Term", "Trainee", "Weighted"]

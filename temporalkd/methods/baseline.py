@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from temporalkd.methods.method import Weighted
-from temporalkd.methods.terms import CrossEntropy
+from temporalkd.methods.spatial_terms import CrossEntropy
 
 
 def baseline(class_weight: Sequence[float] | None = None) -> list[Weighted]:

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from temporalkd.methods.method import Weighted
-from temporalkd.methods.terms import (
-    CrossEntropy,
-    InterAffinity,
-    IntraAffinity,
-    MotionConsistency,
-    PixelKL,
-    RecurrentDependency,
-)
+from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
+from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, RecurrentDependency
 
 
 def etc(

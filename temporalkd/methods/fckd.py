@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from temporalkd.losses.condensation import Condense, Mode
 from temporalkd.methods.method import Weighted
-from temporalkd.methods.spatial_terms import Condensation
-from temporalkd.methods.terms import CrossEntropy
+from temporalkd.methods.spatial_terms import Condensation, CrossEntropy
 
 
 def fckd(
@@ -19,6 +18,7 @@ def fckd(
     channel_weight: float = 3.0,
     tau: float = 4.0,
     mode: Mode = "entropy",
+    temporal: bool = False,
 ) -> list[Weighted]:
     """L = CE + condensed distillation over space + channel_weight x the same over channels.
 
@@ -29,6 +29,7 @@ def fckd(
     Args:
         condense, spatial, channel, mode: the ablation rows. Pixel KL alone is condense "none", spatial and channel off;
             then condense "teacher", "both", + spatial, + channel; the control is mode "control", which trusts noise.
+        temporal: where the teacher disagrees with itself along the motion, it is noise too. [ours]
     """
-    term = Condensation(condense, spatial, channel, channel_weight, tau, mode)
+    term = Condensation(condense, spatial, channel, channel_weight, tau, mode, temporal)
     return [Weighted("cross_entropy", CrossEntropy(class_weight)), Weighted("condensation", term, condensation)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from temporalkd.methods.method import Weighted
-from temporalkd.methods.terms import CrossEntropy, PixelKL
+from temporalkd.methods.spatial_terms import CrossEntropy, PixelKL
 
 
 def kd(class_weight: Sequence[float] | None = None, pixel: float = 1.0, tau: float = 1.0) -> list[Weighted]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from flow import FlowEstimator
 from temporalkd.data.clip import Clip
+from temporalkd.methods.adversarial import Adversarial
 from temporalkd.methods.step import Step
-from temporalkd.methods.terms import Term
-from temporalkd.models import Segmenter, freeze
+from temporalkd.methods.term import Term
+from temporalkd.models import Segmenter, Teacher, freeze
 
 RAMP = 0.1
 """Share of the steps over which the weights of ramped terms rise from 0."""
@@ -48,42 +49,66 @@ class Trainee(nn.Module):
 class Method:
     """A named list of weighted terms around a student.
 
-    A published system is a function that returns the list; systems that need more (an adversary, pseudo-labels)
-    override the hooks. The trainer is the same for all.
+    A published system is a function that returns the list. The trainer is the same for all.
 
+    Args:
+        steady: terms distil from the teacher's predictions averaged along the motion.
     Raises:
-        ValueError: no term, two terms of one name, a term that needs more frames than the clips have, or class counts
-            that differ.
+        ValueError: no term, two terms of one name, a term that needs more frames than the clips have or what a network
+            does not have, or class counts that differ.
     """
 
     def __init__(
         self,
         student: Segmenter,
         terms: Sequence[Weighted],
-        teacher: Segmenter | None = None,
+        teacher: Teacher | None = None,
         flow: FlowEstimator | None = None,
         frames: int = 2,
+        steady: bool = False,
     ):
         self.terms = {w.name: w for w in terms if w.weight}
         if len(self.terms) < sum(bool(w.weight) for w in terms):
             raise ValueError(f"two terms of one name among {[w.name for w in terms]}")
         if not self.terms:
             raise ValueError("no term has a weight other than 0: there is nothing to train on")
-        for name, weighted in self.terms.items():
-            if weighted.term.frames > frames:
-                raise ValueError(
-                    f"term {name!r} needs clips of {weighted.term.frames} frames, data.frames is {frames}: "
-                    f"raise it, or set the term's weight to 0"
-                )
         if teacher is not None and teacher.classes != student.classes:
             raise ValueError(f"the teacher has {teacher.classes} classes, the student {student.classes}")
-        self.student, self.teacher, self.flow = student, teacher, flow
-        self.trainee: nn.Module = Trainee(student, {name: w.term for name, w in self.terms.items()})
+        if steady and frames < 2:
+            raise ValueError(f"steady targets need clips of 2 frames, data.frames is {frames}")
+        self.student, self.teacher, self.flow, self.steady = student, teacher, flow, steady
+        for name, weighted in self.terms.items():
+            self._connect(name, weighted.term, frames)
+        trainee = Trainee(student, {name: w.term for name, w in self.terms.items()})
+        critics = {name: term.critic for name, term in self.adversaries.items()}
+        self.players: dict[str, nn.Module] = {"trainee": trainee, **critics}
+        """All that is trained: the trainee, and each adversarial term's critic, which has an optimiser of its own."""
         self.frozen: list[nn.Module] = [freeze(m) for m in (teacher, flow) if m is not None]
+
+    def _connect(self, name: str, term: Term, frames: int) -> None:
+        if term.frames > frames:
+            raise ValueError(
+                f"term {name!r} needs clips of {term.frames} frames, data.frames is {frames}: "
+                f"raise it, or set the term's weight to 0"
+            )
+        try:
+            term.connect(self.student, self.teacher)
+        except ValueError as error:
+            raise ValueError(f"term {name!r}: {error}") from error
+
+    @property
+    def trainee(self) -> nn.Module:
+        """The student and the terms' own modules."""
+        return self.players["trainee"]
+
+    @property
+    def adversaries(self) -> dict[str, Adversarial]:
+        """The terms that play against a critic."""
+        return {name: w.term for name, w in self.terms.items() if isinstance(w.term, Adversarial)}
 
     def step(self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0) -> Step:
         """A step on this clip; `frames` are what the networks see where that is not the clip's own frames."""
-        return Step(clip, self.teacher, self.flow, frames, progress)
+        return Step(clip, self.teacher, self.flow, frames, progress, self.steady)
 
     @torch.no_grad()
     def prepare(self, clips: Iterable[Clip]) -> None:
@@ -102,16 +127,21 @@ class Method:
         """Each term times its weight at that share of the training; their sum is what is trained on."""
         return {name: self.terms[name].at(progress) * value for name, value in losses.items()}
 
-    def optimisers(self, make: Callable[[nn.Module], torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
-        """One optimiser for the trainee; an adversary adds a second."""
-        return [make(self.trainee)]
+    def optimisers(self, make: Callable[[nn.Module], torch.optim.Optimizer]) -> dict[str, torch.optim.Optimizer]:
+        """One a player."""
+        own = {name: term.optimiser() for name, term in self.adversaries.items()}
+        return {"trainee": make(self.trainee), **own}
 
-    def after_step(self, step: Step) -> None:
-        """After the optimiser's step: a critic's update, a moving average."""
+    def replies(self, step: Step) -> Iterator[tuple[str, Tensor]]:
+        """The loss of each player but the trainee, which is trained on it after the student's step."""
+        for name, term in self.adversaries.items():
+            yield name, term.reply(step, self.players[name])
 
-    def rounds(self) -> int:
-        """How often the whole training is run; self-correction refreshes its labels in between."""
-        return 1
+    @torch.no_grad()
+    def observed(self, step: Step) -> dict[str, float]:
+        """What the terms show in the log without being trained on it."""
+        seen = {name: weighted.term.observed(step) for name, weighted in self.terms.items()}
+        return {f"{name}/{key}": float(value) for name, values in seen.items() for key, value in values.items()}
 
     def best_student(self) -> Segmenter:
         """The network that is saved for use."""

@@ -1,36 +1,88 @@
-"""Terms of distillation within single frames: channels, attention, decoupled classes, prototypes, condensation."""
+"""Terms within single frames: labels, predictions, affinities, channels, attention, condensation."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
 
 from temporalkd import losses
 from temporalkd.losses.condensation import Condense, Mode
 from temporalkd.methods.step import Step
-from temporalkd.methods.terms import Spatial, Term
+from temporalkd.methods.term import Spatial, Term, adapters
+from temporalkd.models import Segmenter, Teacher
+
+
+class CrossEntropy(Term):
+    """Cross-entropy with the labels, + 0.4 x the same for an auxiliary head."""
+
+    def __init__(self, class_weight: Sequence[float] | None = None, aux: float = 0.4):
+        super().__init__()
+        self.aux = aux
+        weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
+        self.register_buffer("class_weight", weight, persistent=False)
+
+    class_weight: Tensor | None
+
+    def forward(self, step: Step) -> Tensor:
+        t = step.clip.anchor
+        labels = step.clip.labels[:, t]
+        loss = losses.cross_entropy(step.student.logits(t), labels, self.class_weight)
+        aux = step.student.aux(t)
+        if aux is not None and self.aux:
+            loss = loss + self.aux * losses.cross_entropy(aux, labels, self.class_weight)
+        return loss
+
+
+class PixelKL(Spatial):
+    """losses.pixel_kl on native logits; of a joint teacher, to that branch alone where one is named."""
+
+    def __init__(self, tau: float = 1.0, neighbours: float = 0.0, branch: str = ""):
+        super().__init__(neighbours)
+        self.tau, self.branch = tau, branch
+
+    def at(self, step: Step, t: int) -> Tensor:
+        return losses.pixel_kl(*self.pair(step, t, "logits", self.branch), self.tau)
+
+
+class IntraAffinity(Spatial):
+    """losses.intra_affinity on a feature of any role, of that branch where the teacher is a joint one."""
+
+    def __init__(self, feature: str = "head", neighbours: float = 0.0, branch: str = ""):
+        super().__init__(neighbours)
+        self.feature, self.branch = feature, branch
+
+    def at(self, step: Step, t: int) -> Tensor:
+        return losses.intra_affinity(*self.pair(step, t, self.feature, self.branch))
 
 
 class ChannelKL(Spatial):
-    """losses.channel_kl on native logits, or on a feature of any role where both have the same channels."""
+    """losses.channel_kl on native logits, or on features of any role, adapted: the mean over the role's layers."""
 
     def __init__(self, feature: str = "logits", tau: float = 4.0, neighbours: float = 0.0):
         super().__init__(neighbours)
         self.feature, self.tau = feature, tau
+        self.adapters = nn.ModuleList()
+
+    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
+        super().connect(student, teacher)
+        self.adapters = adapters(student, teacher, self.feature)
 
     def at(self, step: Step, t: int) -> Tensor:
-        student, teacher, valid = self.pair(step, t, self.feature)
-        return losses.channel_kl(student, teacher, valid, self.tau)
+        layers = self.layers(step, t, self.feature, self.adapters)
+        return torch.stack([losses.channel_kl(*pair, self.tau) for pair in layers]).mean()
 
 
 class Attention(Spatial):
-    """losses.attention on a feature of any role; any channel counts."""
+    """losses.attention on features of any role and channel counts: the mean over the role's layers."""
 
     def __init__(self, feature: str = "head", neighbours: float = 0.0):
         super().__init__(neighbours)
         self.feature = feature
 
     def at(self, step: Step, t: int) -> Tensor:
-        return losses.attention(*self.pair(step, t, self.feature))
+        return torch.stack([losses.attention(*pair) for pair in self.layers(step, t, self.feature)]).mean()
 
 
 class DKD(Term):
@@ -46,22 +98,12 @@ class DKD(Term):
         return losses.dkd(student, teacher, step.clip.labels[:, t], self.alpha, self.beta, self.tau)
 
 
-class IntraClassVariation(Term):
-    """losses.intra_class_variation (IFVD) on a feature of the labelled frame; any channel counts."""
-
-    def __init__(self, feature: str = "head"):
-        super().__init__()
-        self.feature = feature
-
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        student, teacher, _ = Spatial.pair(step, t, self.feature)
-        classes = step.student.native(t).shape[1]
-        return losses.intra_class_variation(student, teacher, step.clip.labels[:, t], classes)
-
-
 class Condensation(Spatial):
-    """losses.condensed_kl on native logits: both parts, the one over channels with its own weight."""
+    """losses.condensed_kl on native logits: both parts, the one over channels with its own weight.
+
+    Args:
+        temporal: where the teacher disagrees with itself along the motion it is not knowledge either. [ours]
+    """
 
     def __init__(
         self,
@@ -71,10 +113,12 @@ class Condensation(Spatial):
         channel_weight: float = 3.0,
         tau: float = 4.0,
         mode: Mode = "entropy",
+        temporal: bool = False,
         neighbours: float = 0.0,
     ):
         super().__init__(neighbours)
-        self.condense, self.mode = condense, mode
+        self.condense, self.mode, self.temporal = condense, mode, temporal
+        self.frames = 2 if temporal else 1
         self.spatial, self.channel = spatial, channel
         self.channel_weight, self.tau = channel_weight, tau
 
@@ -90,4 +134,12 @@ class Condensation(Spatial):
             weight=self.channel_weight,
             tau=self.tau,
             mode=self.mode,
+            disagreement=self._disagreement(step, t) if self.temporal else None,
         ).total
+
+    def _disagreement(self, step: Step, t: int) -> Tensor:
+        probs = step.teacher.probs(t)
+        size = (probs.shape[2], probs.shape[3])
+        return torch.stack(
+            [losses.disagreement(probs, step.teacher.probs(k), *motion) for k, motion in step.along(t, size)]
+        ).mean(0)

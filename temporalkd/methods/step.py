@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from flow import FlowEstimator, in_frame, resize_flow, warp
 from flow import visible as forward_backward_check
-from temporalkd.data.clip import Clip
-from temporalkd.models import Prediction, Segmenter
+from temporalkd import losses
+from temporalkd.data.clip import IGNORE, Clip
+from temporalkd.models import Prediction
 
 Size = Sequence[int]
 """(height, width)"""
@@ -52,13 +54,35 @@ class ClipPrediction:
         Raises:
             ValueError: the network has no such role, or it is a list of features.
         """
+        found = self.features(role, t)
+        if role != "logits" and not isinstance(self.prediction.features[role], Tensor):
+            raise ValueError(f"the network has no single feature of role {role!r}{self._known(single=True)}")
+        return found[0]
+
+    def features(self, role: str, t: int) -> list[Tensor]:
+        """(B, c, h, w) of each layer of the role, shallow to deep: of "low" several, of any other one.
+
+        Raises:
+            ValueError: the network has no such role.
+        """
         if role == "logits":
-            return self.native(t)
-        feature = self.prediction.features.get(role)
-        if not isinstance(feature, Tensor):
-            known = ", ".join(["logits", *(r for r, f in self.prediction.features.items() if isinstance(f, Tensor))])
-            raise ValueError(f"the network has no single feature of role {role!r}, it has: {known}")
-        return self._at(feature, t)
+            return [self.native(t)]
+        found = self.prediction.features.get(role)
+        if found is None:
+            raise ValueError(f"the network has no feature of role {role!r}{self._known()}")
+        return [self._at(feature, t) for feature in ([found] if isinstance(found, Tensor) else found)]
+
+    def branch(self, name: str) -> ClipPrediction:
+        """What one network of a joint teacher says alone; "" for what they say together.
+
+        A single network is its own "first" branch.
+        """
+        branches = self.prediction.branches
+        return ClipPrediction(branches[name], self.length) if name and branches else self
+
+    def _known(self, single: bool = False) -> str:
+        roles = self.prediction.features.items()
+        return ", it has: " + ", ".join(["logits", *(r for r, f in roles if not single or isinstance(f, Tensor))])
 
 
 class PairMotion(NamedTuple):
@@ -77,23 +101,25 @@ class Step:
     def __init__(
         self,
         clip: Clip,
-        teacher: Segmenter | None = None,
+        teacher: nn.Module | None = None,
         estimator: FlowEstimator | None = None,
         frames: Tensor | None = None,
         progress: float = 0.0,
+        steady: bool = False,
     ):
         """
         Args:
             clip: frames before colour jitter; the flow is estimated on them.
             frames: (B, T, 3, H, W), what the networks see; None: the clip's own.
             progress: share of the training that is done, 0..1.
+            steady: the teacher's predictions are averaged along the motion, see losses.steady_teacher.
         """
         self.clip = clip
         self.frames = clip.frames if frames is None else frames
-        self.progress = progress
+        self.progress, self.steady = progress, steady
         self.student: ClipPrediction
         self._teacher, self._estimator = teacher, estimator
-        self._motions: dict[tuple[int, int, int], PairMotion] = {}
+        self._motions: dict[tuple[int, bool, int, int], PairMotion] = {}
 
     def predict(self, student: nn.Module) -> None:
         """Run the student on all B * T frames in one forward."""
@@ -108,7 +134,20 @@ class Step:
         if self._teacher is None:
             raise ValueError("this method distils from a teacher, and none is configured: set teacher.weights")
         with torch.no_grad():
-            return self._run(self._teacher)
+            said = self._run(self._teacher)
+            return self._steadied(said) if self.steady else said
+
+    def _steadied(self, said: ClipPrediction) -> ClipPrediction:
+        """Each frame's native logits averaged with those of the frames that its motion is known to."""
+        size = (said.native(0).shape[2], said.native(0).shape[3])
+        steady = [
+            torch.stack(
+                [losses.steady_teacher(said.probs(t), said.probs(k), *motion) for k, motion in self.along(t, size)]
+            ).mean(0)
+            for t in range(said.length)
+        ]
+        native = torch.stack(steady, 1).flatten(0, 1).clamp(min=torch.finfo(torch.float32).tiny).log()
+        return ClipPrediction(replace(said.prediction, native=native), said.length)
 
     @property
     def neighbours(self) -> list[int]:
@@ -119,19 +158,39 @@ class Step:
         """(B, 1, h, w) bool, the pixels of frame t that augmentation did not make up."""
         return _resize_mask(self.clip.valid[:, t], size)
 
-    def motion(self, pair: int, size: Size) -> PairMotion:
-        """Motion of a pair of frames in pixels of that resolution."""
+    def labels(self, t: int) -> Tensor:
+        """(B, H, W) int64, the labels of frame t: its own, or the anchor's carried along the motion, else 255."""
+        if t == self.clip.anchor or bool(self.clip.labelled[:, t].all()):
+            return self.clip.labels[:, t]
+        ((_, (flow, visible)),) = self.along(t, self.frames.shape[-2:])
+        carried = warp(self.clip.labels[:, self.clip.anchor, None].float(), flow, mode="nearest").long()
+        return torch.where(visible, carried, IGNORE).squeeze(1)
+
+    def along(self, t: int, size: Size) -> Iterator[tuple[int, PairMotion]]:
+        """The frames that the motion of frame t is known to, each with it, in pixels of that resolution.
+
+        From the labelled frame to each of its neighbours; from a neighbour back to the labelled frame.
+        """
+        for p, (anchor, neighbour) in enumerate(self.clip.pairs):
+            if t == anchor:
+                yield neighbour, self.motion(p, size)
+            elif t == neighbour:
+                yield anchor, self.motion(p, size, back=True)
+
+    def motion(self, pair: int, size: Size, back: bool = False) -> PairMotion:
+        """Motion of a pair of frames in pixels of that resolution, from the labelled one or `back` to it."""
         height, width = size
-        key = (pair, height, width)
+        key = (pair, back, height, width)
         if key not in self._motions:
-            flow, visible = self._full_motions[pair]
+            flow, visible = self._full_motions[pair][back]
             small = resize_flow(flow, (height, width))
             self._motions[key] = PairMotion(small, _resize_mask(visible, size) & in_frame(small))
         return self._motions[key]
 
     @cached_property
     @torch.no_grad()
-    def _full_motions(self) -> list[PairMotion]:
+    def _full_motions(self) -> list[tuple[PairMotion, PairMotion]]:
+        """Of each pair: from the anchor to the neighbour, and back."""
         clip, motions = self.clip, []
         for p, (anchor, neighbour) in enumerate(clip.pairs):
             if clip.flow is not None and clip.backward is not None:
@@ -144,9 +203,14 @@ class Step:
                 flow = self._estimator(clip.frames[:, anchor], clip.frames[:, neighbour])
                 backward = self._estimator(clip.frames[:, neighbour], clip.frames[:, anchor])
             seen = forward_backward_check(flow, backward) if clip.visible is None else clip.visible[:, p]
-            real = clip.valid[:, anchor] & warp(clip.valid[:, neighbour], flow, mode="nearest")
-            motions.append(PairMotion(flow, seen & real & in_frame(flow)))
+            there = PairMotion(flow, seen & self._both_real(anchor, neighbour, flow))
+            seen = forward_backward_check(backward, flow)
+            motions.append((there, PairMotion(backward, seen & self._both_real(neighbour, anchor, backward))))
         return motions
+
+    def _both_real(self, t: int, k: int, flow: Tensor) -> Tensor:
+        """(B, 1, H, W), the pixels of frame t that lead into frame k, neither made up by augmentation."""
+        return self.clip.valid[:, t] & warp(self.clip.valid[:, k], flow, mode="nearest") & in_frame(flow)
 
 
 def _resize_mask(mask: Tensor, size: Size) -> Tensor:

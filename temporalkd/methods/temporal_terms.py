@@ -1,13 +1,84 @@
-"""Terms along the motion beside motion consistency: the teacher's own residual, and classes that would flicker."""
+"""Terms between frames: affinities, recurrent memory, and what changes along the motion."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
 
+import torch
+from torch import Tensor, nn
+
+from flow import photometric_weight
 from temporalkd import losses
 from temporalkd.methods.step import Step
-from temporalkd.methods.terms import Term
+from temporalkd.methods.term import Spatial, Term
+
+
+class InterAffinity(Term):
+    """losses.inter_affinity between the labelled frame and each neighbour."""
+
+    frames = 2
+
+    def __init__(self, feature: str = "logits"):
+        super().__init__()
+        self.feature = feature
+
+    def forward(self, step: Step) -> Tensor:
+        student_t, teacher_t, valid_t = Spatial.pair(step, step.clip.anchor, self.feature)
+        values = []
+        for k in step.neighbours:
+            student_k, teacher_k, valid_k = Spatial.pair(step, k, self.feature)
+            values.append(losses.inter_affinity(student_t, student_k, teacher_t, teacher_k, valid_t, valid_k))
+        return torch.stack(values).mean()
+
+
+class RecurrentDependency(Term):
+    """losses.recurrent_dependency over all frames of the clip, in temporal order."""
+
+    frames = 3
+
+    def __init__(self, feature: str = "head", grid: tuple[int, int] = (8, 10)):
+        super().__init__()
+        self.feature = feature
+        self.memory = losses.AffinityMemory((grid[0], grid[1]))
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        length = steps[0].frames.shape[1]
+        self.memory.fit([[s.teacher.feature(self.feature, t) for t in range(length)] for s in steps])
+
+    def forward(self, step: Step) -> Tensor:
+        frames = range(step.frames.shape[1])
+        student = [step.student.feature(self.feature, t) for t in frames]
+        teacher = [step.teacher.feature(self.feature, t) for t in frames]
+        return losses.recurrent_dependency(student, teacher, self.memory)
+
+
+class MotionConsistency(Term):
+    """losses.motion_consistency between the labelled frame and each neighbour, at the native stride.
+
+    Args:
+        photometric: weight by exp(-photometric * mean absolute colour difference along the motion); 0: do not.
+        stop_gradient: hold the neighbour's prediction fixed.
+    """
+
+    frames = 2
+
+    def __init__(self, photometric: float = 0.0, stop_gradient: bool = False):
+        super().__init__()
+        self.photometric, self.stop_gradient = photometric, stop_gradient
+
+    def forward(self, step: Step) -> Tensor:
+        t = step.clip.anchor
+        probs = step.student.probs(t)
+        size = (probs.shape[2], probs.shape[3])
+        values = []
+        for k, (flow, visible) in step.along(t, size):
+            neighbour, weight = step.student.probs(k), None
+            if self.photometric:
+                image, other = (nn.functional.adaptive_avg_pool2d(step.clip.frames[:, i], size) for i in (t, k))
+                weight = photometric_weight(image, other, flow, self.photometric)
+            neighbour = neighbour.detach() if self.stop_gradient else neighbour
+            values.append(losses.motion_consistency(probs, neighbour, flow, visible, weight))
+        return torch.stack(values).mean()
 
 
 class TeacherResidual(Term):
@@ -15,13 +86,18 @@ class TeacherResidual(Term):
 
     frames = 2
 
+    def __init__(self, branch: str = ""):
+        super().__init__()
+        self.branch = branch
+
     def forward(self, step: Step) -> Tensor:
+        t, teacher = step.clip.anchor, step.teacher.branch(self.branch)
+        target = teacher.probs(t)
+        student = losses.match_size(step.student.probs(t), target)
         values = []
-        for p, (t, k) in enumerate(step.clip.pairs):
-            teacher, teacher_k = step.teacher.probs(t), step.teacher.probs(k)
-            student, student_k = (losses.match_size(step.student.probs(i), teacher) for i in (t, k))
-            flow, visible = step.motion(p, (teacher.shape[2], teacher.shape[3]))
-            values.append(losses.teacher_residual(student, student_k, teacher, teacher_k, flow, visible))
+        for k, motion in step.along(t, (target.shape[2], target.shape[3])):
+            student_k = losses.match_size(step.student.probs(k), target)
+            values.append(losses.teacher_residual(student, student_k, target, teacher.probs(k), *motion))
         return torch.stack(values).mean()
 
 
@@ -31,9 +107,8 @@ class SemanticConsistency(Term):
     frames = 2
 
     def forward(self, step: Step) -> Tensor:
-        values = []
-        for p, (t, k) in enumerate(step.clip.pairs):
-            probs = step.student.probs(t)
-            flow, visible = step.motion(p, (probs.shape[2], probs.shape[3]))
-            values.append(losses.semantic_consistency(probs, step.student.probs(k), flow, visible))
+        t = step.clip.anchor
+        probs = step.student.probs(t)
+        pairs = step.along(t, (probs.shape[2], probs.shape[3]))
+        values = [losses.semantic_consistency(probs, step.student.probs(k), *motion) for k, motion in pairs]
         return torch.stack(values).mean()

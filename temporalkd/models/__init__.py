@@ -2,15 +2,18 @@
 
 from temporalkd.models.build import ModelSpec, build
 from temporalkd.models.cost import Cost, cost
+from temporalkd.models.joint import JointTeacher, Teacher
 from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, freeze
 from temporalkd.models.weights import load_encoder, load_segmenter, load_weights, read_spec, save_segmenter
 
 __all__ = [
     "Cost",
+    "JointTeacher",
     "ModelSpec",
     "Normalisation",
     "Prediction",
     "Segmenter",
+    "Teacher",
     "build",
     "cost",
     "freeze",

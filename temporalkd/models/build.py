@@ -80,11 +80,13 @@ def _torchvision(spec: ModelSpec) -> tuple[nn.Module, dict[str, str | list[str]]
         raise ValueError(f"torchvision has no segmentation network {name!r}{_nearest(name, known)}")
     fixed = {"weights": None, "weights_backbone": None, "num_classes": spec.classes}
     network = _call(models.get_model_builder(name), spec, fixed)
+    backbone = network.backbone
+    stages = [f"layer{i}" for i in range(1, 5)] if hasattr(backbone, "layer1") else backbone.return_layers
+    low = [f"backbone.{stage}" for stage in stages]
     if name.startswith("lraspp"):
-        return network, {"native": "classifier", "head": "classifier.cbr", "fused": "classifier.cbr"}
-    if name.startswith("deeplabv3"):
-        return network, {"native": "classifier", "head": "<classifier.4", "fused": "classifier.0"}
-    return network, {"native": "classifier", "head": "<classifier.4", "fused": "<classifier.4"}
+        return network, {"native": "classifier", "head": "classifier.cbr", "fused": "classifier.cbr", "low": low}
+    fused = "classifier.0" if name.startswith("deeplabv3") else "<classifier.4"
+    return network, {"native": "classifier", "head": "<classifier.4", "fused": fused, "low": low}
 
 
 def _call(builder: Callable[..., Any], spec: ModelSpec, fixed: dict[str, Any]) -> Any:

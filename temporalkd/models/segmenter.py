@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ class Prediction:
         uncropped: native with the padding still on, where the gradients of all losses meet.
         aux: (N, C, H, W), logits of an auxiliary head, or None.
         features: role -> (N, c, h, w), or a list of them for "low"; in training and for frozen teachers alike.
+        branches: name -> what each network says alone, where several speak as one.
     """
 
     logits: Tensor
@@ -30,6 +32,7 @@ class Prediction:
     uncropped: Tensor
     aux: Tensor | None = None
     features: dict[str, Tensor | list[Tensor]] = field(default_factory=dict)
+    branches: dict[str, Prediction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,16 @@ class Segmenter(nn.Module):
         uncropped = seen[str(self.roles["native"])]
         aux = None if aux is None else at_input_size(aux)
         return Prediction(at_input_size(logits), native, uncropped, aux, features)
+
+    @cached_property
+    def channels(self) -> dict[str, list[int]]:
+        """Role -> channels of its features, of "logits" too: one number, or one a layer of "low"."""
+        training, side = self.training, max(64, self.normalisation.divisor)
+        with torch.no_grad():
+            features = self.eval()(torch.zeros(1, 3, side, side, device=self.mean.device)).features
+        self.train(training)
+        layers = {role: [f] if isinstance(f, Tensor) else f for role, f in features.items()}
+        return {"logits": [self.classes]} | {role: [f.shape[1] for f in found] for role, found in layers.items()}
 
     def prepare(self, frames: Tensor) -> Tensor:
         """Normalise and pad: (N, 3, H, W) in [0, 1] -> what the network takes."""

@@ -51,13 +51,13 @@ def load(path: Path) -> State:
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is damaged or not a checkpoint: {reason}") from error
-    if not isinstance(state, dict) or not {"step", "trainee", "optimisers", "rng"} <= state.keys():
+    if not isinstance(state, dict) or not {"step", "players", "optimisers", "rng"} <= state.keys():
         raise ValueError(f"{path} is not a checkpoint of this trainer")
     return state
 
 
 def restore(module: nn.Module, tensors: State, path: Path) -> None:
-    """Fill a trainee.
+    """Fill a trainee or a critic.
 
     Raises:
         ValueError: the checkpoint is of another student or method; names the first tensor that differs.

@@ -60,12 +60,10 @@ class Runtime:
         """Whether this process writes logs and checkpoints."""
         return self._fabric.is_global_zero
 
-    def setup(
-        self, trainee: nn.Module, optimisers: list[torch.optim.Optimizer]
-    ) -> tuple[nn.Module, list[torch.optim.Optimizer]]:
-        """Move the trainee to the device and wrap it, with its optimisers, for this number of processes."""
-        wrapped, *rest = self._fabric.setup(trainee, *optimisers)
-        return wrapped, rest
+    def setup(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Move a module to the device and wrap it, with its optimiser, for this number of processes."""
+        wrapped, optimiser = self._fabric.setup(module, optimiser)
+        return wrapped, optimiser
 
     def backward(self, loss: Tensor) -> None:
         """Gradients of the loss; in the last of a step's forwards they are averaged over the processes."""

@@ -21,6 +21,8 @@ from temporalkd.training.log import RunLog, Values
 from temporalkd.training.runtime import Runtime, unwrap
 from temporalkd.training.schedule import Plan
 
+Optimisers = dict[str, torch.optim.Optimizer]
+"""One a player of the method."""
 Evaluate = Callable[[Segmenter, bool], Values]
 """(student, whether this is the last time) -> metrics, "miou" among them."""
 FIT_CLIPS = 8
@@ -61,11 +63,14 @@ class Trainer:
             method.trainee.to(runtime.device)
             method.prepare(clip.to(runtime.device) for clip in self._batches(0, FIT_CLIPS, workers=0))
         else:
-            checkpoint.restore(method.trainee, state["trainee"], self.folder / "checkpoints" / "last.pt")
-        method.trainee, optimisers = runtime.setup(method.trainee, method.optimisers(plan.optimiser_maker()))
+            for name, player in method.players.items():
+                checkpoint.restore(player, state["players"].get(name, {}), self.folder / "checkpoints" / "last.pt")
+        optimisers = method.optimisers(plan.optimiser_maker())
+        for name, player in method.players.items():
+            method.players[name], optimisers[name] = runtime.setup(player, optimisers[name])
         if state is not None:
-            for optimiser, saved in zip(optimisers, state["optimisers"]):
-                optimiser.load_state_dict(saved)
+            for name, optimiser in optimisers.items():
+                optimiser.load_state_dict(state["optimisers"][name])
             self.done, self.best = state["step"], state["best"]
             checkpoint.set_rng_state(state["rng"])
         log = RunLog(self.folder, plan.steps, self.name, enabled=runtime.is_main).open(self.done)
@@ -74,24 +79,25 @@ class Trainer:
         finally:
             log.close()
 
-    def _loop(self, optimisers: list[torch.optim.Optimizer], log: RunLog) -> None:
-        plan, method = self.plan, self.method
-        method.trainee.train()
+    def _loop(self, optimisers: Optimisers, log: RunLog) -> None:
+        plan, method, main = self.plan, self.method, optimisers["trainee"]
+        for player in method.players.values():
+            player.train()
         batches = self._batches(self.done * plan.accumulate, (plan.steps - self.done) * plan.accumulate, plan.workers)
         while self.done < plan.steps:
             started = time.monotonic()
-            for group in optimisers[0].param_groups:
+            for group in main.param_groups:
                 group["lr"] = plan.lr * plan.rate(self.done)
             values, norms, step, waited = self._accumulate(batches)
-            norm = self.runtime.clip_gradients(method.trainee, optimisers[0], plan.clip_grad)
+            norm = self.runtime.clip_gradients(method.trainee, main, plan.clip_grad)
             self._check_finite(values, norm)
-            optimisers[0].step()
-            optimisers[0].zero_grad()
-            method.after_step(step)
+            main.step()
+            main.zero_grad()
+            values |= self._reply(step, optimisers)
             self.done += 1
             recorded = self.done % plan.log_every == 0 or self.done in (1, plan.steps) or len(norms) > 0
             if recorded:
-                values = self.runtime.mean(values)
+                values = self.runtime.mean(values | method.observed(step))
                 values |= norms | {"gradient": norm, "lr": plan.lr * plan.rate(self.done - 1)}
                 values |= {"seconds": time.monotonic() - started, "waited": waited}
             log.step(self.done, values if recorded else None)
@@ -117,6 +123,17 @@ class Trainer:
                 sums[key] = sums.get(key, 0.0) + float(value.detach()) / plan.accumulate
         return sums, norms, step, waited
 
+    def _reply(self, step: Step, optimisers: Optimisers) -> dict[str, float]:
+        """The critics' own step, if there are any; the values of their losses."""
+        values = {}
+        for name, loss in self.method.replies(step):
+            values[f"{name}/critic"] = float(loss.detach())
+            self.runtime.backward(loss)
+            self._check_finite({f"{name}/critic": values[f"{name}/critic"]})
+            optimisers[name].step()
+            optimisers[name].zero_grad()
+        return values
+
     def _measures_norms(self) -> bool:
         every, number = self.plan.gradient_norms_every, self.done + 1
         return every > 0 and (number == 1 or number % every == 0)
@@ -136,7 +153,7 @@ class Trainer:
         draw = (self.done * self.plan.accumulate + portion) * self.runtime.world + self.runtime.rank
         return self.jitter(clip.frames, (self.plan.seed * 1_000_003 + draw) % 2**31)
 
-    def _check_finite(self, values: dict[str, float], gradient: float) -> None:
+    def _check_finite(self, values: dict[str, float], gradient: float = 0.0) -> None:
         """Stop before the optimiser's step. After the backward, where all processes meet: so that all of them stop."""
         wrong = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)]
         if wrong or not math.isfinite(gradient):
@@ -162,7 +179,7 @@ class Trainer:
         )
         return iter(loader)
 
-    def _keep(self, optimisers: list[torch.optim.Optimizer], log: RunLog) -> None:
+    def _keep(self, optimisers: Optimisers, log: RunLog) -> None:
         """Evaluate and write checkpoints where the plan says so."""
         plan, end = self.plan, self.done == self.plan.steps
         due, better = end or self.done % plan.checkpoint_every == 0, False
@@ -180,12 +197,12 @@ class Trainer:
         if self.runtime.is_main and (due or better):
             self._save(optimisers, *(["last", "best"] if better else ["last"]))
 
-    def _save(self, optimisers: list[torch.optim.Optimizer], *names: str) -> None:
+    def _save(self, optimisers: Optimisers, *names: str) -> None:
         state = {
             "step": self.done,
             "best": self.best,
-            "trainee": unwrap(self.method.trainee).state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+            "players": {name: unwrap(player).state_dict() for name, player in self.method.players.items()},
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
             "rng": checkpoint.rng_state(),
         }
         for name in names:

@@ -14,11 +14,14 @@ from temporalkd.methods import METHODS, TERMS, Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc
 from temporalkd.methods.kd import kd
-from temporalkd.methods.terms import CrossEntropy, InterAffinity, MotionConsistency, PixelKL, RecurrentDependency
+from temporalkd.methods.spatial_terms import CrossEntropy, PixelKL
+from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, RecurrentDependency
 from temporalkd.models import freeze
 from tests.tiny import Counting, Played, clip, segmenter
 
-METHOD_SECTIONS = [schema.Baseline, schema.KD, schema.ETC, schema.FCKD]
+METHOD_SECTIONS = [
+    schema.Baseline, schema.KD, schema.ETC, schema.Multilevel, schema.STCKD, schema.FCKD, schema.I2CKD,
+]  # fmt: skip
 
 
 class Constant(Term):
@@ -74,7 +77,7 @@ def test_options_reach_the_terms() -> None:
 @pytest.mark.parametrize("section", METHOD_SECTIONS, ids=lambda s: s.__name__)
 def test_the_schema_has_the_methods_own_defaults(section: type[schema.MethodSection]) -> None:
     (name,) = section.model_fields["name"].annotation.__args__  # type: ignore[union-attr]
-    fields = {k: f.default for k, f in section.model_fields.items() if k not in ("name", "terms")}
+    fields = {k: f.default for k, f in section.model_fields.items() if k not in ("name", "terms", "steady")}
     parameters = {k: p.default for k, p in inspect.signature(METHODS[name]).parameters.items()}
     assert fields == parameters
 
@@ -154,7 +157,7 @@ def test_each_term_alone_trains_the_student(name: str) -> None:
     method = Method(segmenter(seed=1), terms, teacher=segmenter(seed=0), frames=3)
     method.prepare([clip(3, 2)])
     loss = method.losses(method.step(clip(3, 2), progress=1.0))[name]
-    assert loss.item() > 0
+    assert loss.item() > 0 or name == "adversarial", "a score has any sign"
     loss.backward()
     grad = method.student.network.body[0].weight.grad
     assert grad is not None and grad.norm() > 0
@@ -238,8 +241,8 @@ def test_all_that_is_trained_is_in_the_trainee() -> None:
     assert rest and all(n.startswith("terms.recurrent_dependency.memory.") for n in rest)
     held = {p.data_ptr() for p in method.trainee.parameters()}
     assert method.teacher is not None and not held & {p.data_ptr() for p in method.teacher.parameters()}
-    assert method.best_student() is method.student and method.rounds() == 1
-    (optimiser,) = method.optimisers(lambda m: torch.optim.SGD(m.parameters(), 0.1))
+    assert method.best_student() is method.student
+    optimiser = method.optimisers(lambda m: torch.optim.SGD(m.parameters(), 0.1))["trainee"]
     assert len(optimiser.param_groups[0]["params"]) == len(list(method.trainee.parameters()))
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from temporalkd.methods import Trainee
-from temporalkd.methods.terms import CrossEntropy, RecurrentDependency
+from temporalkd.methods.spatial_terms import CrossEntropy
+from temporalkd.methods.temporal_terms import RecurrentDependency
 from temporalkd.training import checkpoint
 from tests.tiny import segmenter
 
@@ -24,7 +25,7 @@ def state_of(module: nn.Module) -> checkpoint.State:
     return {
         "step": 7,
         "best": float("-inf"),
-        "trainee": module.state_dict(),
+        "players": {"trainee": module.state_dict()},
         "optimisers": [torch.optim.AdamW(module.parameters()).state_dict()],
         "rng": checkpoint.rng_state(),
     }
@@ -41,7 +42,7 @@ def test_round_trip(path: Path) -> None:
     source, target = trainee(1), trainee(2)
     loaded = checkpoint.load(path)
     assert (loaded["step"], loaded["best"]) == (7, float("-inf"))
-    checkpoint.restore(target, loaded["trainee"], path)
+    checkpoint.restore(target, loaded["players"]["trainee"], path)
     assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values()))
     assert [p.name for p in path.parent.iterdir()] == ["last.pt"]
 
@@ -93,7 +94,7 @@ def test_a_file_that_is_something_else(path: Path, content: bytes) -> None:
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"weights": torch.zeros(2)}, {"step": 1, "trainee": {}}])
+@pytest.mark.parametrize("value", [[1, 2], {"weights": torch.zeros(2)}, {"step": 1, "players": {}}])
 def test_a_file_of_another_program(path: Path, value: Any) -> None:
     torch.save(value, path)
     with pytest.raises(ValueError, match=r"last\.pt is not a checkpoint of this trainer"):
@@ -117,7 +118,7 @@ def test_a_malicious_pickle_is_refused_and_does_not_run(path: Path) -> None:
 
 
 def test_another_student_or_method_names_the_tensor(path: Path) -> None:
-    tensors = checkpoint.load(path)["trainee"]
+    tensors = checkpoint.load(path)["players"]["trainee"]
     wide = trainee(width=12)
     before = {k: v.clone() for k, v in wide.state_dict().items()}
     with pytest.raises(

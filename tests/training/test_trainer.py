@@ -134,7 +134,7 @@ def test_resuming_from_a_bad_checkpoint_names_it(damage: str, tmp_path: Path) ->
         path.write_bytes(path.read_bytes()[:1000])
     else:
         state = checkpoint.load(path)
-        state["trainee"]["student.network.classifier.weight"] = torch.zeros(11, 8, 1, 1)
+        state["players"]["trainee"]["student.network.classifier.weight"] = torch.zeros(11, 8, 1, 1)
         checkpoint.save(state, path)
     with pytest.raises(ValueError, match=r"last\.pt is (damaged|of another student.*classifier\.weight)"):
         train(values, tmp_path / "run", resume=True)
@@ -191,11 +191,11 @@ def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:
     secret = [t for m in frozen for t in m.state_dict().values() if t.ndim > 1]
     for name in ("last", "best"):
         state = checkpoint.load(tmp_path / "checkpoints" / f"{name}.pt")
-        assert {k.split(".")[0] for k in state["trainee"]} == {"student", "terms"}
-        assert {k.split(".")[1] for k in state["trainee"] if k.startswith("terms")} == {"recurrent_dependency"}
-        held = [*state["trainee"].values()]
-        held += [v for s in state["optimisers"][0]["state"].values() for v in s.values() if isinstance(v, Tensor)]
-        assert len(state["optimisers"][0]["state"]) == len(list(method.student.parameters()))
+        trained, moments = state["players"]["trainee"], state["optimisers"]["trainee"]["state"]
+        assert {k.split(".")[0] for k in trained} == {"student", "terms"}
+        assert {k.split(".")[1] for k in trained if k.startswith("terms")} == {"recurrent_dependency"}
+        held = [*trained.values(), *(v for s in moments.values() for v in s.values() if isinstance(v, Tensor))]
+        assert len(moments) == len(list(method.student.parameters()))
         assert not any(a.shape == b.shape and torch.equal(a, b) for a in held for b in secret)
 
 
@@ -217,7 +217,7 @@ def test_a_nan_stops_the_training_and_spares_the_checkpoint(tmp_path: Path) -> N
         trainer(tmp_path, method, checkpoint_every=2).fit()
     state = checkpoint.load(tmp_path / "checkpoints" / "last.pt")
     assert state["step"] == 2
-    assert all(torch.isfinite(t).all() for t in state["trainee"].values())
+    assert all(torch.isfinite(t).all() for t in state["players"]["trainee"].values())
     assert all(torch.isfinite(p).all() for p in method.trainee.parameters())
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3]
 
@@ -309,7 +309,7 @@ def test_what_a_run_writes_about_itself(tmp_path: Path) -> None:
     state = checkpoint.load(folder / "checkpoints" / "last.pt")
     saved = load_file(folder / "student.safetensors")
     assert state["step"] == 5
-    assert all(torch.equal(state["trainee"][f"student.network.{k}"], v) for k, v in saved.items())
+    assert all(torch.equal(state["players"]["trainee"][f"student.network.{k}"], v) for k, v in saved.items())
     best = checkpoint.load(folder / "checkpoints" / "best.pt")
     mious = {int(line.split(",")[0]): float(line.split(",")[1]) for line in lines}
     assert best["best"] == mious[best["step"]] == max(mious.values())

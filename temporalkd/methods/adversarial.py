@@ -1,0 +1,99 @@
+"""The adversarial term: a critic that is trained against the student, with an optimiser of its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flow import warp
+from temporalkd import losses
+from temporalkd.methods.step import ClipPrediction, Step
+from temporalkd.methods.term import Term
+from temporalkd.models import Segmenter, Teacher
+
+View = Literal["frame", "residual", "tuple"]
+Game = Literal["hinge", "wasserstein"]
+
+
+class Adversarial(Term):
+    """The student's side of a game against a critic that tells its predictions from the teacher's.
+
+    The critic is no part of what the student's optimiser trains: `reply` gives its own loss, after the student's step.
+
+    Args:
+        view: what the critic sees, see losses.coupled_input: the coupled tuple, the residual, or one frame alone.
+        game: "hinge" with spectral normalisation, or "wasserstein" with a gradient penalty of 10.
+        critic: weight of the critic's loss.
+        width: of the critic.
+    Source:
+        Wang et al., 2022 (STCKD): a GAN-structured framework coupled over space and time [text]; SAGAN's critic, hinge
+        and rates as in Liu et al., CVPR 2019 (SKD) [code]; the tuple [ours].
+    """
+
+    frames = 2
+
+    def __init__(
+        self, view: View = "tuple", game: Game = "hinge", critic: float = 0.1, width: int = 64, branch: str = ""
+    ):
+        super().__init__()
+        self.view, self.game, self.weight, self.width, self.branch = view, game, critic, width, branch
+        self._critic: tuple[losses.Critic, ...] = ()  # in a tuple, so that it is not the student's to train
+
+    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
+        super().connect(student, teacher)
+        channels = losses.critic_channels(self.view, student.classes)
+        self._critic = (losses.Critic(channels, self.width, spectral=self.game == "hinge"),)
+
+    @property
+    def critic(self) -> losses.Critic:
+        """The opponent."""
+        return self._critic[0]
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        """The critic's own."""
+        return torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.9, 0.99))
+
+    def forward(self, step: Step) -> Tensor:
+        with losses.held(self.critic):
+            return losses.hinge_generator(self.critic(self._seen(step, step.student)))
+
+    def reply(self, step: Step, critic: nn.Module) -> Tensor:
+        """The critic's loss on detached predictions; `critic`: the opponent as it is wrapped for several processes."""
+        with torch.no_grad():
+            real, fake = (self._seen(step, side) for side in (self._teacher(step), step.student))
+        scores = critic(torch.cat([real, fake]))
+        if self.game == "hinge":
+            return self.weight * losses.hinge_critic(*scores.chunk(2))
+        penalty = losses.gradient_penalty(real, fake, self.critic)
+        return self.weight * (losses.wasserstein_critic(*scores.chunk(2)) + penalty)
+
+    @torch.no_grad()
+    def observed(self, step: Step) -> dict[str, Tensor]:
+        """Share of the patches that the critic puts on the right side: of 0, or of the other's mean."""
+        with losses.held(self.critic):
+            real, fake = (self.critic(self._seen(step, side)) for side in (self._teacher(step), step.student))
+        between = 0.0 if self.game == "hinge" else (real.mean() + fake.mean()) / 2
+        right = torch.cat([(real > between).flatten(), (fake < between).flatten()])
+        return {"accuracy": right.double().mean()}
+
+    def _teacher(self, step: Step) -> ClipPrediction:
+        return step.teacher.branch(self.branch)
+
+    def _seen(self, step: Step, side: ClipPrediction) -> Tensor:
+        """What the critic sees of all pairs, at the size of the teacher's predictions or the least it can work on."""
+        t = step.clip.anchor
+        height, width = (max(pixels, losses.LEAST_SIZE) for pixels in self._teacher(step).native(t).shape[2:])
+
+        def resized(x: Tensor) -> Tensor:
+            same = x.shape[2:] == (height, width)
+            return x if same else F.interpolate(x, (height, width), mode="bilinear", antialias=True)
+
+        image, probs = resized(step.frames[:, t]), resized(side.probs(t))
+        views = []
+        for k, (flow, visible) in step.along(t, (height, width)):
+            warped = warp(resized(side.probs(k)), flow)
+            views.append(losses.coupled_input(probs, warped, visible, image, self.view))
+        return torch.cat(views)

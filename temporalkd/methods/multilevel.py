@@ -1,0 +1,50 @@
+"""Multi-level distillation for continuous images (Ling et al., CIMS 2023)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from temporalkd.methods.method import Weighted
+from temporalkd.methods.spatial_terms import Attention, ChannelKL, CrossEntropy, IntraAffinity
+from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, SemanticConsistency
+
+
+def multilevel(
+    class_weight: Sequence[float] | None = None,
+    low: float = 50.0,
+    middle: float = 10.0,
+    high: float = 10.0,
+    consistency: float = 1.0,
+    low_loss: Literal["channel", "attention"] = "channel",
+    consistency_loss: Literal["semantic", "motion"] = "semantic",
+    tau: float = 4.0,
+) -> list[Weighted]:
+    """L = CE + low + middle + high + consistency.
+
+    Low: the activations of intermediate layers, so that the distributions of features come close. [text] Over space,
+        channel by channel, with adapters: the mean over the layers; or their attention maps. [ours]
+    Middle: the multi-scale fused feature map, which carries the spatial structure. [text] Its affinities. [ours]
+    High: predictions, which carry the dependency between adjacent frames. [text] Affinities between frames. [ours]
+    Consistency: against predictions that differ in adjacent frames. [text] See losses.semantic_consistency. [ours]
+    """
+    layers = ChannelKL("low", tau) if low_loss == "channel" else Attention("low")
+    steady = SemanticConsistency() if consistency_loss == "semantic" else MotionConsistency()
+    return [
+        Weighted("cross_entropy", CrossEntropy(class_weight)),
+        Weighted("low", layers, low),
+        Weighted("middle", IntraAffinity("fused"), middle),
+        Weighted("high", InterAffinity("logits"), high, ramp=True),
+        Weighted("consistency", steady, consistency, ramp=True),
+    ]
+
+
+ROWS: dict[str, dict[str, Any]] = {
+    "student": {"low": 0.0, "middle": 0.0, "high": 0.0, "consistency": 0.0},
+    "+ low": {"middle": 0.0, "high": 0.0, "consistency": 0.0},
+    "+ middle": {"high": 0.0, "consistency": 0.0},
+    "+ high": {"consistency": 0.0},
+    "+ consistency": {},
+    "consistency alone": {"low": 0.0, "middle": 0.0, "high": 0.0},
+}
+"""Ablation rows: what differs from the options given."""

@@ -1,0 +1,112 @@
+"""Terms on class prototypes: pixels by the mean of their class, and the means themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from temporalkd import losses
+from temporalkd.losses.prototypes import Anchor, Part, Scope
+from temporalkd.methods.step import Step
+from temporalkd.methods.term import Pair, Spatial, Term, adapters
+from temporalkd.models import Segmenter, Teacher
+
+
+class IntraClassVariation(Term):
+    """losses.intra_class_variation (IFVD) on a feature of the labelled frame; any channel counts."""
+
+    def __init__(self, feature: str = "head"):
+        super().__init__()
+        self.feature = feature
+
+    def forward(self, step: Step) -> Tensor:
+        t = step.clip.anchor
+        student, teacher, _ = Spatial.pair(step, t, self.feature)
+        classes = step.student.native(t).shape[1]
+        return losses.intra_class_variation(student, teacher, step.clip.labels[:, t], classes)
+
+
+class PrototypeTriplet(Term):
+    """losses.prototype_triplet on features of one or more roles, adapted: the mean over all their layers.
+
+    A batch without two classes has no triplet: it counts nothing here, and is counted in the log.
+
+    Args:
+        feature: a role or several.
+        clip: prototypes of all frames of the clip together, the labels carried along the motion where visible. [ours]
+    """
+
+    def __init__(
+        self,
+        feature: str | Sequence[str] = "head",
+        margin: float = 0.3,
+        scope: Scope = "batch",
+        anchor: Anchor = "student",
+        part: Part = "both",
+        hardest: bool = False,
+        clip: bool = False,
+    ):
+        super().__init__()
+        self.roles = [feature] if isinstance(feature, str) else list(feature)
+        self.margin, self.scope, self.anchor, self.part, self.hardest = margin, scope, anchor, part, hardest
+        self.clip, self.frames = clip, 2 if clip else 1
+        self.adapters = nn.ModuleList()
+        self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
+
+    skipped: Tensor
+
+    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
+        super().connect(student, teacher)
+        self.adapters = nn.ModuleList(adapters(student, teacher, role) for role in self.roles)
+
+    def forward(self, step: Step) -> Tensor:
+        layers, classes = self._layers(step), self._classes(step)
+        if self.training:
+            _, teacher, labels = layers[-1]
+            present = losses.class_prototypes(teacher, labels, classes, scope=self.scope).present
+            self.skipped += int(present.sum(1).max() < 2)
+        values = [
+            losses.prototype_triplet(
+                *layer,
+                classes,
+                margin=self.margin,
+                scope=self.scope,
+                anchor=self.anchor,
+                part=self.part,
+                hardest=self.hardest,
+            )
+            for layer in layers
+        ]
+        return torch.stack(values).mean()
+
+    def observed(self, step: Step) -> dict[str, Tensor]:
+        """Distances of prototypes, the mean over layers: what the term is meant to change; and batches skipped."""
+        found = [
+            torch.stack(losses.prototype_distances(student, teacher, labels, self._classes(step), scope=self.scope))
+            for student, teacher, labels in self._layers(step)
+        ]
+        intra, student_inter, teacher_inter = torch.stack(found).mean(0)
+        return {
+            "intra": intra,
+            "student_inter": student_inter,
+            "teacher_inter": teacher_inter,
+            "skipped": self.skipped.double(),
+        }
+
+    def _layers(self, step: Step) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Of each layer: the features of student and teacher, and the labels, the frames along the batch."""
+        frames = range(step.frames.shape[1]) if self.clip else [step.clip.anchor]
+        labels = torch.cat([step.labels(t) for t in frames])
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        for number, role in enumerate(self.roles):
+            adapt: nn.ModuleList | None = self.adapters[number] if len(self.adapters) else None  # type: ignore[assignment]
+            of_frames: list[list[Pair]] = [Spatial.layers(step, t, role, adapt) for t in frames]
+            for layer in zip(*of_frames):
+                found.append((torch.cat([p.student for p in layer]), torch.cat([p.teacher for p in layer]), labels))
+        return found
+
+    @staticmethod
+    def _classes(step: Step) -> int:
+        return step.student.prediction.native.shape[1]

@@ -1,0 +1,107 @@
+"""What a loss term is: it reads a step and calls one loss. A method is a list of them with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from temporalkd import losses
+from temporalkd.methods.step import Step
+from temporalkd.models import Segmenter, Teacher
+
+
+class Pair(NamedTuple):
+    """The student's feature (B, c, h, w) brought to the teacher's size, the teacher's, and the pixels that count."""
+
+    student: Tensor
+    teacher: Tensor
+    valid: Tensor
+
+
+class Term(nn.Module):
+    """One loss inside a method; may own small modules, trained with the student or fitted before and frozen."""
+
+    frames = 1
+    """Frames a clip must have for this term."""
+    branch = ""
+    """Of a joint teacher, the branch that is read: "first", "second"; "" for what all say together."""
+
+    def forward(self, step: Step) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must define forward(step) -> scalar")
+
+    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
+        """Called once, before anything is trained: build what depends on the networks, refuse what does not fit."""
+        if self.branch not in ("", "first") and self.branch not in getattr(teacher, "branches", ()):
+            raise ValueError(f"distils from the teacher's branch {self.branch!r}, there is none: set second_teacher")
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        """Called once before training with a few steps of which only the teacher may be read."""
+
+    def observed(self, step: Step) -> dict[str, Tensor]:
+        """Scalars for the log that are not trained on; asked at the steps that are recorded, after the update."""
+        return {}
+
+
+class Spatial(Term):
+    """A loss within single frames: on the labelled frame, and `neighbours` times the same on each of the others."""
+
+    def __init__(self, neighbours: float = 0.0):
+        super().__init__()
+        self.neighbours = neighbours
+
+    def at(self, step: Step, t: int) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must define at(step, t) -> scalar")
+
+    @staticmethod
+    def pair(step: Step, t: int, role: str, branch: str = "") -> Pair:
+        """The single feature of a role in frame t."""
+        teacher = step.teacher.branch(branch).feature(role, t)
+        student = losses.match_size(step.student.feature(role, t), teacher)
+        return Pair(student, teacher, step.valid(t, teacher.shape[-2:]))
+
+    @staticmethod
+    def layers(step: Step, t: int, role: str, adapters: nn.ModuleList | None = None) -> list[Pair]:
+        """Each layer's features in frame t, the student's through its adapter where there are any.
+
+        Layers are matched from the deep end, where one network has more of them.
+        """
+        pairs = zip(*(reversed(side.features(role, t)) for side in (step.student, step.teacher)))
+        found = []
+        for number, (student, teacher) in enumerate(pairs, start=1):
+            adapted = adapters[-number](student) if adapters else student
+            found.append(Pair(losses.match_size(adapted, teacher), teacher, step.valid(t, teacher.shape[-2:])))
+        return found[::-1]
+
+    def forward(self, step: Step) -> Tensor:
+        loss = self.at(step, step.clip.anchor)
+        if self.neighbours and step.neighbours:
+            others = torch.stack([self.at(step, t) for t in step.neighbours])
+            loss = loss + self.neighbours * others.mean()
+        return loss
+
+
+def adapters(student: Segmenter, teacher: Teacher | None, role: str) -> nn.ModuleList:
+    """From the student's channels to the teacher's, one module a layer of the role; nothing where they agree.
+
+    A 1x1 convolution with batch normalisation, trained with the student and no part of it.
+
+    Raises:
+        ValueError: a network has no such role; lists those that it has.
+    """
+    if teacher is None:
+        return nn.ModuleList()
+    for network in (student, teacher):
+        if role not in network.channels:
+            known = ", ".join(network.channels)
+            raise ValueError(f"the network has no feature of role {role!r}, it has: {known}")
+    pairs = zip(reversed(student.channels[role]), reversed(teacher.channels[role]))
+    return nn.ModuleList([_adapter(ours, theirs) for ours, theirs in pairs][::-1])
+
+
+def _adapter(student: int, teacher: int) -> nn.Module:
+    if student == teacher:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(student, teacher, 1, bias=False), nn.BatchNorm2d(teacher))

@@ -1,0 +1,73 @@
+"""Several frozen networks that speak as one teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from temporalkd.losses import fused_target
+from temporalkd.models.segmenter import Prediction, Segmenter
+
+
+class JointTeacher(nn.Module):
+    """A teacher of several branches, a CNN and a transformer say, behind the contract of one network.
+
+    Its logits are the logarithm of the branches' fused probabilities, at the finest of their strides; its features are
+    those of the first branch; `Prediction.branches` holds what each says alone.
+
+    Args:
+        branches: name -> network.
+        plain: fuse by the plain mean; else each pixel listens to the branch that is surer of it.
+        temperature: of the weights, see losses.fused_target.
+    Raises:
+        ValueError: fewer than two branches, or their class counts differ.
+    Source:
+        Wang et al., 2022 (STCKD): a CNN and a transformer branch used jointly [text]; how they are fused [ours].
+    """
+
+    def __init__(self, branches: Mapping[str, Segmenter], plain: bool = False, temperature: float = 0.5):
+        super().__init__()
+        counts = {name: branch.classes for name, branch in branches.items()}
+        if len(counts) < 2 or len(set(counts.values())) > 1:
+            found = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise ValueError(f"a joint teacher needs two networks or more of the same classes, got {found or 'none'}")
+        self.branches = nn.ModuleDict(branches)
+        self.plain, self.temperature = plain, temperature
+        self.classes = next(iter(counts.values()))
+
+    @property
+    def first(self) -> Segmenter:
+        """The branch whose features are the teacher's."""
+        return next(iter(self.branches.values()))  # type: ignore[return-value]
+
+    @property
+    def channels(self) -> dict[str, list[int]]:
+        """Of the first branch, see Segmenter."""
+        return self.first.channels
+
+    @property
+    def mean(self) -> Tensor:
+        """Where it runs can be read from it, as from a Segmenter's."""
+        return self.first.mean
+
+    def forward(self, frames: Tensor) -> Prediction:
+        """(N, 3, H, W) float RGB in [0, 1] -> Prediction, logits at (H, W)."""
+        said = {name: branch(frames) for name, branch in self.branches.items()}
+        finest = max((p.native.shape[-2:] for p in said.values()), key=lambda size: size[0] * size[1])
+        probs = [_resize(p.native.float().softmax(1), finest) for p in said.values()]
+        fused = fused_target(probs, self.temperature, self.plain)
+        native = fused.clamp(min=torch.finfo(fused.dtype).tiny).log()
+        features = next(iter(said.values())).features
+        return Prediction(_resize(native, frames.shape[-2:]), native, native, None, features, said)
+
+
+Teacher = Segmenter | JointTeacher
+
+
+def _resize(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    if maps.shape[-2:] == size:
+        return maps
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
