@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from temporalkd.data.images import class_table, image_size, read_image, read_map, resize_map
+from temporalkd.data.image_files import IMAGES, MAPS, ImageFiles, MapReader, files_in
+from temporalkd.data.images import resize_map
 from temporalkd.data.palettes import Palette
-from temporalkd.data.source import Frame, Source
+from temporalkd.data.source import Source
 from temporalkd.data.video import VideoFile
-
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-MAPS = (".png", ".bmp")
-
-
-def _natural(path: Path) -> tuple[list[str | int], str]:
-    """Sort key that puts frame 9 before frame 10, zero-padded or not."""
-    parts = re.split(r"(\d+)", path.stem.lower())
-    return [int(part) if part.isdecimal() else part for part in parts], path.name
-
-
-def _files(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
-    """Stem -> file, in temporal order."""
-    if not folder.exists():
-        raise FileNotFoundError(f"{folder}: no such folder, expected one with {what}")
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: not a folder, expected one with {what}")
-    found: dict[str, Path] = {}
-    hits = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file())
-    for path in sorted(hits, key=_natural):
-        if path.stem in found:
-            raise ValueError(f"{folder}: {found[path.stem].name} and {path.name} claim the same frame")
-        found[path.stem] = path
-    if not found:
-        raise ValueError(f"{folder}: empty, expected {what} ({', '.join(s[1:] for s in suffixes)})")
-    return found
 
 
 def _listed(names: Sequence[str], what: str) -> str:
@@ -114,9 +88,9 @@ class MapFolder:
         self.classes = classes
         self.palette = palette
         self.resize = resize
-        self.files = _files(self.folder, MAPS, "class maps")
+        self.files = files_in(self.folder, MAPS, "class maps")
         self.stems = list(self.files)
-        self._table = class_table(classes, void, mapping, palette)
+        self.reader = MapReader(classes, void, mapping, palette)
 
     def __len__(self) -> int:
         return len(self.stems)
@@ -129,7 +103,7 @@ class MapFolder:
 
     def read(self, stem: str) -> Tensor:
         """The map of the frame of that name."""
-        return read_map(self.files[stem], classes=self.classes, palette=self.palette, table=self._table)
+        return self.reader(self.files[stem])
 
     def fitted(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """The map brought to its frame's (H, W) by nearest neighbour, if the folder is to `resize`.
@@ -167,7 +141,7 @@ class MapFolder:
         raise ValueError(f"{'; '.join(lists)}: names must match up to the extension{hint}")
 
 
-class ImageFolder(Source):
+class ImageFolder(ImageFiles):
     """One scene as a folder of images, with or without a folder of labels of the same names.
 
     Args:
@@ -190,58 +164,19 @@ class ImageFolder(Source):
         partial: bool = False,
         palette: Palette | None = None,
     ) -> None:
-        files = _files(Path(images), IMAGES, "images")
-        self.name = Path(images).resolve().name
-        self.fps = float(fps)
+        files = files_in(Path(images), IMAGES, "images")
         self.stems = list(files)
-        self.paths = list(files.values())
-        self.maps: MapFolder | None = None
+        maps = None
         if labels is not None:
-            self.maps = MapFolder(Path(labels), classes=classes, void=void, mapping=mapping, palette=palette)
-            self.maps.require(self.stems, partial=partial)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def frame(self, index: int) -> Tensor:
-        """(3, H, W) uint8 RGB."""
-        return read_image(self.paths[index])
-
-    def _stream(self) -> Iterator[Frame]:
-        """Nothing is decoded that is not looked at."""
-        for index, path in enumerate(self.paths):
-            file = path.stat()
-            # As version control tells changed files: nobody rewrites one in place and puts all of these back.
-            identity = f"{path.absolute()} {file.st_dev} {file.st_ino} {file.st_size} {file.st_mtime_ns}"
-            yield Frame(self, index, size=image_size(path), identity=identity)
-
-    def describe(self, index: int) -> str:
-        """The frame's file."""
-        return str(self.paths[index])
-
-    def label(self, index: int) -> Tensor | None:
-        """(H, W) uint8, or None where this frame has no label.
-
-        Raises:
-            ValueError: the label is not of its frame's size, or `read_map` refuses it; names the file.
-        """
-        stem = self.stems[index]
-        if self.maps is None or stem not in self.maps.files:
-            return None
-        label, frame = self.maps.read(stem), image_size(self.paths[index])
-        if tuple(label.shape) != frame:
-            raise ValueError(
-                f"{self.maps.files[stem]}: label is {label.shape[1]}x{label.shape[0]}, expected "
-                f"{frame[1]}x{frame[0]} like its frame {self.paths[index].name}"
-            )
-        return label
-
-    @property
-    def labelled(self) -> list[int]:
-        """Indices of the frames that have labels."""
-        if self.maps is None:
-            return []
-        return [index for index, stem in enumerate(self.stems) if stem in self.maps.files]
+            maps = MapFolder(Path(labels), classes=classes, void=void, mapping=mapping, palette=palette)
+            maps.require(self.stems, partial=partial)
+        super().__init__(
+            Path(images).resolve().name,
+            list(files.values()),
+            {i: maps.files[stem] for i, stem in enumerate(self.stems) if stem in maps.files} if maps else {},
+            maps.reader if maps else None,
+            fps,
+        )
 
 
 def open_frames(path: Path) -> Source:

@@ -191,6 +191,7 @@ def read_map(
     mapping: Mapping[int, int] | None = None,
     palette: Palette | None = None,
     table: NDArray[np.int64] | None = None,
+    expected: str | None = None,
 ) -> Tensor:
     """Read a class map as (H, W) uint8: indices of a grey or palette image, 255 where ignored.
 
@@ -200,6 +201,7 @@ def read_map(
         mapping: value in the file -> class, before anything else; values that it does not name stay as they are.
         palette: allows colour images too; the value of a pixel is then the class of its colour, 255 if that is void.
         table: what `class_table` made of the four, to be made once for many files.
+        expected: which values there may be, for messages, where a mapping makes that other than the classes.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -219,7 +221,7 @@ def read_map(
         allowed = int((table[:IGNORE] == np.arange(IGNORE)).sum()) if classes is None else classes
         raise ValueError(
             f"{path}: value {values[row, column]}{colour} at row {row}, column {column} ({wrong.sum()} such pixels), "
-            f"expected one of {allowed} classes (0 to {allowed - 1}) or a declared void value"
+            f"expected {expected or f'one of {allowed} classes (0 to {allowed - 1}) or a declared void value'}"
         )
     return torch.from_numpy(mapped)
 
