@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from temporalkd.data.frames import ImageFolder, open_frames
+from temporalkd.data.image_files import ImageFiles
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.source import Source
 
@@ -20,13 +21,21 @@ class Footage:
     palette: tuple[tuple[int, int, int], ...] = ()
 
 
-def move_stills(source: Source, seed: int = 0, light: float = 0.1, grain: float = 0.02) -> list[Source]:
-    """Each labelled still with neighbours made by synthetic motion, exact flow and visibility included.
+LIGHT, GRAIN = 0.1, 0.02
+"""How much the neighbours of a moved still differ in brightness and noise, as frames of a real camera do: without that
+a prediction would be steady for free."""
 
-    Neighbours differ in brightness (`light`) and noise (`grain`) too, as frames of a real camera do: without that a
-    prediction would be steady for free.
-    """
+
+def move_stills(source: Source, seed: int = 0, light: float = LIGHT, grain: float = GRAIN) -> list[Source]:
+    """Each labelled still with neighbours made by synthetic motion, exact flow and visibility included."""
     return [MovedStill(source, i, seed=seed, light=light, grain=grain) for i in source.labelled]
+
+
+def stills(files: ImageFiles, moved: bool, seed: int = 0) -> list[Source]:
+    """Each image, labelled or not, with neighbours made by synthetic motion, or alone."""
+    if not moved:
+        return [files.alone(i) for i in range(len(files))]
+    return [MovedStill(files, i, seed=seed, light=LIGHT, grain=GRAIN) for i in range(len(files))]
 
 
 def folder(
