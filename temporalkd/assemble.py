@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import torch
 import flow as optical_flow
 from flow import FlowCache, FlowEstimator
 from temporalkd.config import Config, ConfigError, schema
+from temporalkd.data import camvid, cityscapes, voc, vspw
 from temporalkd.data.augment import Augment
-from temporalkd.data.camvid import camvid
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage, folder, street, video
 from temporalkd.data.sampler import ClipSampler
@@ -39,16 +39,22 @@ from temporalkd.training import Plan
 STILLS_FOR_WEIGHTS = 200
 
 
-def footage(section: Any, root: str | None, seed: int) -> Footage:
-    """The footage that a dataset section names."""
+def footage(section: Any, root: str | None, seed: int, labelled: bool = True) -> Footage:
+    """The footage that a dataset section names; what is not to be `labelled` needs no labels on disk."""
 
     def at(path: str) -> Path:
         return Path(root) / path if root is not None else find(path, "data")
 
+    def place(layout: str) -> Path:
+        given = section.root or root
+        try:
+            return Path(given).expanduser() if given else find(section.dataset, "data")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}; {layout}") from None
+
     match section:
         case schema.CamVid():
-            place = Path(section.root) if section.root else Path(root) if root else find("camvid", "data")
-            return camvid(place, section.split, section.synthetic_motion, seed)
+            return camvid.camvid(place(camvid.LAYOUT), section.split, section.synthetic_motion, seed)
         case schema.Folder():
             return folder(
                 at(section.images),
@@ -61,6 +67,13 @@ def footage(section: Any, root: str | None, seed: int) -> Footage:
             )
         case schema.Video():
             return video(at(section.path))
+        case schema.Cityscapes():
+            where = place(cityscapes.LAYOUT)
+            return cityscapes.cityscapes(where, section.split, section.coarse, section.synthetic_motion, seed, labelled)
+        case schema.VSPW():
+            return vspw.vspw(place(vspw.LAYOUT), section.split, labelled)
+        case schema.VOC():
+            return voc.voc(place(voc.LAYOUT), section.split, section.synthetic_motion, seed, labelled)
         case schema.Street():
             return street(section.count, section.seed, section.length, section.size)
     made = _call(_imported(section.name, "data"), section.options, f"data: {section.name}")
@@ -176,7 +189,9 @@ def sampler(config: Config, data: Footage) -> ClipSampler:
         def estimate(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             return cache.both(network, a, b)
 
-    unlabelled = footage(section.unlabelled, section.root, config.seed).sources if section.unlabelled else ()
+    unlabelled: Sequence[Source] = ()
+    if section.unlabelled:
+        unlabelled = footage(section.unlabelled, section.root, config.seed, labelled=False).sources
     return ClipSampler(
         data.sources,
         section.frames,

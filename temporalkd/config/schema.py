@@ -36,6 +36,27 @@ class CamVid(Section):
     synthetic_motion: bool | None = None
 
 
+class Cityscapes(Section):
+    dataset: Literal["cityscapes"]
+    root: str | None = None
+    split: Literal["train", "val", "test", "train_extra"] = "train"
+    coarse: bool = False
+    synthetic_motion: bool | None = None
+
+
+class VSPW(Section):
+    dataset: Literal["vspw"]
+    root: str | None = None
+    split: Literal["train", "val", "test"] = "train"
+
+
+class VOC(Section):
+    dataset: Literal["voc"]
+    root: str | None = None
+    split: Literal["train", "val", "trainval", "train_aug"] = "train"
+    synthetic_motion: bool = True
+
+
 class Folder(Section):
     dataset: Literal["folder"]
     images: str
@@ -67,7 +88,9 @@ class ImportedData(Section):
     options: dict[str, Any] = {}
 
 
-Dataset = Annotated[CamVid | Folder | Video | Street | ImportedData, Field(discriminator="dataset")]
+Dataset = Annotated[
+    CamVid | Folder | Video | Street | Cityscapes | VSPW | VOC | ImportedData, Field(discriminator="dataset")
+]
 
 
 class Data(Section):
