@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from temporalkd.data.camvid_release import COLOURS
 from temporalkd.data.palettes import palette
+from temporalkd.render import VideoWriter
 
 SIZE = (48, 64)
 LABEL_IDS = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33, 0, 4, 9])
@@ -99,3 +102,41 @@ def fake_voc(root: Path, splits: dict[str, int], size: tuple[int, int] = SIZE) -
             colours = palette("voc").colours + ((0, 0, 0),) * 234 + ((224, 224, 192),)
             save(place / folder / f"{name}.png", values, () if augmented else colours)
     return root
+
+
+def drive(length: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
+    """(T, H, W, 3) a camera that pans over a picture at a pixel a frame or two."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (6, 40, 3)).astype(np.uint8)
+    wide = np.asarray(Image.fromarray(coarse).resize((2 * length + size[1], size[0]), Image.Resampling.BICUBIC))
+    return np.stack([wide[:, 2 * i : 2 * i + size[1]] for i in range(length)])
+
+
+def fake_camvid_release(
+    release: Path, off: dict[str, int], step: int = 12, length: int = 60, size: tuple[int, int] = SIZE
+) -> Path:
+    """CamVid's own folders, and videos/ whose frame `number + off[sequence]` is the still of that number.
+
+    Stills of 0001TP begin at 8500, so that they are in train and in test.
+    """
+    files = {"0001TP": "01TP_extract.avi", "0006R0": "0006R0.MXF", "0016E5": "0016E5.MXF", "Seq05VD": "0005VD.MXF"}
+    names = {
+        "0001TP": "0001TP_{:06d}",
+        "0006R0": "0006R0_f{:05d}",
+        "0016E5": "0016E5_{:05d}",
+        "Seq05VD": "Seq05VD_f{:05d}",
+    }
+    colours = np.array(list(COLOURS.values()), np.uint8)
+    for seed, (sequence, offset) in enumerate(off.items()):
+        frames = drive(length, size, seed)
+        path = release / "videos" / files[sequence]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with VideoWriter(release / "videos" / f"{sequence}.mp4", fps=30, crf=12) as writer:
+            for frame in frames:
+                writer.write(torch.from_numpy(frame.copy()).permute(2, 0, 1))
+        (release / "videos" / f"{sequence}.mp4").rename(path)
+        for frame in range(5, length - 5, step):
+            stem = names[sequence].format(frame - offset)
+            save(release / "701_StillsRaw_full" / f"{stem}.png", frames[frame])
+            save(release / "LabeledApproved_full" / f"{stem}_L.png", colours[stripes(32, size, frame)])
+    return release
