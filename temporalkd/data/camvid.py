@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from temporalkd.data.footage import GRAIN, LIGHT, Footage
@@ -27,7 +28,7 @@ def camvid(root: Path, split: str = "train", synthetic_motion: bool | None = Non
         split: "train" or "test": stills at 1 Hz; "val": the clip 0016E5, 15 Hz, every frame labelled.
         synthetic_motion: give each still neighbours by synthetic motion, with exact flow; None: for all but val,
             whose frames are real neighbours, and but the stills with frames of the video around them in
-            `root/sequences/{still}/`, the still in the middle.
+            `root/sequences/{still}/`, the still in the middle; then no motion is told, for either kind.
     Source:
         Brostow, Fauqueur, Cipolla, PRL 2009; 11 classes and split of the SegNet tutorial.
     """
@@ -35,19 +36,33 @@ def camvid(root: Path, split: str = "train", synthetic_motion: bool | None = Non
     moved = split != "val" if synthetic_motion is None else synthetic_motion
     if not moved:
         return Footage([folder], CLASSES, PALETTE)
-    real = root / SEQUENCES if synthetic_motion is None else None
-    return Footage([_with_neighbours(folder, i, real, seed) for i in range(len(folder))], CLASSES, PALETTE)
+    real = {} if synthetic_motion else dict(_sequences(folder, root / SEQUENCES))
+    # Clips of one batch must all carry motion or none of them.
+    scenes = [
+        _among(folder, i, real[i])
+        if i in real
+        else MovedStill(folder, i, seed=seed, light=LIGHT, grain=GRAIN, exact=not real)
+        for i in folder.labelled
+    ]
+    return Footage(scenes, CLASSES, PALETTE)
 
 
-def _with_neighbours(stills: ImageFolder, index: int, sequences: Path | None, seed: int) -> Source:
-    """A still among frames of its video where there are some, else with synthetic motion."""
-    name = stills.paths[index].stem
-    if sequences is None or not (sequences / name).is_dir():
-        return MovedStill(stills, index, seed=seed, light=LIGHT, grain=GRAIN)
-    frames = list(files_in(sequences / name, IMAGES, "frames").values())
-    if len(frames) % 2 == 0:
-        raise ValueError(
-            f"{sequences / name}: {len(frames)} frames, expected as many before the still as after it: delete the "
-            "folder and run tools/prepare_camvid.py again"
-        )
-    return ImageFiles(name, frames, {len(frames) // 2: stills.labels[index]}, stills.reader, fps=30.0)
+def _sequences(stills: ImageFolder, place: Path) -> Iterator[tuple[int, list[Path]]]:
+    """The frames around each still that has some, the still in the middle."""
+    for index, path in enumerate(stills.paths):
+        folder = place / path.stem
+        if not folder.is_dir():
+            continue
+        frames = list(files_in(folder, IMAGES, "frames").values())
+        if len(frames) % 2 == 0:
+            raise ValueError(
+                f"{folder}: {len(frames)} frames, expected as many before the still as after it: delete the folder "
+                "and run tools/prepare_camvid.py again"
+            )
+        yield index, frames
+
+
+def _among(stills: ImageFolder, index: int, frames: list[Path]) -> Source:
+    """A still among frames of its video."""
+    labels = {len(frames) // 2: stills.labels[index]}
+    return ImageFiles(stills.paths[index].stem, frames, labels, stills.reader, fps=30.0)

@@ -35,6 +35,7 @@ class MovedStill(Source):
         light: largest change of brightness at the ends of the video, as a share; 0 turns it off.
         grain: standard deviation of the noise on moved frames, as a share of white; 0 turns it off.
         label_all: give moved frames labels too (nearest, 255 outside the still); else only the middle has one.
+        exact: tell the motion; otherwise it is to be estimated, as that of real footage beside which the still is used.
 
     Raises:
         ValueError: a setting is out of its range, or the motion is too strong for so many frames.
@@ -51,6 +52,7 @@ class MovedStill(Source):
         light: float = 0.0,
         grain: float = 0.0,
         label_all: bool = False,
+        exact: bool = True,
     ) -> None:
         if not 0 <= index < len(still):
             raise IndexError(f"{still.name} has {len(still)} frames; asked to move frame {index}")
@@ -61,7 +63,7 @@ class MovedStill(Source):
             raise ValueError(f"light and grain of a moved still must not be negative, got {light} and {grain}")
         self.still, self.index, self.length = still, index, length
         self.strength, self.seed, self.light, self.grain = strength, seed, light, grain
-        self.label_all = label_all
+        self.label_all, self.exact = label_all, exact
         self.middle = length // 2
         self.name = f"{still.name}-{index}-moved"
         self.fps = still.fps
@@ -107,10 +109,12 @@ class MovedStill(Source):
         moved = label.numpy()[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
         return torch.from_numpy(np.where(inside, moved, IGNORE).astype(np.uint8))
 
-    def motion(self, source: int, target: int) -> Motion:
+    def motion(self, source: int, target: int) -> Motion | None:
         """Exact motion between any two frames; visible where both frames show that point of the still."""
         self._check(source)
         self._check(target)
+        if not self.exact:
+            return None
         height, width = self._size()
         there, back = self._flow(source, target), self._flow(target, source)
         x, y = _grid(height, width)

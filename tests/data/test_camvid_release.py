@@ -21,6 +21,7 @@ from temporalkd.data.camvid_release import (
     splits_of,
     stills_of,
 )
+from temporalkd.data.clip import collate
 from temporalkd.data.image_files import ImageFiles
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
@@ -200,12 +201,15 @@ def test_stills_that_match_nothing_keep_synthetic_motion(release: Path, tmp_path
     splits = prepared(release, root)
     (alignment,) = add_neighbours(release, root, splits, {"0006R0": release / "videos" / "0006R0.MXF"})
     assert alignment.missing == [stem] and f"with synthetic motion: {stem}" in str(alignment)
-    kinds = {type(source) for source in camvid(root, "train").sources}
-    assert kinds == {ImageFiles, MovedStill}
+    mixed = camvid(root, "train").sources
+    assert {type(source) for source in mixed} == {ImageFiles, MovedStill}
+    clips = ClipSampler(mixed, 2)
+    assert collate([clips[i] for i in range(len(clips))]).flow is None, "clips of one batch carry motion, or none does"
     other = {"0006R0": release / "videos" / "0005VD.MXF"}
     (nothing,) = add_neighbours(release, root, splits, other)
     assert nothing.offset is None and "none of 5 stills is in 0005VD.MXF" in str(nothing)
-    assert all(isinstance(source, MovedStill) for source in camvid(root, "train").sources)
+    stills = camvid(root, "train").sources
+    assert all(isinstance(source, MovedStill) and source.motion(3, 4) is not None for source in stills)
 
 
 def test_exposure_does_not_matter_and_repeated_frames_do_not_mislead() -> None:
