@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 import flow as optical_flow
@@ -21,8 +22,8 @@ from tests.fake_data import fake_camvid_release, fake_cityscapes, fake_voc, fake
 from tests.test_config import CONFIGS, ROOT, TINY, expected_terms, ids
 
 CLASSES = {"cityscapes": 19, "voc": 21, "vspw": 124, "full": 11}
-SIZE = (72, 80)
-SMALL = [*TINY, "data.crop=[64, 72]", "student.encoder_weights=null"]
+SIZE = (48, 64)
+SMALL = [*TINY, "data.crop=[40, 48]", "student.encoder_weights=null"]
 
 
 def copy_of(name: str, data: Path, snippet: int = 3) -> None:
@@ -52,7 +53,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def two_steps(path: Path, *more: str) -> dict[str, float]:
     """Run a config in the working folder; the values of its last step."""
-    config = load(path, [*SMALL, *more])
+    # Its ResNet-101 is built and run by a test of its own.
+    deep = load(path).student.arguments.get("encoder_name") == "tu-resnet101"
+    shallow = ["student.arguments.encoder_name=tu-resnet18"] if deep else []
+    config = load(path, [*SMALL, *shallow, *more])
     if config.teacher is not None:
         assert config.teacher.weights is not None
         spec = ModelSpec(tiny.ARCHITECTURE, CLASSES[path.parent.name], roles=dict(tiny.ROLES))
@@ -71,6 +75,18 @@ def two_steps(path: Path, *more: str) -> dict[str, float]:
 def test_configs_run(path: Path, data: Path) -> None:
     copy_of(path.parent.name, data)
     two_steps(path)
+
+
+@pytest.mark.parametrize("name", ["teacher", "baseline", "baseline-deeplabv3"])
+def test_published_networks_keep_stride_8(name: str) -> None:
+    section = load(ROOT / "configs" / "cityscapes" / f"{name}.yaml").student
+    network = build(ModelSpec(str(section.architecture), 19, section.arguments)).eval()
+    with torch.no_grad():
+        prediction = network(torch.rand(1, 3, 64, 96))
+    assert prediction.native.shape == (1, 19, 8, 12) and prediction.logits.shape == (1, 19, 64, 96)
+    parts = {"teacher": (2048, 49), "baseline": (512, 12), "baseline-deeplabv3": (512, 16)}
+    assert prediction.features["low"][-1].shape == (1, parts[name][0], 8, 12), "all four stages of the encoder are used"
+    assert round(sum(p.numel() for p in network.parameters()) / 1e6) == parts[name][1]
 
 
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.parent.name in CLASSES], ids=ids)
