@@ -109,6 +109,10 @@ def fake_camvid(root: Path, counts: dict[str, int], size: tuple[int, int] = SIZE
     return root
 
 
+FRAMES = {"etc": 3, "multilevel": 2, "stckd": 2}
+"""That a method's clips must have, where one is not enough."""
+
+
 def config(folder: Path, method: str = "baseline", **sections: dict[str, Any]) -> dict[str, Any]:
     """Plain values of a config that trains the tiny network on two quiet streets; sections given are joined to it."""
     street = {"dataset": "street", "count": 2, "length": 6, "size": list(SIZE)}
@@ -118,7 +122,7 @@ def config(folder: Path, method: str = "baseline", **sections: dict[str, Any]) -
     values: dict[str, Any] = {
         "name": "tiny",
         "seed": 3,
-        "data": {"train": {**street, "seed": 1}, "frames": 3 if method == "etc" else 1},
+        "data": {"train": {**street, "seed": 1}, "frames": FRAMES.get(method, 1)},
         "student": network,
         "method": {"name": method},
         "training": {"steps": 6, "batch": 2, "lr": 0.01, "log_every": 1, "accelerator": "cpu"},
@@ -128,6 +132,11 @@ def config(folder: Path, method: str = "baseline", **sections: dict[str, Any]) -
         path = folder / "teacher.safetensors"
         save_segmenter(segmenter(seed=9, width=12), spec(width=12), path, {})
         values["teacher"] = {"weights": str(path)}
+    if method == "stckd":
+        path = folder / "second.safetensors"
+        save_segmenter(segmenter(seed=8, width=10), spec(width=10), path, {})
+        values["second_teacher"] = {"weights": str(path)}
+        values["method"] |= {"width": 8}
     for name, section in sections.items():
         values[name] = {**values.get(name, {}), **section}
     return values

@@ -19,7 +19,7 @@ class IntraClassVariation(Term):
 
     def __init__(self, feature: str = "head"):
         super().__init__()
-        self.feature = feature
+        self.feature, self.roles = feature, (feature,)
 
     def forward(self, step: Step) -> Tensor:
         t = step.clip.anchor
@@ -49,7 +49,7 @@ class PrototypeTriplet(Term):
         clip: bool = False,
     ):
         super().__init__()
-        self.roles = [feature] if isinstance(feature, str) else list(feature)
+        self.roles = (feature,) if isinstance(feature, str) else tuple(feature)
         self.margin, self.scope, self.anchor, self.part, self.hardest = margin, scope, anchor, part, hardest
         self.clip, self.frames = clip, 2 if clip else 1
         self.adapters = nn.ModuleList()

@@ -51,7 +51,7 @@ class IntraAffinity(Spatial):
 
     def __init__(self, feature: str = "head", neighbours: float = 0.0, branch: str = ""):
         super().__init__(neighbours)
-        self.feature, self.branch = feature, branch
+        self.feature, self.branch, self.roles = feature, branch, (feature,)
 
     def at(self, step: Step, t: int) -> Tensor:
         return losses.intra_affinity(*self.pair(step, t, self.feature, self.branch))
@@ -62,7 +62,7 @@ class ChannelKL(Spatial):
 
     def __init__(self, feature: str = "logits", tau: float = 4.0, neighbours: float = 0.0):
         super().__init__(neighbours)
-        self.feature, self.tau = feature, tau
+        self.feature, self.tau, self.roles = feature, tau, (feature,)
         self.adapters = nn.ModuleList()
 
     def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
@@ -79,7 +79,7 @@ class Attention(Spatial):
 
     def __init__(self, feature: str = "head", neighbours: float = 0.0):
         super().__init__(neighbours)
-        self.feature = feature
+        self.feature, self.roles = feature, (feature,)
 
     def at(self, step: Step, t: int) -> Tensor:
         return torch.stack([losses.attention(*pair) for pair in self.layers(step, t, self.feature)]).mean()

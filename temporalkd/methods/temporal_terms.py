@@ -20,7 +20,7 @@ class InterAffinity(Term):
 
     def __init__(self, feature: str = "logits"):
         super().__init__()
-        self.feature = feature
+        self.feature, self.roles = feature, (feature,)
 
     def forward(self, step: Step) -> Tensor:
         student_t, teacher_t, valid_t = Spatial.pair(step, step.clip.anchor, self.feature)
@@ -38,7 +38,7 @@ class RecurrentDependency(Term):
 
     def __init__(self, feature: str = "head", grid: tuple[int, int] = (8, 10)):
         super().__init__()
-        self.feature = feature
+        self.feature, self.roles = feature, (feature,)
         self.memory = losses.AffinityMemory((grid[0], grid[1]))
 
     def prepare(self, steps: Sequence[Step]) -> None:

@@ -26,6 +26,8 @@ class Term(nn.Module):
 
     frames = 1
     """Frames a clip must have for this term."""
+    roles: Sequence[str] = ()
+    """Of the features that both networks must have."""
     branch = ""
     """Of a joint teacher, the branch that is read: "first", "second"; "" for what all say together."""
 
@@ -33,9 +35,18 @@ class Term(nn.Module):
         raise TypeError(f"{type(self).__name__} must define forward(step) -> scalar")
 
     def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
-        """Called once, before anything is trained: build what depends on the networks, refuse what does not fit."""
+        """Called once, before anything is trained: build what depends on the networks, refuse what does not fit.
+
+        Raises:
+            ValueError: a network lacks a role, or the teacher a branch; lists those that it has.
+        """
         if self.branch not in ("", "first") and self.branch not in getattr(teacher, "branches", ()):
             raise ValueError(f"distils from the teacher's branch {self.branch!r}, there is none: set second_teacher")
+        for network in (student, teacher) if teacher is not None and self.roles else ():
+            for role in self.roles:
+                if role not in network.channels:
+                    known = ", ".join(network.channels)
+                    raise ValueError(f"the network has no feature of role {role!r}, it has: {known}")
 
     def prepare(self, steps: Sequence[Step]) -> None:
         """Called once before training with a few steps of which only the teacher may be read."""
@@ -87,16 +98,9 @@ def adapters(student: Segmenter, teacher: Teacher | None, role: str) -> nn.Modul
     """From the student's channels to the teacher's, one module a layer of the role; nothing where they agree.
 
     A 1x1 convolution with batch normalisation, trained with the student and no part of it.
-
-    Raises:
-        ValueError: a network has no such role; lists those that it has.
     """
     if teacher is None:
         return nn.ModuleList()
-    for network in (student, teacher):
-        if role not in network.channels:
-            known = ", ".join(network.channels)
-            raise ValueError(f"the network has no feature of role {role!r}, it has: {known}")
     pairs = zip(reversed(student.channels[role]), reversed(teacher.channels[role]))
     return nn.ModuleList([_adapter(ours, theirs) for ours, theirs in pairs][::-1])
 

@@ -50,7 +50,7 @@ class Trainer:
         self.method, self.clips, self.plan, self.runtime = method, clips, plan, runtime
         self.folder, self.evaluate, self.name = folder, evaluate, name
         self.jitter = ColourJitter(plan.jitter) if plan.jitter else None
-        self.done, self.best = 0, -math.inf
+        self.done, self.saved, self.best = 0, 0, -math.inf
 
     def fit(self, resume: bool = False) -> None:
         """Train to the end of the plan, from the start or from checkpoints/last.pt."""
@@ -71,7 +71,8 @@ class Trainer:
         if state is not None:
             for name, optimiser in optimisers.items():
                 optimiser.load_state_dict(state["optimisers"][name])
-            self.done, self.best = state["step"], state["best"]
+            self.done = self.saved = state["step"]
+            self.best = state["best"]
             checkpoint.set_rng_state(state["rng"])
         log = RunLog(self.folder, plan.steps, self.name, enabled=runtime.is_main).open(self.done)
         try:
@@ -158,8 +159,9 @@ class Trainer:
         wrong = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)]
         if wrong or not math.isfinite(gradient):
             what = f"term {wrong[0]!r} is {values[wrong[0]]}" if wrong else f"the norm of the gradient is {gradient}"
+            kept = f", checkpoints/last.pt is of step {self.saved}" if self.saved else ""
             raise FloatingPointError(
-                f"{what} at step {self.done + 1}: stopped; a smaller training.lr or training.clip_grad may help"
+                f"{what} at step {self.done + 1}: stopped{kept}; a smaller training.lr or training.clip_grad may help"
             )
 
     def _batches(self, start: int, count: int, workers: int) -> Iterator[Clip]:
@@ -205,5 +207,6 @@ class Trainer:
             "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
             "rng": checkpoint.rng_state(),
         }
+        self.saved = self.done
         for name in names:
             checkpoint.save(state, self.folder / "checkpoints" / f"{name}.pt")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from temporalkd.models import ModelSpec, build, save_segmenter
 from tests.bad_input.support import Case, Cases, must_be_refused, predict, train, weights
 from tests.cli_support import MODEL, World, tiny_config, write_config
 
@@ -124,6 +125,30 @@ def teacher_of_other_classes(world: World, tmp: Path) -> list[Any]:
     tensors = load_file(path)
     save_file({k: v[:5].clone() if k.startswith("head") else v for k, v in tensors.items()}, path)
     return train(tmp, method={"name": "kd"}, teacher={"weights": str(path)})
+
+
+@case(1, "'intra_affinity_second': distils from the teacher's branch 'second', there is none: set second_teacher")
+def two_branches_of_one_teacher(world: World, tmp: Path) -> list[Any]:
+    return train(tmp, method={"name": "stckd"}, teacher={"weights": str(weights(world, tmp))})
+
+
+@case(2, "second_teacher: there is no teacher, and a second one needs a first")
+def second_teacher_alone(world: World, tmp: Path) -> list[Any]:
+    return train(tmp, method={"name": "baseline"}, second_teacher={"weights": str(weights(world, tmp))})
+
+
+@case(1, "a joint teacher needs two networks or more of the same classes, got first 9, second 5")
+def second_teacher_of_other_classes(world: World, tmp: Path) -> list[Any]:
+    first = weights(world, tmp)
+    network = build(ModelSpec(MODEL["architecture"], 5, roles=MODEL["roles"]))
+    path = tmp / "second.safetensors"
+    save_segmenter(network, ModelSpec(MODEL["architecture"], 5, roles=MODEL["roles"]), path, {})
+    return train(tmp, method={"name": "stckd"}, teacher={"weights": str(first)}, second_teacher={"weights": str(path)})
+
+
+@case(1, "term 'middle': the network has no feature of role 'fused', it has: logits, head, low")
+def role_that_the_networks_lack(world: World, tmp: Path) -> list[Any]:
+    return train(tmp, method={"name": "multilevel"}, teacher={"weights": str(weights(world, tmp))})
 
 
 @case(1, "no teacher.safetensors and no .*no-data-root/weights/teacher.safetensors")

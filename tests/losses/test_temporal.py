@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from flow import warp
-from temporalkd.losses import motion_consistency, semantic_consistency, steady_teacher, teacher_residual
+from temporalkd.losses import disagreement, motion_consistency, semantic_consistency, steady_teacher, teacher_residual
 
 
 def constant_flow(size: tuple[int, int], dx: float, dy: float, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -214,3 +214,22 @@ def test_semantic_consistency_of_certain_frames_is_finite() -> None:
     value.backward()
     assert value.item() == pytest.approx(12 * math.log(10), rel=1e-5)
     assert logits.grad is not None and torch.isfinite(logits.grad).all()
+
+
+def test_disagreement_is_total_variation_where_visible() -> None:
+    probs = torch.zeros(1, 2, 3, 3)
+    probs[:, 0] = 1
+    neighbour = probs.clone()
+    neighbour[0, :, 1, 1] = torch.tensor([0.25, 0.75])
+    neighbour[0, :, 0, 0] = torch.tensor([0.0, 1.0])
+    neighbour[0, :, 2, 2] = torch.tensor([0.5, 0.5])
+    visible = everywhere((3, 3))
+    visible[..., 2, 2] = visible[..., 0, 0] = False
+    found = disagreement(probs.requires_grad_(), neighbour, constant_flow((3, 3), 0, 0), visible)
+    expected = torch.zeros(1, 1, 3, 3)
+    expected[..., 1, 1] = 0.75
+    assert torch.equal(found, expected) and not found.requires_grad
+    moved = torch.roll(probs, 1, 3)
+    assert disagreement(probs, moved, constant_flow((3, 3), 1, 0), everywhere((3, 3)))[..., :2].max() == 0
+    with pytest.raises(ValueError, match="disagreement"):
+        disagreement(probs, neighbour[:, :1], constant_flow((3, 3), 0, 0), visible)

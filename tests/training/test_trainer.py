@@ -79,7 +79,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, done: int) -> Callable[[], 
     return lambda: monkeypatch.setattr(Trainer, "_accumulate", original)
 
 
-@pytest.mark.parametrize("method", ["baseline", "etc"])
+@pytest.mark.parametrize("method", ["baseline", "etc", "multilevel", "stckd", "i2ckd"])
 def test_an_interrupted_training_goes_on_as_if_nothing_happened(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +102,8 @@ def test_an_interrupted_training_goes_on_as_if_nothing_happened(
     assert [row["step"] for row in rows(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
     assert (tmp_path / "cut" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
     states = [checkpoint.load(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "cut")]
+    for name, player in states[0]["players"].items():
+        assert same(player, states[1]["players"][name]), name
     assert states[0]["best"] == states[1]["best"] > 0 and torch.equal(states[0]["rng"]["cpu"], states[1]["rng"]["cpu"])
 
 

@@ -1,0 +1,92 @@
+"""Student and teacher of other channels, layers and sizes; and that the student is the same whatever trained it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from temporalkd import losses, run
+from temporalkd.config import parse
+from temporalkd.methods import METHODS, TERMS, Method, Step
+from temporalkd.methods.multilevel import multilevel
+from temporalkd.methods.term import adapters
+from temporalkd.models import load_segmenter
+from tests import tiny
+from tests.tiny import clip, segmenter
+
+
+def test_channels_are_those_of_the_features() -> None:
+    network = segmenter(width=12)
+    network.train()
+    found = network.channels
+    assert network.training and found == {"logits": [9], "head": [12], "fused": [12], "low": [12, 12]}
+    features = network(torch.rand(1, 3, 40, 56)).features
+    assert found["low"] == [f.shape[1] for f in features["low"]]
+
+
+def test_equal_channels_need_no_adapter_and_unequal_ones_get_one_a_layer() -> None:
+    same = adapters(segmenter(), segmenter(seed=1), "low")
+    assert len(same) == 2 and not list(same.parameters())
+    made = adapters(segmenter(), segmenter(width=12), "low")
+    assert [tuple(m[0].weight.shape) for m in made] == [(12, 8, 1, 1)] * 2
+    assert len(adapters(segmenter(), None, "low")) == 0
+
+
+def test_layers_are_matched_from_the_deep_end() -> None:
+    student, teacher = segmenter(), segmenter(seed=1)
+    teacher.roles = {**teacher.roles, "low": ["body.3"]}
+    step = Step(clip(1, 2), teacher)
+    step.predict(student)
+    term = TERMS["channel_kl"]("low")
+    term.connect(student, teacher)
+    expected = losses.channel_kl(
+        step.student.features("low", 0)[1], step.teacher.features("low", 0)[0], step.valid(0, (12, 16))
+    )
+    assert term(step).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_mean_over_layers_is_the_mean_of_their_losses() -> None:
+    step = Step(clip(1, 2), segmenter(seed=1))
+    step.predict(segmenter())
+    pairs = zip(step.student.features("low", 0), step.teacher.features("low", 0))
+    values = [losses.attention(s, t, step.valid(0, s.shape[-2:])).item() for s, t in pairs]
+    assert TERMS["attention"]("low")(step).item() == pytest.approx(sum(values) / 2, rel=1e-6)
+
+
+def test_adapters_are_trained_and_are_no_part_of_the_student() -> None:
+    method = Method(segmenter(), multilevel(), teacher=segmenter(width=12))
+    inside = [name for name, _ in method.trainee.named_parameters() if "adapters" in name]
+    assert len(inside) == 2 * 3 and all(name.startswith("terms.low.") for name in inside)
+    sum(method.losses(method.step(clip(2, 2))).values()).backward()  # type: ignore[union-attr]
+    assert all(
+        p.grad is not None and p.grad.norm() > 0 for n, p in method.trainee.named_parameters() if n in inside[:1]
+    )
+    assert method.best_student().state_dict().keys() == segmenter().state_dict().keys()
+
+
+def test_a_role_that_one_network_lacks_is_told_before_training() -> None:
+    lacking = segmenter()
+    lacking.roles.pop("fused")
+    message = "term 'middle': the network has no feature of role 'fused', it has: logits, head, low"
+    for student, teacher in ((segmenter(), lacking), (lacking, segmenter())):
+        with pytest.raises(ValueError, match=message):
+            Method(student, multilevel(), teacher=teacher)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "baseline"])
+def test_every_method_gives_the_same_student(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many parameters and the same exported graph as the plain student's."""
+    monkeypatch.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
+    graphs = []
+    for method in ("baseline", name):
+        folder = tmp_path / method
+        folder.mkdir()
+        values = tiny.config(folder, method, training={"steps": 1})
+        run.train(parse(values, "test"), folder / "run", say=lambda line: None)
+        student, _ = load_segmenter(folder / "run" / "student.safetensors")
+        program = torch.export.export(student.eval().network, (torch.rand(1, 3, 48, 64),))
+        weights = {key: tuple(tensor.shape) for key, tensor in program.state_dict.items()}
+        graphs.append((str(program.graph), weights))
+    assert graphs[0] == graphs[1]
