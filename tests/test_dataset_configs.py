@@ -23,6 +23,7 @@ from tests.test_config import CONFIGS, ROOT, TINY, expected_terms, ids
 
 CLASSES = {"cityscapes": 19, "voc": 21, "vspw": 124, "full": 11}
 SIZE = (48, 64)
+SHALLOW = {"tu-resnet101": "tu-resnet18", "mit_b2": "mit_b0"}
 SMALL = [*TINY, "data.crop=[40, 48]", "student.encoder_weights=null"]
 
 
@@ -53,14 +54,14 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def two_steps(path: Path, *more: str) -> dict[str, float]:
     """Run a config in the working folder; the values of its last step."""
-    # Its ResNet-101 is built and run by a test of its own.
-    deep = load(path).student.arguments.get("encoder_name") == "tu-resnet101"
-    shallow = ["student.arguments.encoder_name=tu-resnet18"] if deep else []
+    # The ResNet-101 is built and run by a test of its own.
+    encoder = load(path).student.arguments.get("encoder_name")
+    shallow = [f"student.arguments.encoder_name={SHALLOW[encoder]}"] if encoder in SHALLOW else []
     config = load(path, [*SMALL, *shallow, *more])
-    if config.teacher is not None:
-        assert config.teacher.weights is not None
-        spec = ModelSpec(tiny.ARCHITECTURE, CLASSES[path.parent.name], roles=dict(tiny.ROLES))
-        save_segmenter(build(spec), spec, Path(config.teacher.weights), {})
+    spec = ModelSpec(tiny.ARCHITECTURE, CLASSES[path.parent.name], roles=dict(tiny.ROLES))
+    for teacher in (config.teacher, config.second_teacher):
+        if teacher is not None:
+            save_segmenter(build(spec), spec, Path(str(teacher.weights)), {})
     rows = run.train(config, Path("run"), say=lambda line: None)
     systems = [row.system for row in rows]
     assert systems[: 1 + (config.teacher is not None)] == ["student", "teacher"][: 1 + (config.teacher is not None)]
@@ -92,8 +93,9 @@ def test_published_networks_keep_stride_8(name: str) -> None:
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.parent.name in CLASSES], ids=ids)
 def test_teachers_are_what_a_teacher_config_trains(path: Path) -> None:
     config = load(path)
-    if config.teacher is not None:
-        assert config.teacher.weights == f"runs/{load(path.with_name('teacher.yaml')).name}/student.safetensors"
+    for section, name in ((config.teacher, "teacher"), (config.second_teacher, "teacher-segformer")):
+        if section is not None:
+            assert section.weights == f"runs/{load(path.with_name(f'{name}.yaml')).name}/student.safetensors"
 
 
 def test_etc_on_stills_of_cityscapes(data: Path) -> None:
