@@ -28,21 +28,29 @@ def train_by_command(config: Path, folder: Path, *settings: str) -> subprocess.C
     return subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=120)
 
 
-def etc_config(folder: Path) -> dict[str, Any]:
-    values = tiny.config(folder, "etc")
+def config_of(folder: Path, method: str) -> dict[str, Any]:
+    values = tiny.config(folder, method)
     values["data"] |= {
         "crop": [64, 60],
         "val": {"dataset": "street", "count": 1, "length": 3, "size": list(tiny.SIZE), "seed": 8},
     }  # padded, so that valid counts differ
-    values["method"] |= {"recurrent": 0}  # its memory is fitted on the first process's clips
+    if method == "etc":
+        values["method"] |= {"recurrent": 0}  # its memory is fitted on the first process's clips
     values["training"] |= {"steps": 4, "optimiser": "sgd", "checkpoint_every": 2, "evaluate_every": 2}
     return values
 
 
-def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
-    values = etc_config(tmp_path)
-    (tmp_path / "etc.yaml").write_text(yaml.safe_dump(values))
-    done = train_by_command(tmp_path / "etc.yaml", tmp_path / "two", "training.devices=2", "training.batch=1")
+WATCHED = {
+    "etc": ("loss", "cross_entropy", "motion_consistency", "inter_affinity"),
+    "stckd": ("loss", "teacher_residual", "adversarial", "adversarial/critic", "adversarial/accuracy"),
+}
+
+
+@pytest.mark.parametrize("method", list(WATCHED))
+def test_two_processes_equal_one_with_twice_the_batch(method: str, tmp_path: Path) -> None:
+    values = config_of(tmp_path, method)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    done = train_by_command(tmp_path / "config.yaml", tmp_path / "two", "training.devices=2", "training.batch=1")
     assert done.returncode == 0, done.stderr
     values["training"]["batch"] = 2
     run.train(parse(values, "test"), tmp_path / "one", say=lambda line: None)
@@ -56,7 +64,7 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
         for name in ("one", "two")
     ]
     assert [row["step"] for row in logs[1]] == [1, 2, 3, 4], "one process writes the log"
-    for name in ("loss", "cross_entropy", "motion_consistency", "inter_affinity"):
+    for name in WATCHED[method]:
         assert [row[name] for row in logs[1]] == pytest.approx([row[name] for row in logs[0]], rel=1e-3)
     metrics = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("one", "two")]
     assert len(metrics[0]) == len(metrics[1]) == 3
@@ -64,10 +72,10 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path: Path) -> None:
 
 
 def test_a_failure_in_all_processes_ends_them_with_one_line(tmp_path: Path) -> None:
-    values = etc_config(tmp_path)
-    (tmp_path / "etc.yaml").write_text(yaml.safe_dump(values))
+    values = config_of(tmp_path, "etc")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     done = train_by_command(
-        tmp_path / "etc.yaml", tmp_path / "two", "training.devices=2", "training.batch=1", "training.lr=1e38"
+        tmp_path / "config.yaml", tmp_path / "two", "training.devices=2", "training.batch=1", "training.lr=1e38"
     )
     assert done.returncode == 1
     assert "at step" in done.stderr and "Traceback" not in done.stderr, done.stderr
