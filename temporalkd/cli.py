@@ -96,6 +96,7 @@ def train(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Run folder; default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
     devices: Annotated[str | None, typer.Option(help="Processes on this machine, or auto.")] = None,
+    no_score: Annotated[bool, typer.Option("--no-score", help="Leave data.val alone.")] = False,
 ) -> None:
     """Train a student."""
     from temporalkd.config import load
@@ -105,7 +106,7 @@ def train(
     from temporalkd import run
     from temporalkd.table import table
 
-    rows = run.train(loaded, out or Path("runs") / loaded.name, resume, say)
+    rows = run.train(loaded, out or Path("runs") / loaded.name, resume, say, score=not no_score)
     if rows:
         table(rows, loaded.name)
 
@@ -243,6 +244,30 @@ def report(
 
     write_page(runs, out, loaded, overrides, protocol, flow, ema)
     say(f"wrote {out}")
+
+
+@app.command()
+def compare(
+    configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="YAML files, one a system.")],
+    overrides: Overrides = [],  # noqa: B006
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 3,
+    first_seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of runs and tables.")] = Path("results"),
+    rows: Annotated[bool, typer.Option("--rows", help="Instead of each config, its method's own ablation.")] = False,
+    ema: Annotated[float, typer.Option(metavar="DECAY", help="Moving average of the plain student, a row too.")] = 0.8,
+) -> None:
+    """Train several configs, each with several seeds, and compare them; goes on where it was stopped."""
+    from temporalkd.commands.compare import compare as run_comparison
+    from temporalkd.comparison import failures, show
+
+    try:
+        found = run_comparison(configs, out, range(first_seed, first_seed + seeds), overrides, rows, ema, say)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on", 1, debug=False)
+    show(found)
+    say(f"wrote {out / 'compare.md'} and {out / 'compare.json'}")
+    if failed := failures(found):
+        _fail(f"{len(failed)} training(s) failed, the same command tries again: {'; '.join(failed)}", 1, debug=False)
 
 
 @config_app.command("check")

@@ -15,7 +15,7 @@ from temporalkd.evaluation import Row, network
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter, Teacher, save_segmenter
 from temporalkd.scoring import Scorer, write_rows
-from temporalkd.training import Runtime, Trainer
+from temporalkd.training import Runtime, Trainer, resources
 
 Say = Callable[[str], None]
 
@@ -23,8 +23,8 @@ Say = Callable[[str], None]
 def train(config: Config, folder: Path, resume: bool = False, say: Say = print, score: bool = True) -> list[Row]:
     """Train the configured student into `folder` and, where data.val is given, score it.
 
-    The folder gets config.yaml, environment.json, log.jsonl, metrics.csv, checkpoints/, and at the end
-    student.safetensors + student.json and evaluation.json.
+    The folder gets config.yaml, environment.json, resources.json, log.jsonl, metrics.csv, checkpoints/, and at the
+    end student.safetensors + student.json and evaluation.json.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set.
@@ -64,7 +64,8 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         return {key: scored[0][key] for key in ("miou", "consistency", "flip_rate")}
 
     try:
-        Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name).fit(resume)
+        with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
+            Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name).fit(resume)
     except BaseException:
         if runtime.is_main and not resume and not (folder / "checkpoints" / "last.pt").exists():
             run_folder.clear(folder)

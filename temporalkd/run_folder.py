@@ -17,6 +17,7 @@ from flow.files import write_whole
 from temporalkd import __version__
 from temporalkd.config import Config, ConfigError, dump, load
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
+from temporalkd.training import checkpoint
 
 
 def refuse_unusable(config: Config, folder: Path, resume: bool) -> None:
@@ -27,11 +28,12 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> None:
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
         if not (folder / "checkpoints" / "last.pt").is_file():
             raise FileNotFoundError(f"{folder} was stopped before its first checkpoint: delete it and train again")
-        if differing := list(_differing(load(path).model_dump(), config.model_dump())):
+        if keys := list(differing(load(path).model_dump(), config.model_dump())):
             raise ConfigError(
-                f"{path} differs from the config given in {', '.join(differing[:4])}: "
+                f"{path} differs from the config given in {', '.join(keys[:4])}: "
                 "resume with the same, or train into another folder"
             )
+        checkpoint.load(folder / "checkpoints" / "last.pt")
         return
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, expected a folder")
@@ -50,7 +52,8 @@ def open_folder(config: Config, folder: Path) -> None:
 
 def clear(folder: Path) -> None:
     """Take back what a training wrote that ended before its first checkpoint: there is nothing to resume."""
-    for pattern in ("config.yaml", "environment.json", "log.jsonl", "metrics.csv", "events.out.tfevents.*"):
+    names = ("config.yaml", "environment.json", "resources.json", "log.jsonl", "metrics.csv")
+    for pattern in (*names, "events.out.tfevents.*"):
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
     with suppress(OSError):
@@ -87,11 +90,11 @@ def environment(config: Config) -> dict[str, Any]:
     }
 
 
-def _differing(one: dict[str, Any], other: dict[str, Any], above: str = "") -> Iterator[str]:
+def differing(one: dict[str, Any], other: dict[str, Any], above: str = "") -> Iterator[str]:
     """Dotted keys in which two configs differ."""
     for key in dict.fromkeys([*one, *other]):
         a, b = one.get(key), other.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            yield from _differing(a, b, f"{above}{key}.")
+            yield from differing(a, b, f"{above}{key}.")
         elif a != b:
             yield above + key

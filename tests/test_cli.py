@@ -51,6 +51,7 @@ def test_a_run_folder_holds_all_that_is_needed_to_use_and_to_repeat_it(world: Wo
     assert {n for n in names if not n.startswith("events.out")} == {
         "config.yaml",
         "environment.json",
+        "resources.json",
         "log.jsonl",
         "metrics.csv",
         "evaluation.json",

@@ -22,6 +22,7 @@ LAYERS = [
     {"temporalkd.assemble"},
     {"temporalkd.scoring", "temporalkd.run_folder", "temporalkd.reporting"},
     {"temporalkd.run"},
+    {"temporalkd.comparison"},
     {"temporalkd.commands", "temporalkd.demo", "temporalkd.doctor"},
     {"temporalkd.cli"},
     {"tools"},

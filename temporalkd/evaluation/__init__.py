@@ -2,6 +2,7 @@
 
 from temporalkd.evaluation.evaluate import evaluate, frames_with_motion
 from temporalkd.evaluation.row import SHARES, Row, as_csv, as_json
+from temporalkd.evaluation.scorecard import measures
 from temporalkd.evaluation.systems import (
     Answer,
     System,
@@ -28,6 +29,7 @@ __all__ = [
     "floor",
     "folder_of_maps",
     "frames_with_motion",
+    "measures",
     "network",
     "remembered",
 ]

@@ -13,6 +13,7 @@ from temporalkd.metrics import (
     Consistency,
     Flips,
     FramePair,
+    Measure,
     Persistence,
     SegmentationScore,
     Series,
@@ -91,6 +92,12 @@ class Scorecard:
             series |= {f"vc{n}": metric.series("vc"), f"vc{n}_correct": metric.series("vc_correct")}
             series[f"vec{n}"] = metric.series("vec")
         return series | {"warp_error": self.warp_error[flow].series("warp_error")}
+
+
+def measures(classes: int, protocol: str) -> dict[str, Measure]:
+    """Key of a row's series -> what its counts mean: with it, counts that were kept are a series again."""
+    card = Scorecard(classes, [protocol], ["any"], persistence=True)
+    return {key: series.measure for key, series in card._series("any", protocol).items()}
 
 
 def _bounds(series: Series) -> list[float] | None:

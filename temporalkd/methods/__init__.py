@@ -1,14 +1,21 @@
 """Published systems, one file each: a function that returns its weighted terms."""
 
 from collections.abc import Callable
+from typing import Any
 
 from temporalkd.methods.adversarial import Adversarial
+from temporalkd.methods.baseline import ROWS as BASELINE_ROWS
 from temporalkd.methods.baseline import baseline
+from temporalkd.methods.etc import ROWS as ETC_ROWS
 from temporalkd.methods.etc import etc
+from temporalkd.methods.fckd import ROWS as FCKD_ROWS
 from temporalkd.methods.fckd import fckd
+from temporalkd.methods.i2ckd import ROWS as I2CKD_ROWS
 from temporalkd.methods.i2ckd import i2ckd
+from temporalkd.methods.kd import ROWS as KD_ROWS
 from temporalkd.methods.kd import kd
 from temporalkd.methods.method import Method, Trainee, Weighted
+from temporalkd.methods.multilevel import ROWS as MULTILEVEL_ROWS
 from temporalkd.methods.multilevel import multilevel
 from temporalkd.methods.prototype_terms import IntraClassVariation, PrototypeTriplet
 from temporalkd.methods.spatial_terms import (
@@ -20,6 +27,7 @@ from temporalkd.methods.spatial_terms import (
     IntraAffinity,
     PixelKL,
 )
+from temporalkd.methods.stckd import ROWS as STCKD_ROWS
 from temporalkd.methods.stckd import stckd
 from temporalkd.methods.step import ClipPrediction, Step
 from temporalkd.methods.temporal_terms import (
@@ -41,6 +49,17 @@ METHODS: dict[str, Callable[..., list[Weighted]]] = {
     "i2ckd": i2ckd,
 }
 
+ROWS: dict[str, dict[str, dict[str, Any]]] = {
+    "baseline": BASELINE_ROWS,
+    "kd": KD_ROWS,
+    "etc": ETC_ROWS,
+    "multilevel": MULTILEVEL_ROWS,
+    "stckd": STCKD_ROWS,
+    "fckd": FCKD_ROWS,
+    "i2ckd": I2CKD_ROWS,
+}
+"""Method -> its ablation: row -> options of the method section that differ from the config's."""
+
 TERMS: dict[str, type[Term]] = {
     "cross_entropy": CrossEntropy,
     "pixel_kl": PixelKL,
@@ -59,4 +78,4 @@ TERMS: dict[str, type[Term]] = {
     "adversarial": Adversarial,
 }
 
-__all__ = ["METHODS", "TERMS", "ClipPrediction", "Method", "Step", "Term", "Trainee", "Weighted"]
+__all__ = ["METHODS", "ROWS", "TERMS", "ClipPrediction", "Method", "Step", "Term", "Trainee", "Weighted"]

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from temporalkd.losses.condensation import Condense, Mode
 from temporalkd.methods.method import Weighted
 from temporalkd.methods.spatial_terms import Condensation, CrossEntropy
+
+ROWS: dict[str, dict[str, Any]] = {
+    "KD": {"condense": "none", "spatial": False, "channel": False},
+    "condense teacher": {"condense": "teacher", "spatial": False, "channel": False},
+    "condense both": {"condense": "both", "spatial": False, "channel": False},
+    "+ spatial": {"condense": "both", "spatial": True, "channel": False},
+    "+ channel": {"condense": "both", "spatial": True, "channel": True},
+    "control M = E": {"condense": "both", "spatial": True, "channel": True, "mode": "control"},
+}
+"""The ablation: row -> options that differ from the config's. The control trusts what the others call noise."""
 
 
 def fckd(
@@ -27,8 +38,7 @@ def fckd(
     The equations: see losses.condensed_kl. [ours]
 
     Args:
-        condense, spatial, channel, mode: the ablation rows. Pixel KL alone is condense "none", spatial and channel off;
-            then condense "teacher", "both", + spatial, + channel; the control is mode "control", which trusts noise.
+        condense, spatial, channel, mode: what the ablation rows switch, see ROWS.
         temporal: where the teacher disagrees with itself along the motion, it is noise too. [ours]
     """
     term = Condensation(condense, spatial, channel, channel_weight, tau, mode, temporal)

@@ -4,7 +4,7 @@ from temporalkd.metrics.boundary import BoundaryIoU, near_edge
 from temporalkd.metrics.confusion import SegmentationScore, accuracy, confusion, iou, margins
 from temporalkd.metrics.pair import FramePair
 from temporalkd.metrics.persistence import Persistence
-from temporalkd.metrics.series import Interval, Measure, Series
+from temporalkd.metrics.series import Interval, Measure, Series, mean_difference
 from temporalkd.metrics.temporal import PROTOCOLS, Consistency, Flips, WarpError
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "confusion",
     "iou",
     "margins",
+    "mean_difference",
     "near_edge",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,8 +65,7 @@ class Series:
 
         NaN bounds below 5 blocks.
         """
-        counts, share = self._additive()
-        return _bounds(self.value(), share(_resampled([self._blocks(counts, block)], draws, seed)[0]), level)
+        return _bounds(self.value(), self._drawn(block, draws, seed), level)
 
     def minus(
         self, other: Series, level: float = 0.95, block: int = BLOCK, draws: int = _DRAWS, seed: int = 0
@@ -76,11 +75,12 @@ class Series:
         Raises:
             ValueError: the items are not the same.
         """
-        if not torch.equal(self.clips, other.clips):
-            raise ValueError(f"a paired difference needs the same items: {len(self.clips)} and {len(other.clips)}")
-        (ours, share), (theirs, other_share) = self._additive(), other._additive()
-        drawn = _resampled([self._blocks(ours, block), other._blocks(theirs, block)], draws, seed)
-        return _bounds(self.value() - other.value(), share(drawn[0]) - other_share(drawn[1]), level)
+        return mean_difference([self], [other], level, block, draws, seed)
+
+    def _drawn(self, block: int, draws: int, seed: int) -> Tensor:
+        """The measure of blocks drawn with replacement, the same ones for equal clips: (draws,) or (draws, C)."""
+        counts, share = self._additive()
+        return share(_resampled(self._blocks(counts, block), draws, seed))
 
     def _additive(self) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Counts and a share such that the value is the share of the summed counts."""
@@ -98,14 +98,47 @@ class Series:
         return torch.stack(parts) if parts else counts.new_zeros(0, *counts.shape[1:])
 
 
-def _resampled(blocks: list[Tensor], draws: int, seed: int) -> list[Tensor]:
-    """Sums of as many blocks as there are, drawn with replacement, the same for each: (draws, ...)."""
-    number = len(blocks[0])
+def mean_difference(
+    ours: Sequence[Series],
+    theirs: Sequence[Series],
+    level: float = 0.95,
+    block: int = BLOCK,
+    draws: int = _DRAWS,
+    seed: int = 0,
+) -> Interval:
+    """Mean over trainings of the paired difference of two systems, with its interval.
+
+    Every draw takes blocks of items, and trainings where there are several, with replacement and the same for both
+    systems. The blocks of a draw are the same for all trainings: they are scored on one clip, which does not get longer
+    with their number. Two or three trainings say little about how others would differ: then the interval is too narrow.
+
+    Args:
+        ours, theirs: one series a training, in the same order.
+    Raises:
+        ValueError: other items, or not the same number of trainings.
+    Source:
+        Owen, The pigeonhole bootstrap, Annals of Applied Statistics 2007.
+    """
+    if not ours or len(ours) != len(theirs):
+        raise ValueError(f"a paired difference needs the same trainings: {len(ours)} and {len(theirs)}")
+    for one in (*ours, *theirs):
+        if not torch.equal(ours[0].clips, one.clips):
+            raise ValueError(f"a paired difference needs the same items: {len(ours[0].clips)} and {len(one.clips)}")
+    number = len(ours)
+    value = torch.stack([a.value() - b.value() for a, b in zip(ours, theirs)]).mean(0)
+    drawn = torch.stack([a._drawn(block, draws, seed) - b._drawn(block, draws, seed) for a, b in zip(ours, theirs)])
+    picks = torch.randint(number, (number, draws), generator=torch.Generator().manual_seed(seed + 1))
+    return _bounds(value, drawn[picks, torch.arange(draws)].mean(0), level)
+
+
+def _resampled(blocks: Tensor, draws: int, seed: int) -> Tensor:
+    """Sums of as many blocks as there are, drawn with replacement: (draws, ...)."""
+    number = len(blocks)
     if number < MIN_BLOCKS:
-        return [b.new_full((draws, *b.shape[1:]), torch.nan) for b in blocks]
+        return blocks.new_full((draws, *blocks.shape[1:]), torch.nan)
     picks = torch.randint(number, (draws, number), generator=torch.Generator().manual_seed(seed))
     times = torch.zeros(draws, number, dtype=torch.float64).scatter_add_(1, picks, torch.ones(draws, number).double())
-    return [(times @ b.flatten(1)).view(draws, *b.shape[1:]) for b in blocks]
+    return (times @ blocks.flatten(1)).view(draws, *blocks.shape[1:])
 
 
 def _bounds(value: Tensor, drawn: Tensor, level: float) -> Interval:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from temporalkd.models.segmenter import Segmenter
+from temporalkd.models.joint import Teacher
 
 _SECONDS = 1.0
 _MOST = 50
@@ -24,7 +24,7 @@ class Cost:
 
 
 @torch.inference_mode()
-def cost(segmenter: Segmenter, size: tuple[int, int]) -> Cost:
+def cost(segmenter: Teacher, size: tuple[int, int]) -> Cost:
     """Measured on one frame of (H, W) on the network's device, alone, after a warm-up; the median of about a second."""
     training = segmenter.training
     segmenter.eval()

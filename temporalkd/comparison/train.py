@@ -1,0 +1,147 @@
+"""Every training in a process of its own, so that a crash costs nothing else, and none twice."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flow.files import write_whole
+from temporalkd import run_folder
+from temporalkd.comparison.plan import Entry
+from temporalkd.config import dump
+
+GRACE = 10.0
+"""Seconds a process that was interrupted has to end."""
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+Train = Callable[[Path, Path, bool], str | None]
+"""(config file, run folder, whether to resume) -> None, or why it failed, in a line."""
+Run = tuple[str, int]
+"""The name of a system, and a seed."""
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run folder holds a trained student."""
+    return (folder / "student.safetensors").is_file() and (folder / "student.json").is_file()
+
+
+def train_all(
+    systems: Sequence[Entry], seeds: Sequence[int], out: Path, train: Train, say: Callable[[str], None]
+) -> dict[Run, str]:
+    """Train what is not trained yet, seed by seed, so that whole comparisons are there early.
+
+    Returns:
+        The trainings that failed, and why.
+    """
+    waiting = [(e, seed) for seed in seeds for e in systems if not is_finished(e.folder(out, seed))]
+    failed: dict[Run, str] = {}
+    for number, (entry, seed) in enumerate(waiting, 1):
+        folder = entry.folder(out, seed)
+        say(f"training {number} of {len(waiting)}: {entry.name}, seed {seed}")
+        file = folder.with_suffix(".yaml")
+        write_whole(file, dump(entry.at(seed)).encode())
+        resume = (folder / "config.yaml").is_file() and (folder / "checkpoints" / "last.pt").is_file()
+        if not resume:
+            run_folder.clear(folder)
+        reason = train(file, folder, resume)
+        if reason is None and not is_finished(folder):
+            reason = "it ended without a student"
+        if reason is not None:
+            failed[entry.name, seed] = reason
+            say(f"{entry.name}, seed {seed}, failed: {reason}")
+    return failed
+
+
+def in_process_of_its_own(file: Path, folder: Path, resume: bool) -> str | None:
+    """`temporalkd train` on the file; what it says goes to stderr."""
+    command = [sys.executable, "-m", "temporalkd.cli", "train", str(file), "-o", str(folder), "--no-score"]
+    reader, writer = _channel()
+    with _interruptible():
+        process = subprocess.Popen([*command, *(["--resume"] if resume else [])], stderr=writer)
+        os.close(writer)
+        last = _Relay(reader)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            _stop(process)
+            raise
+        finally:
+            last.join(GRACE)
+    if code == 0:
+        return None
+    return last.line.removeprefix("error: ") if code > 0 and last.line else f"ended by {_signal(code)}"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End it. The terminal has told it too: it is asked again only where it goes on, and then made to."""
+    for end in (lambda: None, lambda: process.send_signal(signal.SIGINT), process.kill):
+        with suppress(subprocess.TimeoutExpired):
+            end()
+            process.wait(GRACE / 3)
+            return
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A request to terminate is an interrupt: the training must not go on without its parent."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _signal(code: int) -> str:
+    if code > 0:
+        return f"exit code {code}"
+    hint = ", out of memory?" if -code == 9 else ""
+    return f"signal {-code} ({signal.strsignal(-code) or 'unknown'}{hint})"
+
+
+def _channel() -> tuple[int, int]:
+    """Where the child writes; a terminal where we have one, so that it shows its progress bar."""
+    if not sys.stderr.isatty():
+        return os.pipe()
+    import fcntl
+    import pty
+    import termios
+    import tty
+
+    reader, writer = pty.openpty()
+    tty.setraw(writer)
+    with suppress(OSError):
+        fcntl.ioctl(writer, termios.TIOCSWINSZ, fcntl.ioctl(2, termios.TIOCGWINSZ, b"\0" * 8))
+    return reader, writer
+
+
+class _Relay(threading.Thread):
+    """Passes on to stderr what a child writes, and keeps its last line."""
+
+    def __init__(self, reader: int):
+        super().__init__(daemon=True)
+        self.reader, self.line, self._rest = reader, "", ""
+        self.start()
+
+    def run(self) -> None:
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        with suppress(OSError):  # the end of a pseudo-terminal is an error
+            while content := os.read(self.reader, 4096):
+                text = decode(content)
+                sys.stderr.write(text)
+                sys.stderr.flush()
+                *lines, self._rest = (self._rest + text).replace("\r", "\n").split("\n")
+                self.line = next((line.strip() for line in reversed(lines) if line.strip()), self.line)
+        self.line = _ESCAPES.sub("", self._rest.strip() or self.line)
+        os.close(self.reader)
