@@ -35,16 +35,25 @@ def camvid_etc(folder: Path) -> dict[str, Any]:
     return values
 
 
-def test_bf16_gives_nearly_the_losses_of_fp32(tmp_path: Path) -> None:
+WATCHED = {
+    "etc": ("cross_entropy", "pixel_kl", "intra_affinity", "inter_affinity", "motion_consistency"),
+    "multilevel": ("cross_entropy", "low", "middle", "high"),
+    "stckd": ("intra_affinity_second", "teacher_residual", "adversarial/critic"),
+    "i2ckd": ("prototype_triplet", "prototype_triplet/intra", "prototype_triplet/student_inter"),
+}
+
+
+@pytest.mark.parametrize("method", list(WATCHED))
+def test_bf16_gives_nearly_the_losses_of_fp32(method: str, tmp_path: Path) -> None:
     rows = {}
     for precision in ("32-true", "bf16-mixed"):
         folder = tmp_path / precision
         folder.mkdir()
-        values = tiny.config(folder, "etc")
+        values = tiny.config(folder, method)
         values["training"] |= {"steps": 2, "log_every": 1, "precision": precision}
         rows[precision] = train(folder, values)
     for full, half in zip(rows["32-true"], rows["bf16-mixed"]):
-        for name in ("cross_entropy", "pixel_kl", "intra_affinity", "inter_affinity", "motion_consistency"):
+        for name in WATCHED[method]:
             assert half[name] == pytest.approx(full[name], rel=0.1, abs=1e-3), name
 
 

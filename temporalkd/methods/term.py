@@ -94,18 +94,20 @@ class Spatial(Term):
         return loss
 
 
-def adapters(student: Segmenter, teacher: Teacher | None, role: str) -> nn.ModuleList:
-    """From the student's channels to the teacher's, one module a layer of the role; nothing where they agree.
+class Adapter(nn.Sequential):
+    """From the student's channels to the teacher's: a 1x1 convolution with batch normalisation."""
 
-    A 1x1 convolution with batch normalisation, trained with the student and no part of it.
-    """
+    def __init__(self, student: int, teacher: int):
+        super().__init__(nn.Conv2d(student, teacher, 1, bias=False), nn.BatchNorm2d(teacher))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, student, h, w) of any precision -> (B, teacher, h, w)."""
+        return super().forward(feature.to(next(self.parameters()).dtype))
+
+
+def adapters(student: Segmenter, teacher: Teacher | None, role: str) -> nn.ModuleList:
+    """One a layer of the role, trained with the student and no part of it; nothing where the channels agree."""
     if teacher is None:
         return nn.ModuleList()
     pairs = zip(reversed(student.channels[role]), reversed(teacher.channels[role]))
-    return nn.ModuleList([_adapter(ours, theirs) for ours, theirs in pairs][::-1])
-
-
-def _adapter(student: int, teacher: int) -> nn.Module:
-    if student == teacher:
-        return nn.Identity()
-    return nn.Sequential(nn.Conv2d(student, teacher, 1, bias=False), nn.BatchNorm2d(teacher))
+    return nn.ModuleList([nn.Identity() if a == b else Adapter(a, b) for a, b in pairs][::-1])
