@@ -203,6 +203,7 @@ class Multilevel(MethodSection):
     low_loss: Literal["channel", "attention"] = "channel"
     consistency_loss: Literal["semantic", "motion"] = "semantic"
     tau: float = Field(4.0, gt=0)
+    standardise: bool = True
 
 
 class STCKD(MethodSection):

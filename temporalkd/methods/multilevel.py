@@ -19,16 +19,17 @@ def multilevel(
     low_loss: Literal["channel", "attention"] = "channel",
     consistency_loss: Literal["semantic", "motion"] = "semantic",
     tau: float = 4.0,
+    standardise: bool = True,
 ) -> list[Weighted]:
     """L = CE + low + middle + high + consistency.
 
     Low: the activations of intermediate layers, so that the distributions of features come close. [text] Over space,
-        channel by channel, with adapters: the mean over the layers; or their attention maps. [ours]
+        channel by channel, standardised, with adapters: the mean over the layers; or their attention maps. [ours]
     Middle: the multi-scale fused feature map, which carries the spatial structure. [text] Its affinities. [ours]
     High: predictions, which carry the dependency between adjacent frames. [text] Affinities between frames. [ours]
     Consistency: against predictions that differ in adjacent frames. [text] See losses.semantic_consistency. [ours]
     """
-    layers = ChannelKL("low", tau) if low_loss == "channel" else Attention("low")
+    layers = ChannelKL("low", tau, standardise) if low_loss == "channel" else Attention("low")
     steady = SemanticConsistency() if consistency_loss == "semantic" else MotionConsistency()
     return [
         Weighted("cross_entropy", CrossEntropy(class_weight)),

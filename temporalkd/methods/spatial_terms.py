@@ -60,9 +60,9 @@ class IntraAffinity(Spatial):
 class ChannelKL(Spatial):
     """losses.channel_kl on native logits, or on features of any role, adapted: the mean over the role's layers."""
 
-    def __init__(self, feature: str = "logits", tau: float = 4.0, neighbours: float = 0.0):
+    def __init__(self, feature: str = "logits", tau: float = 4.0, standardise: bool = False, neighbours: float = 0.0):
         super().__init__(neighbours)
-        self.feature, self.tau, self.roles = feature, tau, (feature,)
+        self.feature, self.tau, self.standardise, self.roles = feature, tau, standardise, (feature,)
         self.adapters = nn.ModuleList()
 
     def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
@@ -71,7 +71,7 @@ class ChannelKL(Spatial):
 
     def at(self, step: Step, t: int) -> Tensor:
         layers = self.layers(step, t, self.feature, self.adapters)
-        return torch.stack([losses.channel_kl(*pair, self.tau) for pair in layers]).mean()
+        return torch.stack([losses.channel_kl(*pair, self.tau, self.standardise) for pair in layers]).mean()
 
 
 class Attention(Spatial):

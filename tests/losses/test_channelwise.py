@@ -105,3 +105,26 @@ def test_shapes_are_named() -> None:
         channel_kl(torch.zeros(1, 4, 2, 2), torch.zeros(1, 5, 2, 2))
     with pytest.raises(ValueError, match=r"\(1, 4, 2, 2\) and \(1, 4, 2, 3\)"):
         channel_kl(torch.zeros(1, 4, 2, 2), torch.zeros(1, 4, 2, 3))
+
+
+def test_standardised_channels_may_have_any_scale() -> None:
+    student, teacher = maps(2, 5, 4, 3), maps(2, 5, 4, 3)
+    valid = torch.rand(2, 1, 4, 3) > 0.3
+    expected = channel_kl(student, teacher, valid, standardise=True).item()
+    scale, offset = 50 * torch.rand(1, 5, 1, 1) + 1, torch.randn(1, 5, 1, 1)
+    scaled = channel_kl(scale * student + offset, teacher * 30, valid, standardise=True)
+    assert scaled.item() == pytest.approx(expected, rel=1e-3)
+    own = [f / f.movedim(1, 0)[:, valid[:, 0]].std(1, correction=0)[None, :, None, None] for f in (student, teacher)]
+    assert expected == pytest.approx(channel_kl(*own, valid).item(), rel=1e-4)
+
+
+def test_standardised_an_invalid_pixel_may_hold_anything_and_a_flat_channel_too() -> None:
+    student, teacher = maps(1, 3, 4, 4, dtype=torch.float64), torch.randn(1, 3, 4, 4, dtype=torch.float64)
+    valid = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    valid[..., 0] = False
+    expected = channel_kl(student, teacher, valid, standardise=True)
+    teacher[..., 0] = torch.nan
+    assert channel_kl(student, teacher, valid, standardise=True).item() == expected.item()
+    teacher[:, 1] = 7.0
+    assert math.isfinite(channel_kl(student, teacher, valid, standardise=True).item())
+    assert torch.autograd.gradcheck(lambda s: channel_kl(s, teacher.nan_to_num(), valid, standardise=True), student)
