@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage, folder, street, video
 from temporalkd.data.sampler import ClipSampler
-from temporalkd.data.source import Source
+from temporalkd.data.semi import hide_labels
+from temporalkd.data.source import EstimateMotion, Source
 from temporalkd.imports import imported
 from temporalkd.methods import METHODS, TERMS, Method, Term, Weighted
 from temporalkd.models import (
@@ -80,6 +83,16 @@ def footage(section: Any, root: str | None, seed: int, labelled: bool = True) ->
     if not isinstance(made, Footage):
         raise ConfigError(f"data: {section.name} must return a Footage, it returned {type(made).__name__}")
     return made
+
+
+def training_footage(config: Config) -> Footage:
+    """data.train, with the labels hidden that data.semi hides."""
+    data, semi = footage(config.data.train, config.data.root, config.seed), config.data.semi
+    if semi is None:
+        return data
+    estimate = _estimate(config) if semi.weak == "flow" else None
+    sources = hide_labels(data.sources, semi.labelled, semi.weak, semi.share, semi.margin, semi.seed, estimate)
+    return replace(data, sources=sources)
 
 
 def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segmenter, ModelSpec]:
@@ -143,6 +156,28 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
     return JointTeacher(dict(zip(("first", "second"), networks)), second.fusion == "mean", second.temperature)
 
 
+def known_labels(config: Config) -> dict[str, Any]:
+    """What a network's json says of the labels that it was trained on, where data.semi hides some."""
+    semi = config.data.semi
+    if semi is None:
+        return {}
+    train = config.data.train.model_dump(mode="json", by_alias=True, exclude={"root"})
+    return {"semi": {"train": train, "labelled": semi.labelled, "seed": semi.seed}}
+
+
+def doubts(config: Config) -> Iterator[str]:
+    """A line for each teacher that is not known to have been trained on the same labels as its students."""
+    sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
+    for where, section in sections.items() if config.data.semi is not None else ():
+        card = find(section.weights, "weights").with_suffix(".json") if section and section.weights else None
+        found = json.loads(card.read_text()) if card and card.is_file() else {}
+        if section and found.get("semi") != known_labels(config)["semi"]:
+            yield (
+                f"{where}.weights: {section.weights} is not known to have been trained on the labels alone that "
+                "data.semi leaves: it may give the hidden ones away"
+            )
+
+
 def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Footage) -> Method:
     """The configured method around the student."""
     section = config.method
@@ -163,7 +198,21 @@ def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Fo
         raise ConfigError(f"method: {maker.__name__} must return a list of temporalkd.methods.Weighted")
     terms = [*own, *(_term(term) for term in section.terms)]
     live = optical_flow.build(config.flow.kind, config.flow.weights) if config.flow and not config.flow.cached else None
-    return Method(student, terms, teacher, live, config.data.frames, section.steady)
+    count = max((term.term.students for term in terms if term.weight), default=1)
+    peers = [_peer(config, data, number) for number in range(1, count)]
+    return Method(student, terms, teacher, live, config.data.frames, section.steady, peers)
+
+
+def _peer(config: Config, data: Footage, number: int) -> Segmenter:
+    """Another student of the same kind, with a start of its own."""
+    if config.student.weights:
+        raise ConfigError(
+            f"student.weights: {config.student.weights} would be the start of all students, and alike they stay: "
+            "leave it out, or set method.collaboration to 0"
+        )
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed + number * 1_000_003)
+        return model(config.student, "student", data)[0]
 
 
 def _term(section: schema.Term) -> Weighted:
@@ -179,19 +228,20 @@ def _term(section: schema.Term) -> Weighted:
     return Weighted(name, term, section.weight, section.ramp)
 
 
-def sampler(config: Config, data: Footage) -> ClipSampler:
-    """Clips of the configured length and geometry."""
-    section, estimate = config.data, None
-    if config.flow is not None and config.flow.cached:
-        network = optical_flow.build(config.flow.kind, config.flow.weights)
-        cache = default_cache(config.flow.cache, config.flow.cache_gigabytes)
+def sampler(config: Config, data: Footage, without_labels: bool = False) -> ClipSampler:
+    """Clips of the configured length and geometry.
 
-        def estimate(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return cache.both(network, a, b)
-
+    Args:
+        without_labels: frames whose labels are hidden are drawn too, as the method learns from them.
+    """
+    section, semi = config.data, config.data.semi
     unlabelled: Sequence[Source] = ()
     if section.unlabelled:
         unlabelled = footage(section.unlabelled, section.root, config.seed, labelled=False).sources
+    without_labels = without_labels or (semi is not None and semi.unlabelled)
+    if without_labels and not unlabelled and not any(source.withheld for source in data.sources):
+        remedy = f"data.semi.labelled is {semi.labelled}, lower it" if semi else "set data.semi or data.unlabelled"
+        raise ConfigError(f"method {config.method.name} learns from frames without labels, and there is none: {remedy}")
     return ClipSampler(
         data.sources,
         section.frames,
@@ -200,8 +250,18 @@ def sampler(config: Config, data: Footage) -> ClipSampler:
         unlabelled=unlabelled,
         augment=Augment(section.crop, section.scale, section.flip),
         motion=section.frames > 1,
-        estimate=estimate,
+        estimate=_estimate(config),
+        weak=(semi.share if semi else 0.0) if without_labels else None,
     )
+
+
+def _estimate(config: Config) -> EstimateMotion | None:
+    """The configured flow network with its cache, where the flow is to be cached."""
+    if config.flow is None or not config.flow.cached:
+        return None
+    network = optical_flow.build(config.flow.kind, config.flow.weights)
+    cache = default_cache(config.flow.cache, config.flow.cache_gigabytes)
+    return lambda a, b: cache.both(network, a, b)
 
 
 def plan(config: Config) -> Plan:

@@ -15,7 +15,7 @@ from temporalkd.evaluation import Row, network
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter, Teacher, save_segmenter
 from temporalkd.scoring import Scorer, write_rows
-from temporalkd.training import Runtime, Trainer, resources
+from temporalkd.training import PseudoLabels, Runtime, Trainer, resources
 
 Say = Callable[[str], None]
 
@@ -23,8 +23,8 @@ Say = Callable[[str], None]
 def train(config: Config, folder: Path, resume: bool = False, say: Say = print, score: bool = True) -> list[Row]:
     """Train the configured student into `folder` and, where data.val is given, score it.
 
-    The folder gets config.yaml, environment.json, resources.json, log.jsonl, metrics.csv, checkpoints/, and at the
-    end student.safetensors + student.json and evaluation.json.
+    The folder gets config.yaml, environment.json, resources.json, log.jsonl, metrics.csv, checkpoints/, of methods that
+    make labels pseudo/, and at the end student.safetensors + student.json and evaluation.json.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set.
@@ -37,17 +37,19 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
 
 
 def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
-    data = assemble.footage(config.data.train, config.data.root, config.seed)
+    data = assemble.training_footage(config)
     torch.manual_seed(config.seed)  # the student starts the same whatever was built before it
     student, spec = assemble.model(config.student, "student", data)
     teacher = assemble.teacher(config, data)
     method = assemble.method(config, student, teacher, data)
-    clips = assemble.sampler(config, data)
+    clips = assemble.sampler(config, data, method.unlabelled)
     scorer = Scorer(config, runtime.device, classes=student.classes) if score and config.data.val is not None else None
     plan = assemble.plan(config)
     if runtime.is_main:
         run_folder.refuse_unusable(config, folder, resume)
         say(_cost(config, method, clips, runtime))
+        for line in assemble.doubts(config):
+            say(line)
         run_folder.open_folder(config, folder)
     runtime.barrier()
 
@@ -63,9 +65,11 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         rows[:] = scored if last else []
         return {key: scored[0][key] for key in ("miou", "consistency", "flip_rate")}
 
+    between = PseudoLabels(method, clips, runtime, folder / run_folder.PSEUDO) if method.labeller else None
     try:
         with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
-            Trainer(method, clips, plan, runtime, folder, metrics if scorer else None, config.name).fit(resume)
+            scores = metrics if scorer else None
+            Trainer(method, clips, plan, runtime, folder, scores, config.name, between).fit(resume)
     except BaseException:
         if runtime.is_main and not resume and not (folder / "checkpoints" / "last.pt").exists():
             run_folder.clear(folder)
@@ -75,7 +79,8 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         if scorer and not rows:  # resumed at the very end
             metrics(student, True)
         own = [row.as_dict() for row in rows if row.system == "student"]
-        save_segmenter(student, spec, folder / "student.safetensors", {"metrics": own})
+        card = {"metrics": own, **assemble.known_labels(config)}
+        save_segmenter(student, spec, folder / "student.safetensors", card)
         if rows:
             write_rows(rows, folder / "evaluation.json")
     runtime.barrier()
@@ -91,7 +96,7 @@ def _cost(config: Config, method: Method, clips: ClipSampler, runtime: Runtime) 
     clips[0]
     reading = (time.monotonic() - started) * section.batch / max(section.workers, 1)
     frames = clip.repeat(section.batch, 1, 1, 1).to(runtime.device)
-    networks: list[tuple[Teacher, float]] = [(method.student, 3.0)]
+    networks: list[tuple[Teacher, float]] = [(student, 3.0) for student in method.students]
     if method.teacher is not None and config.method.name != "baseline":
         networks.append((method.teacher, 1.0))
     computing = 0.0

@@ -19,6 +19,9 @@ from temporalkd.config import Config, ConfigError, dump, load
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
 from temporalkd.training import checkpoint
 
+PSEUDO = "pseudo"
+"""Folder of the labels that a run makes itself."""
+
 
 def refuse_unusable(config: Config, folder: Path, resume: bool) -> None:
     """Look whether this training may use the folder."""
@@ -39,6 +42,8 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> None:
         raise FileExistsError(f"{folder} is a file, expected a folder")
     if path.exists():
         raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
+    if (folder / PSEUDO).exists():
+        raise FileExistsError(f"{folder / PSEUDO} holds labels of another run: delete it, or use another folder")
 
 
 def open_folder(config: Config, folder: Path) -> None:

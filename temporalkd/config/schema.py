@@ -93,6 +93,23 @@ Dataset = Annotated[
 ]
 
 
+class Semi(Section):
+    """The labels of all but a share `labelled` of data.train's labelled frames are hidden.
+
+    Methods that learn without labels draw those frames too; with `unlabelled` any method does. A `share` of them shows
+    a weak label: "coarse", the true one where it is known for `margin` pixels around (default: a fortieth of the
+    height); "flow", the nearest labelled frame's, carried along the motion. seed: of this choice alone, so that a
+    teacher and its students of any seed know the same labels.
+    """
+
+    labelled: float = Field(0.25, gt=0, le=1)
+    weak: Literal["none", "coarse", "flow"] = "coarse"
+    share: float = Field(1 / 3, ge=0, le=1)
+    margin: PositiveInt | None = None
+    unlabelled: bool = False
+    seed: int = Field(0, ge=0)
+
+
 class Data(Section):
     """Footage, and how clips are drawn from it. `root` overrides where the data sets are looked for."""
 
@@ -100,6 +117,7 @@ class Data(Section):
     train: Dataset
     unlabelled: Dataset | None = None
     val: Dataset | None = None
+    semi: Semi | None = None
     frames: Literal[1, 2, 3] = 2
     gaps: Gaps = (1, 3)
     crop: Size | None = None
@@ -234,6 +252,20 @@ class I2CKD(MethodSection):
     clip: bool = False
 
 
+class SelfCorrecting(MethodSection):
+    name: Literal["selfcorrecting"]
+    pseudo: float = 1.0
+    collaboration: float = 1.0
+    pixel: float = 1.0
+    intra: float = 10.0
+    corrector: Literal["none", "linear", "conv"] = "linear"
+    students: PositiveInt = 2
+    rounds: int = Field(2, ge=1, le=3)
+    confidence: float = Field(0.0, ge=0, lt=1)
+    fit: PositiveInt = 200
+    feature: str = "head"
+
+
 class ImportedMethod(MethodSection):
     """A callable that returns a list of Weighted terms: "package.module:name"."""
 
@@ -243,7 +275,8 @@ class ImportedMethod(MethodSection):
 
 
 MethodChoice = Annotated[
-    Baseline | KD | ETC | Multilevel | STCKD | FCKD | I2CKD | ImportedMethod, Field(discriminator="name")
+    Baseline | KD | ETC | Multilevel | STCKD | FCKD | I2CKD | SelfCorrecting | ImportedMethod,
+    Field(discriminator="name"),
 ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from flow import FlowField, visible
+from flow import FlowField
 from temporalkd.data.augment import Augment
-from temporalkd.data.clip import IGNORE, Clip, Motion
-from temporalkd.data.source import Source, require_size
+from temporalkd.data.clip import IGNORE, Clip
+from temporalkd.data.images import read_map
+from temporalkd.data.source import EstimateMotion, Source, motion_between, require_size
 
-EstimateMotion = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Two frames (1, 3, H, W) in [0, 1] -> forward and backward flow (1, 2, H, W), e.g. FlowCache.both."""
+Anchor = tuple[int, int]
+"""Number of the source, frame in it."""
 
 
 class ClipSampler(Dataset[Clip]):
@@ -35,6 +38,8 @@ class ClipSampler(Dataset[Clip]):
         augment: geometry; None: none.
         motion: attach the sources' exact motion, or else that of `estimate`.
         estimate: motion of two frames where the source knows none; None: whoever needs it estimates it.
+        weak: frames whose labels are hidden are anchors too; anchors with and without labels take turns, whatever their
+            numbers, and clips carry weak labels, those with labels in this share of the draws. None: nothing of that.
     Raises:
         ValueError: no source has an anchor with neighbours at such a gap; says which source and how long it is.
     """
@@ -49,6 +54,7 @@ class ClipSampler(Dataset[Clip]):
         augment: Augment | None = None,
         motion: bool = True,
         estimate: EstimateMotion | None = None,
+        weak: float | None = None,
     ):
         if frames not in (1, 2, 3):
             raise ValueError(f"frames must be 1, 2 or 3, got {frames}")
@@ -56,19 +62,35 @@ class ClipSampler(Dataset[Clip]):
             raise ValueError(f"gaps must be two numbers 1 <= smallest <= largest, got {list(gaps)}")
         self.sources, self.length, self.gaps, self.seed = [*sources, *unlabelled], frames, gaps, seed
         self.with_labels = len(sources)
-        self.augment, self.motion, self.estimate = augment, motion, estimate
-        self.anchors = [
-            (s, i)
-            for s, source in enumerate(self.sources)
-            for i in (source.labelled if s < self.with_labels else range(len(source)))
-            if frames == 1 or self._choices(source, i)
-        ]
+        self.augment, self.motion, self.estimate, self.weak = augment, motion, estimate, weak
+        self.pseudo: Path | None = None
+        """Folder of labels that stand in for the weak ones of anchors without labels."""
+        with_labels, without = enumerate(sources), enumerate(unlabelled, self.with_labels)
+        self.labelled = self._anchors((s, i) for s, source in with_labels for i in source.labelled)
+        bare = [(s, i) for s, source in without for i in range(len(source))]
+        if weak is not None:
+            bare = [*((s, i) for s, source in enumerate(sources) for i in source.withheld), *bare]
+        self.unlabelled = self._anchors(bare)
+        self.anchors = [*self.labelled, *self.unlabelled]
+        self._bare = frozenset(self.unlabelled)
+        self.turns = [self.anchors] if weak is None else [group for group in (self.labelled, self.unlabelled) if group]
+        """Groups of anchors; positions go round them."""
         if not self.sources:
             raise ValueError("no footage to draw clips from")
-        drawn = {s < self.with_labels for s, _ in self.anchors}
-        for group, labelled in ((self.sources[: self.with_labels], True), (self.sources[self.with_labels :], False)):
-            if group and labelled not in drawn:
+        for group, labelled, drawn in ((sources, True, self.labelled), (unlabelled, False, self.unlabelled)):
+            if group and not drawn:
                 raise ValueError(self._why_empty(group, labelled))
+
+    def _anchors(self, frames: Iterable[Anchor]) -> list[Anchor]:
+        """Those that have neighbours."""
+        return [(s, i) for s, i in frames if self.length == 1 or self._choices(self.sources[s], i)]
+
+    def labelled_half(self) -> ClipSampler:
+        """The same of half of the labelled anchors alone: what is fitted on it has not seen the other half."""
+        order = np.random.default_rng((self.seed, 11)).permutation(len(self.labelled))
+        half = copy.copy(self)
+        half.turns = [[self.labelled[i] for i in sorted(order[: (len(order) + 1) // 2])]]
+        return half
 
     def _why_empty(self, group: Sequence[Source], labelled: bool) -> str:
         first = max(group, key=len)
@@ -93,23 +115,47 @@ class ClipSampler(Dataset[Clip]):
 
     def __getitem__(self, position: int) -> Clip:
         """Clip at that position of the run, with batch size 1."""
-        epoch, index = divmod(position, len(self.anchors))
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.anchors))
-        source_index, anchor = self.anchors[int(order[index])]
-        source = self.sources[source_index]
-        rng = np.random.default_rng((self.seed, epoch, index))
+        position, turn = divmod(position, len(self.turns))
+        anchors = self.turns[turn]
+        epoch, index = divmod(position, len(anchors))
+        key = (self.seed, epoch, turn << 32) if turn else (self.seed, epoch)
+        number, anchor = anchors[int(np.random.default_rng(key).permutation(len(anchors))[index])]
+        source = self.sources[number]
+        rng = np.random.default_rng((*key, index))
         augment_seed = int(rng.integers(2**31))  # drawn first: the crop is the same whatever the number of frames
         indices = [anchor]
         if self.length > 1:
             choices = self._choices(source, anchor)
             indices = choices[int(rng.integers(len(choices)))]
-        sample = self._read(source, indices, with_labels=source_index < self.with_labels)
+        sample = self._read(number, indices, anchor, with_labels=(number, anchor) not in self._bare)
+        if self.weak is not None:
+            shown = (number, anchor) in self._bare or rng.random() < self.weak
+            sample["weak"] = self._weak(number, anchor, sample["frames"].shape[-2:], shown)
         if self.augment is not None:
             sample = self.augment(sample, augment_seed)
         return _to_clip(sample, indices.index(anchor))
 
-    def _read(self, source: Source, indices: list[int], with_labels: bool) -> dict[str, Any]:
+    def whole(self, anchor: Anchor) -> Clip:
+        """The anchor's frame alone, as it is, without its label; with its weak one where clips carry such."""
+        number, index = anchor
+        sample = self._read(number, [index], index, with_labels=False)
+        if self.weak is not None:
+            sample["weak"] = self._weak(number, index, sample["frames"].shape[-2:])
+        return _to_clip(sample, 0)
+
+    def _weak(self, number: int, anchor: int, size: Sequence[int], shown: bool = True) -> tv_tensors.Mask:
+        """(1, H, W), the weak label of a frame."""
+        label = None
+        if self.pseudo is not None and (number, anchor) in self._bare:
+            label = read_map(self.pseudo / file_name((number, anchor)))
+        elif shown:
+            label = self.sources[number].weak(anchor)
+        unknown = torch.full((size[0], size[1]), IGNORE, dtype=torch.uint8)
+        return tv_tensors.Mask((unknown if label is None else label)[None])
+
+    def _read(self, number: int, indices: list[int], anchor: int, with_labels: bool) -> dict[str, Any]:
         """Frames, labels, what is made up, and motion, as tv_tensors that one transform moves together."""
+        source = self.sources[number]
         images = [source.frame(i) for i in indices]
         for index, image in zip(indices, images):
             require_size(source, index, image.shape[1:], images[0].shape[1:])
@@ -122,10 +168,8 @@ class ClipSampler(Dataset[Clip]):
             "labels": tv_tensors.Mask(torch.stack([nothing if label is None else label for label in labels])),
             "made_up": tv_tensors.Mask(torch.zeros(len(indices), *size, dtype=torch.uint8)),
         }
-        anchor = 1 if self.length == 3 else 0
-        motions = []
-        if self.motion:
-            motions = [self._motion(source, indices[anchor], k) for k in indices if k != indices[anchor]]
+        others = [k for k in indices if k != anchor] if self.motion else []
+        motions = [motion_between(source, anchor, k, self.estimate) for k in others]
         known = [m for m in motions if m is not None]
         if known and len(known) == len(motions):
             sample["flow"] = FlowField(torch.stack([m.flow for m in known]))
@@ -134,20 +178,17 @@ class ClipSampler(Dataset[Clip]):
         sample["labelled"] = [label is not None for label in labels]
         return sample
 
-    def _motion(self, source: Source, anchor: int, neighbour: int) -> Motion | None:
-        exact = source.motion(anchor, neighbour)
-        if exact is not None or self.estimate is None:
-            return exact
-        a, b = (source.frame(i)[None].float() / 255 for i in (anchor, neighbour))
-        forward, backward = (x.float() for x in self.estimate(a, b))
-        return Motion(forward[0], backward[0], visible(forward, backward)[0])
+
+def file_name(anchor: Anchor) -> str:
+    """The file of an anchor's label."""
+    return f"{anchor[0]:05d}_{anchor[1]:06d}.png"
 
 
 def _to_clip(sample: dict[str, Any], anchor: int) -> Clip:
     def plain(key: str) -> Tensor | None:
         return sample[key].as_subclass(Tensor)[None] if key in sample else None
 
-    frames, labels, made_up, hidden = (plain(k) for k in ("frames", "labels", "made_up", "hidden"))
+    frames, labels, made_up, hidden, weak = (plain(k) for k in ("frames", "labels", "made_up", "hidden", "weak"))
     assert frames is not None and labels is not None and made_up is not None
     length = frames.shape[1]
     return Clip(
@@ -160,4 +201,5 @@ def _to_clip(sample: dict[str, Any], anchor: int) -> Clip:
         flow=plain("flow"),
         backward=plain("backward"),
         visible=None if hidden is None else (hidden == 0).unsqueeze(2),
+        weak=None if weak is None else weak[:, 0].long(),
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
 from torch import Tensor
 
-from flow import LazyFrame
+from flow import LazyFrame, visible
 from temporalkd.data.clip import Motion
+
+EstimateMotion = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Two frames (1, 3, H, W) in [0, 1] -> forward and backward flow (1, 2, H, W), e.g. FlowCache.both."""
 
 
 class Source(ABC):
@@ -50,6 +53,19 @@ class Source(ABC):
     def labelled(self) -> list[int]:
         """Indices of the frames that have labels."""
         return []
+
+    @property
+    def withheld(self) -> list[int]:
+        """Indices of the frames whose labels are hidden: anchors of methods that learn without labels too."""
+        return []
+
+    def weak(self, index: int) -> Tensor | None:
+        """(H, W) uint8, a label that is incomplete or in doubt, 255 where unknown; None where there is none."""
+        return None
+
+    def hidden_label(self, index: int) -> Tensor | None:
+        """The label of a withheld frame, to measure with and never to train on; None where there is none."""
+        return None
 
     def frames(self) -> Iterator[Tensor]:
         """All frames in order, one at a time: the streaming way to read."""
@@ -132,3 +148,13 @@ def require_size(source: Source, index: int, size: Sequence[int], expected: Sequ
             f"{source.describe(index)}: {size[1]}x{size[0]}, expected {expected[1]}x{expected[0]} "
             f"like the other frames of {source.name}"
         )
+
+
+def motion_between(source: Source, frame: int, other: int, estimate: EstimateMotion | None = None) -> Motion | None:
+    """The source's own motion from one frame to another, else that of `estimate`, else None."""
+    exact = source.motion(frame, other)
+    if exact is not None or estimate is None:
+        return exact
+    a, b = (source.frame(i)[None].float() / 255 for i in (frame, other))
+    forward, backward = (x.float() for x in estimate(a, b))
+    return Motion(forward[0], backward[0], visible(forward, backward)[0])

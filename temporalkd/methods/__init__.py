@@ -18,6 +18,8 @@ from temporalkd.methods.method import Method, Trainee, Weighted
 from temporalkd.methods.multilevel import ROWS as MULTILEVEL_ROWS
 from temporalkd.methods.multilevel import multilevel
 from temporalkd.methods.prototype_terms import IntraClassVariation, PrototypeTriplet
+from temporalkd.methods.selfcorrecting import ROWS as SELFCORRECTING_ROWS
+from temporalkd.methods.selfcorrecting import selfcorrecting
 from temporalkd.methods.spatial_terms import (
     DKD,
     Attention,
@@ -47,6 +49,7 @@ METHODS: dict[str, Callable[..., list[Weighted]]] = {
     "stckd": stckd,
     "fckd": fckd,
     "i2ckd": i2ckd,
+    "selfcorrecting": selfcorrecting,
 }
 
 ROWS: dict[str, dict[str, dict[str, Any]]] = {
@@ -57,6 +60,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "stckd": STCKD_ROWS,
     "fckd": FCKD_ROWS,
     "i2ckd": I2CKD_ROWS,
+    "selfcorrecting": SELFCORRECTING_ROWS,
 }
 """Method -> its ablation: row -> options of the method section that differ from the config's."""
 

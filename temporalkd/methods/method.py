@@ -33,25 +33,63 @@ class Weighted:
         return self.weight * min(progress / RAMP, 1.0) if self.ramp else self.weight
 
 
-class Trainee(nn.Module):
-    """All that is trained: the student and the terms' own modules. One forward gives every term's value."""
+JUDGE = "cross_entropy"
+"""The term by which the best of several students is told."""
 
-    def __init__(self, student: Segmenter, terms: dict[str, Term]):
+
+class Trainee(nn.Module):
+    """All that is trained: the students and the terms' own modules. One forward gives every term's value.
+
+    Of several students a term's value is the mean, and the one whose cross-entropy with the labels has been the lowest
+    of late, over some hundred steps, is the best.
+    """
+
+    def __init__(self, student: Segmenter, terms: dict[str, Term], peers: Sequence[Segmenter] = ()):
         super().__init__()
         self.student = student
         self.terms = nn.ModuleDict(terms)
+        if peers:
+            self.peers = nn.ModuleList(peers)
+            self.register_buffer("judged", torch.zeros(1 + len(peers), dtype=torch.float64))
+            self.register_buffer("judgements", torch.zeros((), dtype=torch.long))
+
+    judged: Tensor
+    judgements: Tensor
+
+    @property
+    def students(self) -> list[Segmenter]:
+        """All of them."""
+        return [self.student, *getattr(self, "peers", ())]
+
+    @property
+    def best(self) -> Segmenter:
+        """The best student so far, see above."""
+        students = self.students
+        return students[int(self.judged.argmin())] if len(students) > 1 else self.student
 
     def forward(self, step: Step) -> dict[str, Tensor]:
-        step.predict(self.student)
-        return {name: term(step) for name, term in self.terms.items()}
+        step.predict(*self.students)
+        if len(step.students) == 1:
+            return {name: term(step) for name, term in self.terms.items()}
+        values = []
+        for number in range(len(step.students)):
+            step.turn_to(number)
+            values.append({name: term(step) for name, term in self.terms.items()})
+        step.turn_to(0)
+        stacked = {name: torch.stack([value[name] for value in values]) for name in self.terms}
+        if self.training and JUDGE in stacked and bool(step.clip.labelled[:, step.clip.anchor].any()):
+            self.judgements += 1
+            self.judged += (stacked[JUDGE].detach() - self.judged) / self.judgements.clamp(max=100)
+        return {name: value.mean() for name, value in stacked.items()}
 
 
 class Method:
-    """A named list of weighted terms around a student.
+    """A named list of weighted terms around a student, or around several.
 
     A published system is a function that returns the list. The trainer is the same for all.
 
     Args:
+        peers: students beside the first, as many as a term asks for; each is trained on all terms.
         steady: terms distil from the teacher's predictions averaged along the motion.
     Raises:
         ValueError: no term, two terms of one name, a term that needs more frames than the clips have or what a network
@@ -66,6 +104,7 @@ class Method:
         flow: FlowEstimator | None = None,
         frames: int = 2,
         steady: bool = False,
+        peers: Sequence[Segmenter] = (),
     ):
         self.terms = {w.name: w for w in terms if w.weight}
         if len(self.terms) < sum(bool(w.weight) for w in terms):
@@ -78,19 +117,21 @@ class Method:
             raise ValueError(f"steady targets need clips of 2 frames, data.frames is {frames}")
         self.student, self.teacher, self.flow, self.steady = student, teacher, flow, steady
         for name, weighted in self.terms.items():
-            self._connect(name, weighted.term, frames)
-        trainee = Trainee(student, {name: w.term for name, w in self.terms.items()})
+            self._connect(name, weighted.term, frames, 1 + len(peers))
+        self._trainee = trainee = Trainee(student, {name: w.term for name, w in self.terms.items()}, peers)
         critics = {name: term.critic for name, term in self.adversaries.items()}
         self.players: dict[str, nn.Module] = {"trainee": trainee, **critics}
         """All that is trained: the trainee, and each adversarial term's critic, which has an optimiser of its own."""
         self.frozen: list[nn.Module] = [freeze(m) for m in (teacher, flow) if m is not None]
 
-    def _connect(self, name: str, term: Term, frames: int) -> None:
+    def _connect(self, name: str, term: Term, frames: int, students: int) -> None:
         if term.frames > frames:
             raise ValueError(
                 f"term {name!r} needs clips of {term.frames} frames, data.frames is {frames}: "
                 f"raise it, or set the term's weight to 0"
             )
+        if term.students > students:
+            raise ValueError(f"term {name!r} needs {term.students} students, there is {students}")
         try:
             term.connect(self.student, self.teacher)
         except ValueError as error:
@@ -100,6 +141,26 @@ class Method:
     def trainee(self) -> nn.Module:
         """The student and the terms' own modules."""
         return self.players["trainee"]
+
+    @property
+    def students(self) -> list[Segmenter]:
+        """The student and its peers."""
+        return self._trainee.students
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether a term learns from frames without labels."""
+        return any(w.term.unlabelled for w in self.terms.values())
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of training, between which frames without labels are labelled."""
+        return max(w.term.rounds for w in self.terms.values())
+
+    @property
+    def labeller(self) -> Term | None:
+        """The term that labels them."""
+        return next((w.term for w in self.terms.values() if type(w.term).pseudo_labels is not Term.pseudo_labels), None)
 
     @property
     def adversaries(self) -> dict[str, Adversarial]:
@@ -119,13 +180,39 @@ class Method:
             for term in wanting:
                 term.prepare(steps)
 
+    @torch.no_grad()
+    def fit(self, batches: Callable[[int], Iterable[Clip]]) -> None:
+        """Fit what learns on labelled clips before the students do; `batches` gives as many as a term asks for."""
+        for weighted in self.terms.values():
+            if weighted.term.fitting:
+                weighted.term.fit(self.step(clip) for clip in batches(weighted.term.fitting))
+
+    @torch.no_grad()
+    def pseudo_labels(self, clip: Clip, progress: float) -> Tensor:
+        """(B, H, W) int64, how the best student and the term that labels see the clips at that share of the training.
+
+        Raises:
+            ValueError: no term makes labels.
+        """
+        if self.labeller is None:
+            raise ValueError("this method makes no labels")
+        step, student = self.step(clip, progress=progress), self.best_student()
+        training = student.training
+        step.predict(student.eval())
+        student.train(training)
+        return self.labeller.pseudo_labels(step)
+
     def losses(self, step: Step) -> dict[str, Tensor]:
         """Value of each term, unweighted."""
         return self.trainee(step)
 
     def weighted(self, losses: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
-        """Each term times its weight at that share of the training; their sum is what is trained on."""
-        return {name: self.terms[name].at(progress) * value for name, value in losses.items()}
+        """Each term times its weight at that share of the training; their sum is what is trained on.
+
+        Over the students it is the sum too, so that each of them learns at the pace at which it would alone.
+        """
+        students = len(self.students)
+        return {name: students * self.terms[name].at(progress) * value for name, value in losses.items()}
 
     def optimisers(self, make: Callable[[nn.Module], torch.optim.Optimizer]) -> dict[str, torch.optim.Optimizer]:
         """One a player."""
@@ -145,4 +232,4 @@ class Method:
 
     def best_student(self) -> Segmenter:
         """The network that is saved for use."""
-        return self.student
+        return self._trainee.best

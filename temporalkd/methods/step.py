@@ -118,12 +118,20 @@ class Step:
         self.frames = clip.frames if frames is None else frames
         self.progress, self.steady = progress, steady
         self.student: ClipPrediction
+        """Of the student whose turn it is."""
+        self.students: list[ClipPrediction] = []
+        self.turn = 0
         self._teacher, self._estimator = teacher, estimator
         self._motions: dict[tuple[int, bool, int, int], PairMotion] = {}
 
-    def predict(self, student: nn.Module) -> None:
-        """Run the student on all B * T frames in one forward."""
-        self.student = self._run(student)
+    def predict(self, *students: nn.Module) -> None:
+        """Run the students on all B * T frames, each in one forward; it is the first one's turn."""
+        self.students = [self._run(student) for student in students]
+        self.turn_to(0)
+
+    def turn_to(self, number: int) -> None:
+        """From now on terms read that student."""
+        self.turn, self.student = number, self.students[number]
 
     def _run(self, network: nn.Module) -> ClipPrediction:
         return ClipPrediction(network(rearrange(self.frames, "b t c h w -> (b t) c h w")), self.frames.shape[1])
@@ -148,6 +156,13 @@ class Step:
         ]
         native = torch.stack(steady, 1).flatten(0, 1).clamp(min=torch.finfo(torch.float32).tiny).log()
         return ClipPrediction(replace(said.prediction, native=native), said.length)
+
+    @property
+    def weak(self) -> Tensor:
+        """(B, H, W) int64, the labelled frame's weak label, 255 where unknown."""
+        if self.clip.weak is None:
+            raise ValueError("this method reads weak labels, and the clips carry none: set data.semi")
+        return self.clip.weak
 
     @property
     def neighbours(self) -> list[int]:

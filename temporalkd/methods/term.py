@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,6 +26,14 @@ class Term(nn.Module):
 
     frames = 1
     """Frames a clip must have for this term."""
+    students = 1
+    """Students that are trained side by side."""
+    unlabelled = False
+    """Whether it learns from frames whose labels are hidden."""
+    rounds = 1
+    """Rounds of training, between which it labels those frames."""
+    fitting = 0
+    """Batches that `fit` is given."""
     roles: Sequence[str] = ()
     """Of the features that both networks must have."""
     branch = ""
@@ -50,6 +58,13 @@ class Term(nn.Module):
 
     def prepare(self, steps: Sequence[Step]) -> None:
         """Called once before training with a few steps of which only the teacher may be read."""
+
+    def fit(self, steps: Iterable[Step]) -> None:
+        """Called once before training with `fitting` steps on half of the labelled frames, without a student."""
+
+    def pseudo_labels(self, step: Step) -> Tensor:
+        """(B, H, W) int64, what it takes for the labels of the frames; 255 where it is not sure."""
+        raise TypeError(f"{type(self).__name__} makes no labels")
 
     def observed(self, step: Step) -> dict[str, Tensor]:
         """Scalars for the log that are not trained on; asked at the steps that are recorded, after the update."""

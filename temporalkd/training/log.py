@@ -81,6 +81,14 @@ class RunLog:
             left = (self.steps - step) * pace
             print(f"{self.name}: step {step}/{self.steps}  {note}  {left / 60:.1f} min left", file=sys.stderr)
 
+    def round(self, step: int, number: int, values: Values) -> None:
+        """A round of training has ended: a line of log.jsonl of its own."""
+        if not self.enabled:
+            return
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, "round": number, **values}) + "\n")
+        self._to_board("train", step, values)
+
     def evaluation(self, step: int, values: Values) -> None:
         """A row of metrics.csv."""
         if not self.enabled:
@@ -119,7 +127,8 @@ class RunLog:
 
 def _step_of(line: str) -> float:
     try:
-        return float(json.loads(line)["step"])
+        values = json.loads(line)
+        return float(values["step"]) + ("round" in values) / 2  # what follows a step is written again by what resumes
     except (ValueError, KeyError, TypeError):  # a line that was cut off
         return float("inf")
 

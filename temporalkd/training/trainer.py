@@ -25,6 +25,8 @@ Optimisers = dict[str, torch.optim.Optimizer]
 """One a player of the method."""
 Evaluate = Callable[[Segmenter, bool], Values]
 """(student, whether this is the last time) -> metrics, "miou" among them."""
+Between = Callable[[int, bool], Values]
+"""(number of a round, whether it has just ended, not before the run was resumed) -> what the log shows of it."""
 FIT_CLIPS = 8
 """Batches that Method.prepare may read."""
 
@@ -35,6 +37,10 @@ class Trainer:
     Args:
         folder: checkpoints/ and the log go there.
         evaluate: called every plan.evaluate_every steps and at the end.
+        between: called after each of the method's rounds, with its last step in checkpoints/last.pt; a run that is
+            resumed there calls it again. Where it has been called, clips are read anew.
+    Raises:
+        ValueError: the method has more rounds than there are steps.
     """
 
     def __init__(
@@ -46,9 +52,15 @@ class Trainer:
         folder: Path,
         evaluate: Evaluate | None = None,
         name: str = "train",
+        between: Between | None = None,
     ):
+        if method.rounds > plan.steps:
+            raise ValueError(
+                f"method.rounds is {method.rounds}, training.steps {plan.steps}: each round needs a step of its own"
+            )
         self.method, self.clips, self.plan, self.runtime = method, clips, plan, runtime
-        self.folder, self.evaluate, self.name = folder, evaluate, name
+        self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
+        self.ends = [plan.steps * (number + 1) // method.rounds for number in range(method.rounds)]
         self.jitter = ColourJitter(plan.jitter) if plan.jitter else None
         self.done, self.saved, self.best = 0, 0, -math.inf
 
@@ -62,6 +74,7 @@ class Trainer:
         if state is None:
             method.trainee.to(runtime.device)
             method.prepare(clip.to(runtime.device) for clip in self._batches(0, FIT_CLIPS, workers=0))
+            method.fit(self._fitting_batches)
         else:
             for name, player in method.players.items():
                 checkpoint.restore(player, state["players"].get(name, {}), self.folder / "checkpoints" / "last.pt")
@@ -81,11 +94,22 @@ class Trainer:
             log.close()
 
     def _loop(self, optimisers: Optimisers, log: RunLog) -> None:
+        for number, end in enumerate(self.ends, start=1):
+            before = self.done
+            self._round(end, optimisers, log)
+            if self.between is not None and before <= end:
+                values = self.between(number, True)
+                log.round(end, number, values)
+            elif self.between is not None:
+                self.between(number, False)
+
+    def _round(self, end: int, optimisers: Optimisers, log: RunLog) -> None:
+        """The steps up to number `end`, if there are any to be done."""
         plan, method, main = self.plan, self.method, optimisers["trainee"]
         for player in method.players.values():
             player.train()
-        batches = self._batches(self.done * plan.accumulate, (plan.steps - self.done) * plan.accumulate, plan.workers)
-        while self.done < plan.steps:
+        batches = self._batches(self.done * plan.accumulate, max(end - self.done, 0) * plan.accumulate, plan.workers)
+        while self.done < end:
             started = time.monotonic()
             for group in main.param_groups:
                 group["lr"] = plan.lr * plan.rate(self.done)
@@ -164,15 +188,20 @@ class Trainer:
                 f"{what} at step {self.done + 1}: stopped{kept}; a smaller training.lr or training.clip_grad may help"
             )
 
+    def _fitting_batches(self, count: int) -> Iterator[Clip]:
+        """The first batches of half of the labelled clips, the same in every process."""
+        clips = self.clips.labelled_half()
+        return (clip.to(self.runtime.device) for clip in self._load(clips, range(count), 0))
+
     def _batches(self, start: int, count: int, workers: int) -> Iterator[Clip]:
         """Batches number start .. start + count - 1 of this process."""
-        plan, world, rank = self.plan, self.runtime.world, self.runtime.rank
-        positions = [
-            [(number * world + rank) * plan.batch + i for i in range(plan.batch)]
-            for number in range(start, start + count)
-        ]
+        world, rank = self.runtime.world, self.runtime.rank
+        return self._load(self.clips, range(start * world + rank, (start + count) * world, world), workers)
+
+    def _load(self, clips: ClipSampler, numbers: range, workers: int) -> Iterator[Clip]:
+        positions = [[number * self.plan.batch + i for i in range(self.plan.batch)] for number in numbers]
         loader = DataLoader(
-            self.clips,
+            clips,
             batch_sampler=positions,
             collate_fn=collate,
             num_workers=workers,
@@ -184,7 +213,7 @@ class Trainer:
     def _keep(self, optimisers: Optimisers, log: RunLog) -> None:
         """Evaluate and write checkpoints where the plan says so."""
         plan, end = self.plan, self.done == self.plan.steps
-        due, better = end or self.done % plan.checkpoint_every == 0, False
+        due, better = self.done in self.ends or self.done % plan.checkpoint_every == 0, False
         if self.evaluate and (end or (plan.evaluate_every and self.done % plan.evaluate_every == 0)):
             if self.runtime.is_main:
                 if due:  # a validation set that cannot be read must not cost the training

@@ -193,6 +193,30 @@ def import_of_something_else(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"terms": [{"import": "builtins:dict", "name": "term"}]})
 
 
+RAW = {"name": "selfcorrecting", "corrector": "none", "collaboration": 0, "pixel": 0, "intra": 0}
+
+
+@case(2, "data.semi.labelled: expected greater than 0, got 0")
+def no_frame_labelled(world: World, tmp: Path) -> list[Any]:
+    return check_values(tmp, data={"semi": {"labelled": 0}})
+
+
+@case(2, "selfcorrecting learns from frames without labels, and there is none: data.semi.labelled is 1.0, lower it")
+def every_frame_labelled(world: World, tmp: Path) -> list[Any]:
+    return train(tmp, data={"semi": {"labelled": 1.0}}, method=RAW)
+
+
+@case(1, "data.semi.weak is flow, but the motion of .*frames is not known: set flow.cached")
+def labels_carried_by_no_motion(world: World, tmp: Path) -> list[Any]:
+    copied(world, tmp)
+    return train_on_folder(tmp, data={"semi": {"labelled": 0.5, "weak": "flow"}})
+
+
+@case(1, "method.students is 1, and collaboration needs two or more: raise it, or set method.collaboration to 0")
+def one_student_that_collaborates(world: World, tmp: Path) -> list[Any]:
+    return train(tmp, data={"semi": {"labelled": 0.5}}, method={**RAW, "collaboration": 1, "students": 1})
+
+
 @case(1, "motion_consistency needs 2 frames, data.frames is 1|needs clips of 2 frames, data.frames is 1")
 def clips_too_short_for_a_term(world: World, tmp: Path) -> list[Any]:
     return train(tmp, data={"frames": 1}, method={"terms": [{"term": "motion_consistency"}]})

@@ -21,6 +21,7 @@ from tests.tiny import Counting, Played, clip, segmenter
 
 METHOD_SECTIONS = [
     schema.Baseline, schema.KD, schema.ETC, schema.Multilevel, schema.STCKD, schema.FCKD, schema.I2CKD,
+    schema.SelfCorrecting,
 ]  # fmt: skip
 
 

@@ -80,3 +80,25 @@ def test_a_failure_in_all_processes_ends_them_with_one_line(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "at step" in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert not (tmp_path / "two" / "student.safetensors").exists()
+
+
+def test_two_processes_share_the_labels_that_they_make(tmp_path: Path) -> None:
+    values = tiny.config(tmp_path, "selfcorrecting")
+    values["method"] |= {"corrector": "conv", "rounds": 2}
+    values["training"] |= {"steps": 4, "optimiser": "sgd", "batch": 2}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
+    done = train_by_command(tmp_path / "c.yaml", tmp_path / "two", "training.devices=2", "training.batch=2")
+    assert done.returncode == 0, done.stderr
+    one = tmp_path / "one"
+    values["training"]["batch"] = 4
+    run.train(parse(values, "test"), one, say=lambda line: None)
+    alone, together = (
+        [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    )
+    assert [(row["step"], row.get("round")) for row in together] == [(r["step"], r.get("round")) for r in alone]
+    for name in ("cross_entropy", "pixel_kl", "collaboration"):
+        expected = [row[name] for row in alone if name in row]
+        assert [row[name] for row in together if name in row] == pytest.approx(expected, rel=0.05), name
+    names = [sorted(p.name for p in (tmp_path / n / "pseudo").rglob("*.png")) for n in ("one", "two")]
+    assert names[0] == names[1] and len(names[0]) == 16

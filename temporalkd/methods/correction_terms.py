@@ -1,0 +1,180 @@
+"""Terms that learn from frames without labels: weak labels corrected, and students that learn from each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from temporalkd import losses
+from temporalkd.data.clip import IGNORE
+from temporalkd.methods.step import Step
+from temporalkd.methods.term import Term
+from temporalkd.models import Segmenter, Teacher, freeze
+
+Corrector = Literal["none", "linear", "conv"]
+
+
+class Ancillary(nn.Module):
+    """Segments a frame whose weak label it is shown: 3x3 (c + C + 1 -> hidden), ReLU, 3x3 (-> C).
+
+    It reads the frozen teacher's feature in place of the frame, and the weak label as one map a class and one for
+    "unknown". Fitted on labelled frames, then frozen.
+
+    Source:
+        Ibrahim et al., CVPR 2020: an ancillary network that is conditioned on the weak label, trained on labelled
+        frames and then kept fixed [text]; two layers on the teacher's feature [ours].
+    """
+
+    def __init__(self, channels: int, classes: int, hidden: int = 128):
+        super().__init__()
+        self.classes = classes
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels + classes + 1, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, classes, 3, padding=1)
+        )
+        freeze(self)
+
+    def forward(self, feature: Tensor, weak: Tensor) -> Tensor:
+        """Feature (B, c, h, w) and weak label (B, h, w), 255 where unknown -> logits (B, C, h, w)."""
+        shown = F.one_hot(weak.masked_fill(weak == IGNORE, self.classes), self.classes + 1)
+        return self.layers(torch.cat([feature, shown.movedim(-1, 1).to(feature)], 1))
+
+
+class Correction(Term):
+    """Soft cross-entropy with the corrected weak labels of the frames whose own are hidden.
+
+    Each student is corrected by itself: the soft label joins its own prediction, held fixed, with that of the ancillary
+    network. After each round the weak labels are replaced by what the best student and the corrector make of them.
+
+    Args:
+        corrector: "linear", see losses.linear_correction; "conv", see losses.ConvCorrector, which CorrectorEntropy
+            trains; "none": cross-entropy with the weak label as it is, in a single round.
+        feature: the teacher's that the ancillary network reads; its layers' size is that of the teacher's logits.
+        rounds: of training.
+        confidence: least probability of a label that is made after a round; below it is 255.
+        fit: batches that the ancillary network is fitted on.
+        alpha: of the linear corrector, at the first and the last step.
+    Source:
+        Wang, IMCEC 2021: a self-correcting module refines weak labels iteratively into pseudo-labels [text]; the
+        correctors are those of Ibrahim et al., CVPR 2020 [ours].
+    """
+
+    unlabelled = True
+
+    def __init__(
+        self,
+        corrector: Corrector = "linear",
+        feature: str = "head",
+        rounds: int = 2,
+        confidence: float = 0.0,
+        fit: int = 200,
+        alpha: tuple[float, float] = (30.0, 0.5),
+    ):
+        super().__init__()
+        self.kind, self.feature, self.confidence = corrector, feature, confidence
+        self.rounds = 1 if corrector == "none" else rounds
+        self.fitting, self.alpha = 0 if corrector == "none" else fit, alpha
+
+    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
+        super().connect(student, teacher)
+        if self.kind == "none":
+            return
+        if teacher is None:
+            raise ValueError(
+                "its ancillary network reads the teacher's feature, and there is no teacher: set teacher.weights, or "
+                "method.corrector to none"
+            )
+        if self.feature not in teacher.channels:
+            known = ", ".join(teacher.channels)
+            raise ValueError(f"the teacher has no feature of role {self.feature!r}, it has: {known}")
+        self.ancillary = Ancillary(teacher.channels[self.feature][-1], student.classes)
+        if self.kind == "conv":
+            self.corrector = losses.ConvCorrector(student.classes)
+
+    @torch.enable_grad()
+    def fit(self, steps: Iterable[Step]) -> None:
+        """Cross-entropy of the ancillary network with the labels; Adam at 1e-3, falling to nothing. [ours]"""
+        self.ancillary.requires_grad_(True)
+        optimiser = torch.optim.Adam(self.ancillary.parameters(), lr=1e-3)
+        falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=self.fitting)
+        for step in steps:
+            labels = step.clip.labels[:, step.clip.anchor]
+            optimiser.zero_grad()
+            losses.cross_entropy(_resized(self.ancillary_logits(step), labels), labels).backward()
+            optimiser.step()
+            falling.step()
+        optimiser.zero_grad()
+        freeze(self.ancillary)
+
+    def ancillary_logits(self, step: Step) -> Tensor:
+        """(B, C, h, w), what the ancillary network says, at the size of the teacher's own logits."""
+        t = step.clip.anchor
+        native = step.teacher.native(t)
+        feature = losses.match_size(step.teacher.feature(self.feature, t), native)
+        return self.ancillary(feature, losses.resize_labels(step.weak, native.shape[2:]))
+
+    def corrected(self, step: Step) -> Tensor:
+        """(B, C, h, w), logits of the soft label, which reach no student."""
+        ancillary = self.ancillary_logits(step)
+        student = losses.match_size(step.student.native(step.clip.anchor), ancillary).detach()
+        if self.kind == "conv":
+            return self.corrector(student, ancillary)
+        alpha = losses.alpha_schedule(step.progress, *self.alpha)
+        return losses.linear_correction(student, ancillary, alpha).clamp(min=torch.finfo(torch.float32).tiny).log()
+
+    def forward(self, step: Step) -> Tensor:
+        t = step.clip.anchor
+        bare = ~step.clip.labelled[:, t]
+        if self.kind == "none":
+            weak = step.weak.masked_fill(~bare[:, None, None], IGNORE)
+            return losses.cross_entropy(step.student.logits(t), weak)
+        with torch.no_grad():
+            target = self.corrected(step).float().softmax(1)
+        student = losses.match_size(step.student.native(t), target)
+        valid = step.valid(t, target.shape[2:]) & bare[:, None, None, None]
+        return losses.soft_cross_entropy(student, target, valid)
+
+    def pseudo_labels(self, step: Step) -> Tensor:
+        """The likeliest class of the corrected label; without corrector the weak label, elsewhere the student's."""
+        t, bare = step.clip.anchor, self.kind == "none"
+        logits = step.student.logits(t) if bare else _resized(self.corrected(step), step.frames)
+        confidence, labels = logits.float().softmax(1).max(1)
+        labels = labels.masked_fill(confidence < self.confidence, IGNORE)
+        return torch.where(step.weak == IGNORE, labels, step.weak) if bare else labels
+
+
+class CorrectorEntropy(Term):
+    """Cross-entropy of the convolutional corrector with the labels of the frames that have them; no student learns."""
+
+    def __init__(self, correction: Correction):
+        super().__init__()
+        self._correction = (correction,)  # in a tuple: the module is the other term's
+
+    def forward(self, step: Step) -> Tensor:
+        labels = step.clip.labels[:, step.clip.anchor]
+        return losses.cross_entropy(_resized(self._correction[0].corrected(step), labels), labels)
+
+
+class Collaboration(Term):
+    """losses.collaboration between students that are trained side by side, on all frames, labelled or not."""
+
+    def __init__(self, students: int = 2):
+        super().__init__()
+        if students < 2:
+            raise ValueError(
+                f"method.students is {students}, and collaboration needs two or more: raise it, or set "
+                "method.collaboration to 0"
+            )
+        self.students = students
+
+    def forward(self, step: Step) -> Tensor:
+        t = step.clip.anchor
+        logits = [student.native(t) for student in step.students]
+        return losses.collaboration(logits, step.turn, step.valid(t, logits[0].shape[2:]))
+
+
+def _resized(logits: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(logits.float(), like.shape[-2:], mode="bilinear", align_corners=False)
