@@ -14,7 +14,7 @@ from temporalkd.methods.i2ckd import ROWS as I2CKD_ROWS
 from temporalkd.methods.i2ckd import i2ckd
 from temporalkd.methods.kd import ROWS as KD_ROWS
 from temporalkd.methods.kd import kd
-from temporalkd.methods.method import Method, Trainee, Weighted
+from temporalkd.methods.method import Method, Weighted
 from temporalkd.methods.multilevel import ROWS as MULTILEVEL_ROWS
 from temporalkd.methods.multilevel import multilevel
 from temporalkd.methods.prototype_terms import IntraClassVariation, PrototypeTriplet
@@ -40,6 +40,7 @@ from temporalkd.methods.temporal_terms import (
     TeacherResidual,
 )
 from temporalkd.methods.term import Term
+from temporalkd.methods.trainee import Trainee
 
 METHODS: dict[str, Callable[..., list[Weighted]]] = {
     "baseline": baseline,

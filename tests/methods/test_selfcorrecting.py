@@ -321,8 +321,8 @@ def test_what_cannot_be_is_refused_before_training(name: str, tmp_path: Path, mo
     config = values(tmp_path)
     for key, change in changes.items():
         config[key] = {**config[key], **change} if change is not None else None
-    monkeypatch.setattr("temporalkd.assemble.load_weights", lambda *_: None)
-    monkeypatch.setattr("temporalkd.assemble.find", lambda path, kind: Path(path))
+    monkeypatch.setattr("temporalkd.assemble.networks.load_weights", lambda *_: None)
+    monkeypatch.setattr("temporalkd.assemble.networks.find", lambda path, kind: Path(path))
     with pytest.raises((ValueError, ConfigError), match=words) as error:
         train(config, tmp_path / "run")
     assert "\n" not in str(error.value) and not list((tmp_path / "run").rglob("*"))

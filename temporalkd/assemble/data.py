@@ -1,0 +1,99 @@
+"""Footage and clips from the data section."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from temporalkd.assemble.calls import call, named
+from temporalkd.assemble.motion import cached_estimate
+from temporalkd.config import Config, ConfigError, schema
+from temporalkd.data import camvid, cityscapes, voc, vspw
+from temporalkd.data.augment import Augment
+from temporalkd.data.footage import Footage, folder, street, video
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.semi import hide_labels
+from temporalkd.data.source import Source
+from temporalkd.roots import find
+
+
+def footage(section: Any, root: str | None, seed: int, labelled: bool = True) -> Footage:
+    """The footage that a dataset section names; what is not to be `labelled` needs no labels on disk."""
+
+    def at(path: str) -> Path:
+        return Path(root) / path if root is not None else find(path, "data")
+
+    def place(layout: str) -> Path:
+        given = section.root or root
+        try:
+            return Path(given).expanduser() if given else find(section.dataset, "data")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}; {layout}") from None
+
+    match section:
+        case schema.CamVid():
+            return camvid.camvid(place(camvid.LAYOUT), section.split, section.synthetic_motion, seed)
+        case schema.Folder():
+            return folder(
+                at(section.images),
+                at(section.labels) if section.labels else None,
+                section.class_names,
+                section.void,
+                section.synthetic_motion,
+                section.fps,
+                seed,
+            )
+        case schema.Video():
+            return video(at(section.path))
+        case schema.Cityscapes():
+            where = place(cityscapes.LAYOUT)
+            return cityscapes.cityscapes(where, section.split, section.coarse, section.synthetic_motion, seed, labelled)
+        case schema.VSPW():
+            return vspw.vspw(place(vspw.LAYOUT), section.split, labelled)
+        case schema.VOC():
+            return voc.voc(place(voc.LAYOUT), section.split, section.synthetic_motion, seed, labelled)
+        case schema.Street():
+            return street(section.count, section.seed, section.length, section.size)
+    made = call(named(section.name, "data"), section.options, f"data: {section.name}")
+    if not isinstance(made, Footage):
+        raise ConfigError(f"data: {section.name} must return a Footage, it returned {type(made).__name__}")
+    return made
+
+
+def training_footage(config: Config) -> Footage:
+    """data.train, with the labels hidden that data.semi hides."""
+    data, semi = footage(config.data.train, config.data.root, config.seed), config.data.semi
+    if semi is None:
+        return data
+    estimate = cached_estimate(config) if semi.weak == "flow" else None
+    sources = hide_labels(data.sources, semi.labelled, semi.weak, semi.share, semi.margin, semi.seed, estimate)
+    return replace(data, sources=sources)
+
+
+def sampler(config: Config, data: Footage, without_labels: bool = False) -> ClipSampler:
+    """Clips of the configured length and geometry.
+
+    Args:
+        without_labels: frames whose labels are hidden are drawn too, as the method learns from them.
+    """
+    section, semi = config.data, config.data.semi
+    unlabelled: Sequence[Source] = ()
+    if section.unlabelled:
+        unlabelled = footage(section.unlabelled, section.root, config.seed, labelled=False).sources
+    without_labels = without_labels or (semi is not None and semi.unlabelled)
+    if without_labels and not unlabelled and not any(source.withheld for source in data.sources):
+        remedy = f"data.semi.labelled is {semi.labelled}, lower it" if semi else "set data.semi or data.unlabelled"
+        raise ConfigError(f"method {config.method.name} learns from frames without labels, and there is none: {remedy}")
+    return ClipSampler(
+        data.sources,
+        section.frames,
+        section.gaps,
+        config.seed,
+        unlabelled=unlabelled,
+        augment=Augment(section.crop, section.scale, section.flip),
+        motion=section.frames > 1,
+        estimate=cached_estimate(config),
+        weak=(semi.share if semi else 0.0) if without_labels else None,
+    )

@@ -1,0 +1,92 @@
+"""Students and teachers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from temporalkd.config import Config, ConfigError, schema
+from temporalkd.data.footage import Footage
+from temporalkd.models import (
+    JointTeacher,
+    ModelSpec,
+    Normalisation,
+    Segmenter,
+    Teacher,
+    build,
+    load_encoder,
+    load_segmenter,
+    load_weights,
+)
+from temporalkd.roots import find
+
+
+def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segmenter, ModelSpec]:
+    """The network of a model section, with its weights; `data` says how many classes an untrained one gets."""
+    if section.weights and section.architecture is None:
+        return load_segmenter(find(section.weights, "weights"))
+    if section.architecture is None:
+        raise ConfigError(f"{where}: name an architecture, or weights with a json beside them")
+    if data is None or not data.class_names:
+        raise ConfigError(f"{where}: the data names no classes, so the number of outputs is not known")
+    spec = ModelSpec(
+        architecture=section.architecture,
+        classes=len(data.class_names),
+        arguments=section.arguments,
+        normalisation=Normalisation(**section.normalisation.model_dump()),
+        roles=dict(section.roles),
+        class_names=data.class_names,
+        palette=data.palette,
+    )
+    segmenter = build(spec)
+    if section.encoder_weights:
+        source = section.encoder_weights
+        encoder = getattr(segmenter.network, "encoder", None) or getattr(segmenter.network, "backbone", None)
+        if encoder is None:
+            raise ConfigError(f"{where}.encoder_weights: {section.architecture} has no encoder or backbone")
+        load_encoder(encoder, source if source.startswith("package:") else find(source, "weights"))
+    if section.weights:
+        load_weights(segmenter.network, find(section.weights, "weights"))
+    return segmenter, spec
+
+
+def teacher(config: Config, data: Footage) -> Teacher | None:
+    """The frozen teacher, of one network or two, if the config names any."""
+    sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
+    if config.teacher is None:
+        if config.second_teacher is not None:
+            raise ConfigError("second_teacher: there is no teacher, and a second one needs a first")
+        return None
+    networks = []
+    for where, section in sections.items():
+        if section is not None:
+            if not section.weights:
+                raise ConfigError(f"{where}.weights: missing: an untrained teacher teaches nothing")
+            networks.append(model(section, where, data)[0])
+    if config.second_teacher is None:
+        return networks[0]
+    second = config.second_teacher
+    return JointTeacher(dict(zip(("first", "second"), networks)), second.fusion == "mean", second.temperature)
+
+
+def known_labels(config: Config) -> dict[str, Any]:
+    """What a network's json says of the labels that it was trained on, where data.semi hides some."""
+    semi = config.data.semi
+    if semi is None:
+        return {}
+    train = config.data.train.model_dump(mode="json", by_alias=True, exclude={"root"})
+    return {"semi": {"train": train, "labelled": semi.labelled, "seed": semi.seed}}
+
+
+def doubts(config: Config) -> Iterator[str]:
+    """A line for each teacher that is not known to have been trained on the same labels as its students."""
+    sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
+    for where, section in sections.items() if config.data.semi is not None else ():
+        card = find(section.weights, "weights").with_suffix(".json") if section and section.weights else None
+        found = json.loads(card.read_text()) if card and card.is_file() else {}
+        if section and found.get("semi") != known_labels(config)["semi"]:
+            yield (
+                f"{where}.weights: {section.weights} is not known to have been trained on the labels alone that "
+                "data.semi leaves: it may give the hidden ones away"
+            )

@@ -1,0 +1,61 @@
+"""All that is trained, in one module: the one that is wrapped for several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from temporalkd.methods.step import Step
+from temporalkd.methods.term import Term
+from temporalkd.models import Segmenter
+
+JUDGE = "cross_entropy"
+"""The term by which the best of several students is told."""
+
+
+class Trainee(nn.Module):
+    """All that is trained: the students and the terms' own modules. One forward gives every term's value.
+
+    Of several students a term's value is the mean, and the one whose cross-entropy with the labels has been the lowest
+    of late, over some hundred steps, is the best.
+    """
+
+    def __init__(self, student: Segmenter, terms: dict[str, Term], peers: Sequence[Segmenter] = ()):
+        super().__init__()
+        self.student = student
+        self.terms = nn.ModuleDict(terms)
+        if peers:
+            self.peers = nn.ModuleList(peers)
+            self.register_buffer("judged", torch.zeros(1 + len(peers), dtype=torch.float64))
+            self.register_buffer("judgements", torch.zeros((), dtype=torch.long))
+
+    judged: Tensor
+    judgements: Tensor
+
+    @property
+    def students(self) -> list[Segmenter]:
+        """All of them."""
+        return [self.student, *getattr(self, "peers", ())]
+
+    @property
+    def best(self) -> Segmenter:
+        """The best student so far, see above."""
+        students = self.students
+        return students[int(self.judged.argmin())] if len(students) > 1 else self.student
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        step.predict(*self.students)
+        if len(step.students) == 1:
+            return {name: term(step) for name, term in self.terms.items()}
+        values = []
+        for number in range(len(step.students)):
+            step.turn_to(number)
+            values.append({name: term(step) for name, term in self.terms.items()})
+        step.turn_to(0)
+        stacked = {name: torch.stack([value[name] for value in values]) for name in self.terms}
+        if self.training and JUDGE in stacked and bool(step.clip.labelled[:, step.clip.anchor].any()):
+            self.judgements += 1
+            self.judged += (stacked[JUDGE].detach() - self.judged) / self.judgements.clamp(max=100)
+        return {name: value.mean() for name, value in stacked.items()}
