@@ -33,6 +33,7 @@ class Adversarial(Term):
         and rates as in Liu et al., CVPR 2019 (SKD) [code]; the tuple [ours].
     """
 
+    distils = True
     frames = 2
 
     def __init__(

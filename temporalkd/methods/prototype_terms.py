@@ -17,6 +17,8 @@ from temporalkd.models import Segmenter, Teacher
 class IntraClassVariation(Term):
     """losses.intra_class_variation (IFVD) on a feature of the labelled frame; any channel counts."""
 
+    distils = True
+
     def __init__(self, feature: str = "head"):
         super().__init__()
         self.feature, self.roles = feature, (feature,)
@@ -37,6 +39,8 @@ class PrototypeTriplet(Term):
         feature: a role or several.
         clip: prototypes of all frames of the clip together, the labels carried along the motion where visible. [ours]
     """
+
+    distils = True
 
     def __init__(
         self,

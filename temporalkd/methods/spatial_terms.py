@@ -88,6 +88,8 @@ class Attention(Spatial):
 class DKD(Term):
     """losses.dkd on the labelled frame's native logits."""
 
+    distils = True
+
     def __init__(self, alpha: float = 1.0, beta: float = 1.0, tau: float = 1.0):
         super().__init__()
         self.alpha, self.beta, self.tau = alpha, beta, tau

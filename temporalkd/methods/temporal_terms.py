@@ -16,6 +16,7 @@ from temporalkd.methods.term import Spatial, Term
 class InterAffinity(Term):
     """losses.inter_affinity between the labelled frame and each neighbour."""
 
+    distils = True
     frames = 2
 
     def __init__(self, feature: str = "logits"):
@@ -34,6 +35,7 @@ class InterAffinity(Term):
 class RecurrentDependency(Term):
     """losses.recurrent_dependency over all frames of the clip, in temporal order."""
 
+    distils = True
     frames = 3
 
     def __init__(self, feature: str = "head", grid: tuple[int, int] = (8, 10)):
@@ -84,6 +86,7 @@ class MotionConsistency(Term):
 class TeacherResidual(Term):
     """losses.teacher_residual between the labelled frame and each neighbour, at the teacher's native stride."""
 
+    distils = True
     frames = 2
 
     def __init__(self, branch: str = ""):

@@ -34,6 +34,8 @@ class Term(nn.Module):
     """Rounds of training, between which it labels those frames."""
     fitting = 0
     """Batches that `fit` is given."""
+    distils = False
+    """Whether it reads the teacher."""
     roles: Sequence[str] = ()
     """Of the features that both networks must have."""
     branch = ""
@@ -46,8 +48,10 @@ class Term(nn.Module):
         """Called once, before anything is trained: build what depends on the networks, refuse what does not fit.
 
         Raises:
-            ValueError: a network lacks a role, or the teacher a branch; lists those that it has.
+            ValueError: there is no teacher to distil from, a network lacks a role, or the teacher a branch.
         """
+        if self.distils and teacher is None:
+            raise ValueError("distils from a teacher, and none is configured: set teacher.weights")
         if self.branch not in ("", "first") and self.branch not in getattr(teacher, "branches", ()):
             raise ValueError(f"distils from the teacher's branch {self.branch!r}, there is none: set second_teacher")
         for network in (student, teacher) if teacher is not None and self.roles else ():
@@ -72,7 +76,9 @@ class Term(nn.Module):
 
 
 class Spatial(Term):
-    """A loss within single frames: on the labelled frame, and `neighbours` times the same on each of the others."""
+    """A distillation within single frames: of the labelled one, and `neighbours` times that of each other one."""
+
+    distils = True
 
     def __init__(self, neighbours: float = 0.0):
         super().__init__()

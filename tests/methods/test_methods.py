@@ -101,9 +101,10 @@ def test_mistakes_are_named_with_what_to_do() -> None:
         Method(student, [Weighted("a", Constant())], teacher=segmenter(5))
     with pytest.raises(ValueError, match="no term"):
         Method(student, [Weighted("a", Constant(), weight=0.0)])
-    method = Method(segmenter(), kd())
-    with pytest.raises(ValueError, match=r"teacher\.weights"):
-        method.losses(method.step(clip(1)))
+    with pytest.raises(ValueError, match=r"term 'pixel_kl': distils from a teacher, .* set teacher\.weights"):
+        Method(segmenter(), kd())
+    with pytest.raises(ValueError, match=r"distils from a teacher, and none is configured: set teacher\.weights"):
+        _ = Step(clip(1)).teacher
 
 
 def test_a_term_of_weight_zero_is_dropped_with_all_that_it_needs() -> None:
