@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalkd.assemble.calls import call, named
 from temporalkd.assemble.motion import cached_estimate
-from temporalkd.config import Config, ConfigError, schema
+from temporalkd.config import Config, ConfigError, datasets
 from temporalkd.data import camvid, cityscapes, voc, vspw
 from temporalkd.data.augment import Augment
 from temporalkd.data.footage import Footage, folder, street, video
@@ -33,9 +33,9 @@ def footage(section: Any, root: str | None, seed: int, labelled: bool = True) ->
             raise FileNotFoundError(f"{error}; {layout}") from None
 
     match section:
-        case schema.CamVid():
+        case datasets.CamVid():
             return camvid.camvid(place(camvid.LAYOUT), section.split, section.synthetic_motion, seed)
-        case schema.Folder():
+        case datasets.Folder():
             return folder(
                 at(section.images),
                 at(section.labels) if section.labels else None,
@@ -45,16 +45,16 @@ def footage(section: Any, root: str | None, seed: int, labelled: bool = True) ->
                 section.fps,
                 seed,
             )
-        case schema.Video():
+        case datasets.Video():
             return video(at(section.path))
-        case schema.Cityscapes():
+        case datasets.Cityscapes():
             where = place(cityscapes.LAYOUT)
             return cityscapes.cityscapes(where, section.split, section.coarse, section.synthetic_motion, seed, labelled)
-        case schema.VSPW():
+        case datasets.VSPW():
             return vspw.vspw(place(vspw.LAYOUT), section.split, labelled)
-        case schema.VOC():
+        case datasets.VOC():
             return voc.voc(place(voc.LAYOUT), section.split, section.synthetic_motion, seed, labelled)
-        case schema.Street():
+        case datasets.Street():
             return street(section.count, section.seed, section.length, section.size)
     made = call(named(section.name, "data"), section.options, f"data: {section.name}")
     if not isinstance(made, Footage):

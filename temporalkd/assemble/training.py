@@ -11,7 +11,7 @@ import torch
 from temporalkd.assemble.calls import call, named
 from temporalkd.assemble.motion import live_estimator
 from temporalkd.assemble.networks import model
-from temporalkd.config import Config, ConfigError, schema
+from temporalkd.config import Config, ConfigError, methods
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
 from temporalkd.data.source import Source
@@ -31,7 +31,7 @@ def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Fo
         weights = enet_class_weights(data.sources, student.classes)
     elif weights is not None and len(weights) != student.classes:
         raise ConfigError(f"method.class_weight: {len(weights)} numbers for {student.classes} classes")
-    if isinstance(section, schema.ImportedMethod):
+    if isinstance(section, methods.ImportedMethod):
         maker, options = named(section.imported, "method"), dict(section.options)
         if "class_weight" in inspect.signature(maker).parameters:
             options["class_weight"] = weights
@@ -58,7 +58,7 @@ def _peer(config: Config, data: Footage, number: int) -> Segmenter:
         return model(config.student, "student", data)[0]
 
 
-def _term(section: schema.Term) -> Weighted:
+def _term(section: methods.Term) -> Weighted:
     if (section.term is None) == (section.imported is None):
         raise ConfigError('method.terms: each has either "term", a known name, or "import", "package.module:Name"')
     if section.term is not None and section.term not in TERMS:

@@ -2,95 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
-
-def _ordered(pair: tuple[Any, Any]) -> tuple[Any, Any]:
-    if pair[0] > pair[1]:
-        raise ValueError("[smallest, largest]")
-    return pair
-
-
-Size = tuple[PositiveInt, PositiveInt]
-Gaps = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
-Scale = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ordered)]
-Colour = tuple[float, float, float]
-Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-Protocol = Literal["visible", "unmasked", "etc2020", "vspw2021", "varghese2020"]
-FlowKind = Literal["raft_small", "raft_large", "dis", "zero"]
-EvaluationFlow = Literal["raft_small", "raft_large", "dis", "exact"]
-
-
-class Section(BaseModel):
-    """A part of a config: no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
-
-
-class CamVid(Section):
-    dataset: Literal["camvid"]
-    root: str | None = None
-    split: Literal["train", "val", "test"] = "train"
-    synthetic_motion: bool | None = None
-
-
-class Cityscapes(Section):
-    dataset: Literal["cityscapes"]
-    root: str | None = None
-    split: Literal["train", "val", "test", "train_extra"] = "train"
-    coarse: bool = False
-    synthetic_motion: bool | None = None
-
-
-class VSPW(Section):
-    dataset: Literal["vspw"]
-    root: str | None = None
-    split: Literal["train", "val", "test"] = "train"
-
-
-class VOC(Section):
-    dataset: Literal["voc"]
-    root: str | None = None
-    split: Literal["train", "val", "trainval", "train_aug"] = "train"
-    synthetic_motion: bool = True
-
-
-class Folder(Section):
-    dataset: Literal["folder"]
-    images: str
-    labels: str | None = None
-    class_names: list[str] = []
-    void: int = 255
-    synthetic_motion: bool = False
-    fps: float = 25.0
-
-
-class Video(Section):
-    dataset: Literal["video"]
-    path: str
-
-
-class Street(Section):
-    dataset: Literal["street"]
-    count: PositiveInt = 40
-    seed: int = Field(0, ge=0)
-    length: PositiveInt = 40
-    size: Size = (96, 160)
-
-
-class ImportedData(Section):
-    """A callable that returns a Footage: "package.module:name"."""
-
-    dataset: Literal["import"]
-    name: str = Field(alias="import")
-    options: dict[str, Any] = {}
-
-
-Dataset = Annotated[
-    CamVid | Folder | Video | Street | Cityscapes | VSPW | VOC | ImportedData, Field(discriminator="dataset")
-]
+from temporalkd.config.datasets import Dataset
+from temporalkd.config.methods import MethodChoice
+from temporalkd.config.section import (
+    Colour,
+    EvaluationFlow,
+    FlowKind,
+    Gaps,
+    Protocol,
+    Scale,
+    Section,
+    Size,
+    Spread,
+)
 
 
 class Semi(Section):
@@ -151,133 +79,6 @@ class SecondTeacher(Model):
 
     fusion: Literal["confidence", "mean"] = "confidence"
     temperature: float = Field(0.5, gt=0)
-
-
-class Term(Section):
-    """One more term beside a method's own: by name, or "package.module:Name" of the user's."""
-
-    term: str | None = None
-    imported: str | None = Field(None, alias="import")
-    name: str | None = None
-    weight: float = 1.0
-    ramp: bool = False
-    options: dict[str, Any] = {}
-
-
-class MethodSection(Section):
-    """What all methods share.
-
-    class_weight: one number a class, or "enet" to weigh by 1 / log(1.02 + share). steady: distil from the teacher's
-    predictions averaged along the motion.
-    """
-
-    class_weight: list[float] | Literal["enet"] | None = None
-    steady: bool = False
-    terms: list[Term] = []
-
-
-class Baseline(MethodSection):
-    name: Literal["baseline"]
-
-
-class KD(MethodSection):
-    name: Literal["kd"]
-    pixel: float = 1.0
-    tau: float = Field(1.0, gt=0)
-
-
-class ETC(MethodSection):
-    name: Literal["etc"]
-    pixel: float = 1.0
-    intra: float = 10.0
-    inter: float = 10.0
-    recurrent: float = 0.1
-    motion: float = 1.0
-    neighbours: float = 0.4
-    feature: str = "head"
-    inter_feature: str = "logits"
-    photometric: float = Field(0.0, ge=0)
-    stop_gradient: bool = False
-
-
-class FCKD(MethodSection):
-    name: Literal["fckd"]
-    condensation: float = 1.0
-    condense: Literal["none", "teacher", "both"] = "both"
-    spatial: bool = True
-    channel: bool = True
-    channel_weight: float = 3.0
-    tau: float = Field(4.0, gt=0)
-    mode: Literal["entropy", "hard", "control"] = "entropy"
-    temporal: bool = False
-
-
-class Multilevel(MethodSection):
-    name: Literal["multilevel"]
-    low: float = 50.0
-    middle: float = 10.0
-    high: float = 10.0
-    consistency: float = 1.0
-    low_loss: Literal["channel", "attention"] = "channel"
-    consistency_loss: Literal["semantic", "motion"] = "semantic"
-    tau: float = Field(4.0, gt=0)
-    standardise: bool = True
-
-
-class STCKD(MethodSection):
-    name: Literal["stckd"]
-    pixel: float = 1.0
-    intra: float = 10.0
-    motion: float = 1.0
-    residual: float = 1.0
-    adversarial: float = 0.001
-    critic: float = Field(0.1, gt=0)
-    branches: Literal["both", "cnn", "transformer"] = "both"
-    view: Literal["frame", "residual", "tuple"] = "tuple"
-    game: Literal["hinge", "wasserstein"] = "hinge"
-    width: PositiveInt = 64
-    feature: str = "head"
-
-
-class I2CKD(MethodSection):
-    name: Literal["i2ckd"]
-    pixel: float = 1.0
-    triplet: float = 1.0
-    feature: str | list[str] = "head"
-    margin: float = Field(0.3, ge=0)
-    scope: Literal["batch", "image"] = "batch"
-    anchor: Literal["student", "teacher"] = "student"
-    part: Literal["both", "intra", "inter"] = "both"
-    hardest: bool = False
-    clip: bool = False
-
-
-class SelfCorrecting(MethodSection):
-    name: Literal["selfcorrecting"]
-    pseudo: float = 1.0
-    collaboration: float = 1.0
-    pixel: float = 1.0
-    intra: float = 10.0
-    corrector: Literal["none", "linear", "conv"] = "linear"
-    students: PositiveInt = 2
-    rounds: int = Field(2, ge=1, le=3)
-    confidence: float = Field(0.0, ge=0, lt=1)
-    fit: PositiveInt = 200
-    feature: str = "head"
-
-
-class ImportedMethod(MethodSection):
-    """A callable that returns a list of Weighted terms: "package.module:name"."""
-
-    name: Literal["import"]
-    imported: str = Field(alias="import")
-    options: dict[str, Any] = {}
-
-
-MethodChoice = Annotated[
-    Baseline | KD | ETC | Multilevel | STCKD | FCKD | I2CKD | SelfCorrecting | ImportedMethod,
-    Field(discriminator="name"),
-]
 
 
 class Flow(Section):

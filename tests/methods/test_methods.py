@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from temporalkd.config import schema
+from temporalkd.config import methods as sections
 from temporalkd.methods import METHODS, TERMS, Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc
@@ -20,8 +20,8 @@ from temporalkd.models import freeze
 from tests.tiny import Counting, Played, clip, segmenter
 
 METHOD_SECTIONS = [
-    schema.Baseline, schema.KD, schema.ETC, schema.Multilevel, schema.STCKD, schema.FCKD, schema.I2CKD,
-    schema.SelfCorrecting,
+    sections.Baseline, sections.KD, sections.ETC, sections.Multilevel, sections.STCKD, sections.FCKD, sections.I2CKD,
+    sections.SelfCorrecting,
 ]  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def test_options_reach_the_terms() -> None:
 
 
 @pytest.mark.parametrize("section", METHOD_SECTIONS, ids=lambda s: s.__name__)
-def test_the_schema_has_the_methods_own_defaults(section: type[schema.MethodSection]) -> None:
+def test_the_schema_has_the_methods_own_defaults(section: type[sections.MethodSection]) -> None:
     (name,) = section.model_fields["name"].annotation.__args__  # type: ignore[union-attr]
     fields = {k: f.default for k, f in section.model_fields.items() if k not in ("name", "terms", "steady")}
     parameters = {k: p.default for k, p in inspect.signature(METHODS[name]).parameters.items()}

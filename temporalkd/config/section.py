@@ -1,0 +1,29 @@
+"""What the sections of a config are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveFloat, PositiveInt
+
+
+def _ordered(pair: tuple[Any, Any]) -> tuple[Any, Any]:
+    if pair[0] > pair[1]:
+        raise ValueError("[smallest, largest]")
+    return pair
+
+
+Size = tuple[PositiveInt, PositiveInt]
+Gaps = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
+Scale = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ordered)]
+Colour = tuple[float, float, float]
+Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Protocol = Literal["visible", "unmasked", "etc2020", "vspw2021", "varghese2020"]
+FlowKind = Literal["raft_small", "raft_large", "dis", "zero"]
+EvaluationFlow = Literal["raft_small", "raft_large", "dis", "exact"]
+
+
+class Section(BaseModel):
+    """A part of a config: no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
