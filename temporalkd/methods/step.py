@@ -148,12 +148,11 @@ class Step:
     def _steadied(self, said: ClipPrediction) -> ClipPrediction:
         """Each frame's native logits averaged with those of the frames that its motion is known to."""
         size = (said.native(0).shape[2], said.native(0).shape[3])
-        steady = [
-            torch.stack(
-                [losses.steady_teacher(said.probs(t), said.probs(k), *motion) for k, motion in self.along(t, size)]
-            ).mean(0)
-            for t in range(said.length)
-        ]
+        steady = []
+        for t in range(said.length):
+            others = self.along(t, size)
+            views = [losses.steady_teacher(said.probs(t), said.probs(k), *motion) for k, motion in others]
+            steady.append(torch.stack(views or [said.probs(t)]).mean(0))
         native = torch.stack(steady, 1).flatten(0, 1).clamp(min=torch.finfo(torch.float32).tiny).log()
         return ClipPrediction(replace(said.prediction, native=native), said.length)
 

@@ -52,6 +52,11 @@ def test_steady_targets_are_the_mean_of_the_losses_own() -> None:
     assert PixelKL()(plain).item() != pytest.approx(PixelKL()(steady).item(), rel=1e-3)
 
 
+def test_a_frame_without_neighbours_is_as_steady_as_it_is() -> None:
+    alone, plain = step_of(1, steady=True), step_of(1)
+    torch.testing.assert_close(alone.teacher.probs(0), plain.teacher.probs(0))
+
+
 def test_steady_targets_need_a_neighbour() -> None:
     with pytest.raises(ValueError, match=r"steady targets need clips of 2 frames, data.frames is 1"):
         Method(segmenter(), [Weighted("ce", CrossEntropy())], teacher=segmenter(), frames=1, steady=True)
