@@ -252,7 +252,14 @@ def test_interrupted_and_resumed_gives_the_same_numbers(tmp_path: Path, monkeypa
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with isolated(tmp_path / "cache", tmp_path):
         command = [sys.executable, "-m", "temporalkd.cli", "compare", *map(str, files), "--seeds", "1", "-o", "out"]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        # What is started in the background of a shell ignores Ctrl-C, and so would what it starts.
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         deadline = time.monotonic() + 240
         while not (tmp_path / "out/a/seed0/checkpoints/last.pt").exists() and time.monotonic() < deadline:
             time.sleep(0.01)

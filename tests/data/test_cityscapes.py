@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from temporalkd import assemble
-from temporalkd.config import schema
+from temporalkd.config import datasets
 from temporalkd.data.cityscapes import CLASSES, PALETTE, TRAIN_IDS, cityscapes
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.sampler import ClipSampler
@@ -88,7 +88,7 @@ def test_unlabelled_footage_needs_no_labels(tmp_path: Path) -> None:
     root = fake_cityscapes(tmp_path / "c", "test", snippet=30)
     for folder in ("gtFine", "gtCoarse", "leftImg8bit"):
         (root / folder).rename(tmp_path / folder)
-    section = schema.Cityscapes(dataset="cityscapes", root=str(root), split="test")
+    section = datasets.Cityscapes(dataset="cityscapes", root=str(root), split="test")
     sources = assemble.footage(section, None, 0, labelled=False).sources
     assert [len(source) for source in sources] == [30, 30] and not any(source.labelled for source in sources)
     assert len(ClipSampler([], 2, unlabelled=sources)) == 60
