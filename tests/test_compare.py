@@ -20,7 +20,7 @@ import yaml
 from temporalkd import comparison, run
 from temporalkd.commands.compare import compare
 from temporalkd.comparison import in_process_of_its_own
-from temporalkd.comparison.plan import slug
+from temporalkd.comparison.plan import entries, slug, unequal
 from temporalkd.config import load, parse
 from temporalkd.evaluation import SHARES, Row, network
 from temporalkd.methods import METHODS, ROWS
@@ -359,8 +359,14 @@ def test_rows_replace_a_config_by_its_methods_ablation(tmp_path: Path, elsewhere
     assert len({json.dumps(s["scores"]["miou"]) for s in found["systems"] if s["name"].startswith("cond")}) > 3
 
 
+def test_other_labels_are_told(tmp_path: Path) -> None:
+    files = [write(tmp_path, "all"), write(tmp_path, "some", data={"semi": {"labelled": 0.5}})]
+    (note,) = unequal(entries(files, [], rows=False))
+    assert note.startswith("data.semi is null in all; {") and '"labelled": 0.5' in note
+
+
 def test_every_row_of_every_method_is_a_config() -> None:
-    assert ROWS.keys() == METHODS.keys()
+    assert METHODS.keys() - ROWS.keys() == {"baseline", "kd"}
     for method, rows in ROWS.items():
         values = tiny_config(data={"frames": 3}, teacher={"weights": "w"})
         for row, options in rows.items():

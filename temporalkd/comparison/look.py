@@ -26,16 +26,15 @@ def look(systems: Sequence[Entry], seed: int, device: torch.device, out: Path) -
     teachers: dict[str, Wanted] = {}
     for entry in systems:
         config = entry.at(seed)
-        data = assemble.footage(config.data.train, config.data.root, seed)
-        if config.data.unlabelled is not None:
-            assemble.footage(config.data.unlabelled, config.data.root, seed)
+        data = assemble.training_footage(config)
         student, _ = assemble.model(config.student, "student", data)
         teacher = assemble.teacher(config, data)
         if config.teacher is not None:
             wanted = _wanted(entry)
             teachers.setdefault(wanted.digest, wanted)
         unweighted = config.method.model_copy(update={"class_weight": None})  # counting classes is left to the training
-        assemble.method(config.model_copy(update={"method": unweighted}), student, teacher, data)
+        method = assemble.method(config.model_copy(update={"method": unweighted}), student, teacher, data)
+        assemble.sampler(config, data, method.unlabelled)
     return list(teachers.values()), Scores(systems[0].at(seed), student.classes, device, out / "scores")
 
 
@@ -50,7 +49,6 @@ def _wanted(entry: Entry) -> Wanted:
 
 def _teacher(entry: Entry) -> Teacher:
     config = entry.config
-    data = assemble.footage(config.data.train, config.data.root, config.seed)
-    teacher = assemble.teacher(config, data)
+    teacher = assemble.teacher(config, assemble.training_footage(config))
     assert teacher is not None
     return teacher

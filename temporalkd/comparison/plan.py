@@ -20,7 +20,7 @@ REFERENCES = ("ceiling", "floor", "constant")
 TAKEN = ("teacher", "scores", *REFERENCES)
 MUST_AGREE = ("student", "data.root", "data.val", "evaluation", "method.class_weight")
 SHOULD_AGREE = (
-    *("data.train", "data.unlabelled", "data.crop", "data.scale", "data.flip", "data.jitter", "flow"),
+    *("data.train", "data.semi", "data.unlabelled", "data.crop", "data.scale", "data.flip", "data.jitter", "flow"),
     *(f"training.{key}" for key in ("steps", "batch", "accumulate", "devices", "nodes", "precision", "optimiser")),
     *(f"training.{key}" for key in ("lr", "weight_decay", "momentum", "schedule", "power", "warmup", "clip_grad")),
 )

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from temporalkd.methods.adversarial import Adversarial
-from temporalkd.methods.baseline import ROWS as BASELINE_ROWS
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import ROWS as ETC_ROWS
 from temporalkd.methods.etc import etc
@@ -12,7 +11,6 @@ from temporalkd.methods.fckd import ROWS as FCKD_ROWS
 from temporalkd.methods.fckd import fckd
 from temporalkd.methods.i2ckd import ROWS as I2CKD_ROWS
 from temporalkd.methods.i2ckd import i2ckd
-from temporalkd.methods.kd import ROWS as KD_ROWS
 from temporalkd.methods.kd import kd
 from temporalkd.methods.method import Method, Weighted
 from temporalkd.methods.multilevel import ROWS as MULTILEVEL_ROWS
@@ -54,8 +52,6 @@ METHODS: dict[str, Callable[..., list[Weighted]]] = {
 }
 
 ROWS: dict[str, dict[str, dict[str, Any]]] = {
-    "baseline": BASELINE_ROWS,
-    "kd": KD_ROWS,
     "etc": ETC_ROWS,
     "multilevel": MULTILEVEL_ROWS,
     "stckd": STCKD_ROWS,
@@ -63,7 +59,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
     "i2ckd": I2CKD_ROWS,
     "selfcorrecting": SELFCORRECTING_ROWS,
 }
-"""Method -> its ablation: row -> options of the method section that differ from the config's."""
+"""Method -> its ablation, where it has one: row -> options of the method section that differ from the config's."""
 
 TERMS: dict[str, type[Term]] = {
     "cross_entropy": CrossEntropy,

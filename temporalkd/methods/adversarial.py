@@ -64,7 +64,7 @@ class Adversarial(Term):
     def reply(self, step: Step, critic: nn.Module) -> Tensor:
         """The critic's loss on detached predictions; `critic`: the opponent as it is wrapped for several processes."""
         with torch.no_grad():
-            real, fake = (self._seen(step, side) for side in (self._teacher(step), step.student))
+            real, fake = self._sides(step)
         scores = critic(torch.cat([real, fake]))
         if self.game == "hinge":
             return self.weight * losses.hinge_critic(*scores.chunk(2))
@@ -75,10 +75,16 @@ class Adversarial(Term):
     def observed(self, step: Step) -> dict[str, Tensor]:
         """Share of the patches that the critic puts on the right side: of 0, or of the other's mean."""
         with losses.held(self.critic):
-            real, fake = (self.critic(self._seen(step, side)) for side in (self._teacher(step), step.student))
+            real, fake = (self.critic(seen) for seen in self._sides(step))
         between = 0.0 if self.game == "hinge" else (real.mean() + fake.mean()) / 2
         right = torch.cat([(real > between).flatten(), (fake < between).flatten()])
         return {"accuracy": right.double().mean()}
+
+    def _sides(self, step: Step) -> tuple[Tensor, Tensor]:
+        """What the critic sees of the teacher, and as often of the students, one after the other."""
+        real = self._seen(step, self._teacher(step))
+        fake = torch.cat([self._seen(step, student) for student in step.students])
+        return real.repeat(len(step.students), 1, 1, 1), fake
 
     def _teacher(self, step: Step) -> ClipPrediction:
         return step.teacher.branch(self.branch)

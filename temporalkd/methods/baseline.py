@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from temporalkd.methods.method import Weighted
 from temporalkd.methods.spatial_terms import CrossEntropy
-
-ROWS: dict[str, dict[str, Any]] = {}
-"""No ablation: there is one term."""
 
 
 def baseline(class_weight: Sequence[float] | None = None) -> list[Weighted]:

@@ -118,7 +118,7 @@ class Correction(Term):
 
     def corrected(self, step: Step) -> Tensor:
         """(B, C, h, w), logits of the soft label, which reach no student."""
-        ancillary = self.ancillary_logits(step)
+        ancillary = step.once((self, "ancillary"), lambda: self.ancillary_logits(step))
         student = losses.match_size(step.student.native(step.clip.anchor), ancillary).detach()
         if self.kind == "conv":
             return self.corrector(student, ancillary)

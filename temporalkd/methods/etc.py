@@ -9,16 +9,6 @@ from temporalkd.methods.method import Weighted
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, RecurrentDependency
 
-ROWS: dict[str, dict[str, Any]] = {
-    "plain CE": {"pixel": 0, "intra": 0, "inter": 0, "recurrent": 0, "motion": 0},
-    "TL": {"pixel": 0, "intra": 0, "inter": 0, "recurrent": 0},
-    "SF": {"inter": 0, "recurrent": 0, "motion": 0},
-    "SF + PF": {"recurrent": 0, "motion": 0},
-    "SF + PF + MF": {"motion": 0},
-    "full": {},
-}
-"""The ablation: row -> options that differ from the config's."""
-
 
 def etc(
     class_weight: Sequence[float] | None = None,
@@ -49,3 +39,14 @@ def etc(
         Weighted("recurrent_dependency", RecurrentDependency(feature), recurrent, ramp=True),
         Weighted("motion_consistency", MotionConsistency(photometric, stop_gradient), motion, ramp=True),
     ]
+
+
+ROWS: dict[str, dict[str, Any]] = {
+    "plain CE": {"pixel": 0, "intra": 0, "inter": 0, "recurrent": 0, "motion": 0},
+    "TL": {"pixel": 0, "intra": 0, "inter": 0, "recurrent": 0},
+    "SF": {"inter": 0, "recurrent": 0, "motion": 0},
+    "SF + PF": {"recurrent": 0, "motion": 0},
+    "SF + PF + MF": {"motion": 0},
+    "full": {},
+}
+"""Ablation rows: what differs from the options given."""

@@ -9,16 +9,6 @@ from temporalkd.losses.condensation import Condense, Mode
 from temporalkd.methods.method import Weighted
 from temporalkd.methods.spatial_terms import Condensation, CrossEntropy
 
-ROWS: dict[str, dict[str, Any]] = {
-    "KD": {"condense": "none", "spatial": False, "channel": False},
-    "condense teacher": {"condense": "teacher", "spatial": False, "channel": False},
-    "condense both": {"condense": "both", "spatial": False, "channel": False},
-    "+ spatial": {"condense": "both", "spatial": True, "channel": False},
-    "+ channel": {"condense": "both", "spatial": True, "channel": True},
-    "control M = E": {"condense": "both", "spatial": True, "channel": True, "mode": "control"},
-}
-"""The ablation: row -> options that differ from the config's. The control trusts what the others call noise."""
-
 
 def fckd(
     class_weight: Sequence[float] | None = None,
@@ -43,3 +33,14 @@ def fckd(
     """
     term = Condensation(condense, spatial, channel, channel_weight, tau, mode, temporal)
     return [Weighted("cross_entropy", CrossEntropy(class_weight)), Weighted("condensation", term, condensation)]
+
+
+ROWS: dict[str, dict[str, Any]] = {
+    "KD": {"condense": "none", "spatial": False, "channel": False},
+    "condense teacher": {"condense": "teacher", "spatial": False, "channel": False},
+    "condense both": {"condense": "both", "spatial": False, "channel": False},
+    "+ spatial": {"condense": "both", "spatial": True, "channel": False},
+    "+ channel": {"condense": "both", "spatial": True, "channel": True},
+    "control M = E": {"condense": "both", "spatial": True, "channel": True, "mode": "control"},
+}
+"""Ablation rows: what differs from the options given. The control trusts what the others call noise."""

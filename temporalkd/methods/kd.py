@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from temporalkd.methods.method import Weighted
 from temporalkd.methods.spatial_terms import CrossEntropy, PixelKL
-
-ROWS: dict[str, dict[str, Any]] = {}
-"""No ablation: there is one term to distil with."""
 
 
 def kd(class_weight: Sequence[float] | None = None, pixel: float = 1.0, tau: float = 1.0) -> list[Weighted]:

@@ -177,8 +177,12 @@ class Method:
 
     @torch.no_grad()
     def observed(self, step: Step) -> dict[str, float]:
-        """What the terms show in the log without being trained on it."""
+        """What the terms show in the log without being trained on it, nor leaving a trace in their own modules."""
+        terms = self._trainee.terms
+        training = terms.training
+        terms.eval()
         seen = {name: weighted.term.observed(step) for name, weighted in self.terms.items()}
+        terms.train(training)
         return {f"{name}/{key}": float(value) for name, values in seen.items() for key, value in values.items()}
 
     def best_student(self) -> Segmenter:

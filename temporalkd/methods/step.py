@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -122,6 +122,7 @@ class Step:
         self.students: list[ClipPrediction] = []
         self.turn = 0
         self._teacher, self._estimator = teacher, estimator
+        self._made: dict[Hashable, Tensor] = {}
         self._motions: dict[tuple[int, bool, int, int], PairMotion] = {}
 
     def predict(self, *students: nn.Module) -> None:
@@ -155,6 +156,12 @@ class Step:
             steady.append(torch.stack(views or [said.probs(t)]).mean(0))
         native = torch.stack(steady, 1).flatten(0, 1).clamp(min=torch.finfo(torch.float32).tiny).log()
         return ClipPrediction(replace(said.prediction, native=native), said.length)
+
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """What does not depend on the student whose turn it is, made when it is first asked for."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     @property
     def weak(self) -> Tensor:

@@ -164,7 +164,7 @@ class Trainer:
         return every > 0 and (number == 1 or number % every == 0)
 
     def _gradient_norms(self, weighted: dict[str, Tensor], step: Step) -> dict[str, float]:
-        """Norm of each weighted term's gradient at the student's native logits: which term pulls how hard."""
+        """Norm of each weighted term's gradient at the (first) student's native logits: which term pulls how hard."""
         logits = step.student.prediction.uncropped
         return {
             f"gradient/{name}": self.runtime.gradient_norm(value, logits)

@@ -87,6 +87,12 @@ def too_few_frames(world: World, tmp: Path) -> list[Any]:
     return compare(tmp, {}, {"data": {"frames": 1}, "method": {"name": "baseline", "terms": terms}})
 
 
+@case(2, "method selfcorrecting learns from frames without labels, and there is none: set data.semi")
+def no_frames_without_labels(world: World, tmp: Path) -> list[Any]:
+    method = {"name": "selfcorrecting", "corrector": "none", "pixel": 0, "intra": 0}
+    return compare(tmp, {}, {"method": method})
+
+
 @case(2, "tiny/seed0 holds results of another config: it differs in training.lr: another -o, or delete it")
 def changed_config(world: World, tmp: Path) -> list[Any]:
     shutil.copytree(world.run, tmp / "out" / "tiny" / "seed0")

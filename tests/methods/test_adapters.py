@@ -10,6 +10,7 @@ import torch
 from temporalkd import losses, run
 from temporalkd.config import parse
 from temporalkd.methods import METHODS, TERMS, Method, Step
+from temporalkd.methods.i2ckd import i2ckd
 from temporalkd.methods.multilevel import multilevel
 from temporalkd.methods.term import adapters
 from temporalkd.models import load_segmenter
@@ -53,6 +54,18 @@ def test_the_mean_over_layers_is_the_mean_of_their_losses() -> None:
     pairs = zip(step.student.features("low", 0), step.teacher.features("low", 0))
     values = [losses.attention(s, t, step.valid(0, s.shape[-2:])).item() for s, t in pairs]
     assert TERMS["attention"]("low")(step).item() == pytest.approx(sum(values) / 2, rel=1e-6)
+
+
+def test_what_the_log_shows_leaves_no_trace_in_the_adapters() -> None:
+    method = Method(segmenter(), i2ckd(feature="low"), teacher=segmenter(width=12))
+    method.trainee.train()
+    step = method.step(clip(1, 2))
+    method.losses(step)
+    before = {name: value.clone() for name, value in method.trainee.state_dict().items()}
+    assert any("running_mean" in name for name in before) and method.observed(step)
+    after = method.trainee.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert all(module.training for module in method.trainee.terms.modules())  # type: ignore[union-attr]
 
 
 def test_adapters_are_trained_and_are_no_part_of_the_student() -> None:

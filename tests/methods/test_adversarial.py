@@ -95,6 +95,22 @@ def test_a_critic_that_is_trained_tells_them_apart(mode: str) -> None:
     assert method.observed(step)["game/accuracy"] > 0.9
 
 
+@pytest.mark.parametrize("mode", ["hinge", "wasserstein"])
+def test_of_several_students_the_critic_sees_each(mode: str) -> None:
+    torch.manual_seed(0)
+    method = game(game=mode)
+    apart, students = [], [segmenter(seed=1), segmenter(seed=2)]
+    for number in (0, 1):
+        step = method.step(clip(3, 2), progress=1.0)
+        step.predict(students[number])
+        apart.append(method.adversaries["game"]._seen(step, step.student))
+    step.predict(*students)
+    real, fake = method.adversaries["game"]._sides(step)
+    assert len(real) == len(fake) and torch.equal(fake, torch.cat(apart))
+    ((_, loss),) = method.replies(step)
+    assert loss.isfinite() and 0 <= method.observed(step)["game/accuracy"] <= 1
+
+
 def test_the_log_tells_the_critics_loss_and_accuracy(tmp_path: Path) -> None:
     trainer(tmp_path, game(), frames=3, steps=2).fit()
     for row in rows(tmp_path):

@@ -94,6 +94,14 @@ def test_who_learns_from_what() -> None:
             assert (sum(gradients(made, name, clip).values()) > 0) == bool(learns), name
 
 
+def test_the_ancillary_network_speaks_once_a_step() -> None:
+    made, calls = method(corrector="conv"), []
+    made.terms["correction"].term.ancillary.register_forward_hook(lambda *a: calls.append(1))  # type: ignore[union-attr,operator]
+    step = made.step(batch(), progress=0.5)
+    made.losses(step)
+    assert len(made.students) == 2 and len(calls) == 1
+
+
 def test_the_soft_label_is_the_linear_correction_by_hand() -> None:
     made, clip = method(), batch()
     term: Any = made.terms["correction"].term
