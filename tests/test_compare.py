@@ -21,6 +21,7 @@ from temporalkd import comparison, run
 from temporalkd.commands.compare import compare
 from temporalkd.comparison import in_process_of_its_own
 from temporalkd.comparison.plan import entries, slug, unequal
+from temporalkd.comparison.results import training
 from temporalkd.config import load, parse
 from temporalkd.evaluation import SHARES, Row, network
 from temporalkd.methods import METHODS, ROWS
@@ -167,6 +168,13 @@ def test_costs_are_of_the_training_and_of_the_network(done: tuple[Path, dict[str
         assert plain["training"]["minutes"]["per_seed"][seed] == attempt["cpu_seconds"] / 60 > 0
         assert plain["training"]["peak_mib"]["per_seed"][seed] == attempt["peak_mib"] > 50
     assert ceiling["training"]["minutes"]["mean"] is None and plain["partly_measured"] == []
+
+
+def test_the_end_of_a_round_is_no_step(tmp_path: Path) -> None:
+    lines = [{"step": k, "seconds": float(k)} for k in (1, 2, 3)]
+    lines.insert(2, {"step": 2, "round": 1, "pseudo_miou": 50.0})
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert training(tmp_path)["seconds_per_step"] == 2.5
 
 
 def test_the_markdown_holds_every_number(done: tuple[Path, dict[str, Any]]) -> None:

@@ -85,9 +85,10 @@ def training(folder: Path) -> Values:
     peaks = [p for attempt in known if (p := attempt.get("gpu_peak_mib" if on_gpu else "peak_mib")) is not None]
     minutes = sum(attempt["seconds" if on_gpu else "cpu_seconds"] for attempt in known) / 60
     log = folder / "log.jsonl"
-    steps = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    steps = [line["seconds"] for line in lines if "seconds" in line]  # a round's end is a line without
     return {
-        "seconds_per_step": median(step["seconds"] for step in steps[1:]) if steps[1:] else None,
+        "seconds_per_step": median(steps[1:]) if steps[1:] else None,
         "minutes": minutes if known else None,
         "peak_mib": max(peaks, default=None),
         "device": known[0]["device"] if known else None,
