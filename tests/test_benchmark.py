@@ -60,4 +60,17 @@ def test_numbers_that_differ_are_refused(bench: Any) -> None:
 def test_a_section_that_there_is_not(tmp_path: Path) -> None:
     done = run_script("tools/benchmark.py", ["nonsense"], tmp_path)
     assert done.returncode == 2 and done.stdout == "" and "Traceback" not in done.stderr
-    assert "'nonsense', expected one of consistency" in done.stderr
+    assert "'nonsense', expected one of affinity" in done.stderr
+
+
+def test_the_affinities_agree_and_the_largest_stands_alone(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("benchmarks.affinity")
+    monkeypatch.setattr(module, "SIZES", [(28, 30), (30, 40)])
+    monkeypatch.setattr(module, "MOST_PIXELS", 1000)
+    monkeypatch.setattr(module, "peak_mib", lambda form, size: 100)
+    compared, alone = module.affinity(repeats=1)
+    assert "value within" in compared.agreement and compared.ratio > 0
+    assert alone.reference is None and alone.ratio is None and alone.ours > 0
+    monkeypatch.setattr(module, "inter_affinity", lambda *maps: 1.01 * module.full_matrix(*maps))
+    with pytest.raises(AssertionError, match="differ by"):
+        list(module.affinity(repeats=1))

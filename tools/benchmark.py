@@ -9,6 +9,7 @@ from typing import Annotated
 
 import torch
 import typer
+from benchmarks.affinity import affinity
 from benchmarks.consistency import consistency
 from benchmarks.result import Result, as_json
 from rich.console import Console
@@ -17,7 +18,7 @@ from rich.table import Table
 from flow.files import write_whole
 from temporalkd.cli import main
 
-SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {"consistency": consistency}
+SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {"affinity": affinity, "consistency": consistency}
 
 
 def benchmark(
@@ -36,8 +37,9 @@ def benchmark(
     for heading in ("what", "ours", "reference", "ratio", "memory", "agreement"):
         shown.add_column(heading, justify="right" if heading in ("ours", "reference", "ratio") else "left")
     for r in results:
-        numbers = (f"{r.ours:.4g} {r.unit}", f"{r.reference:.4g} {r.unit}", f"{r.ratio:.2f}")
-        shown.add_row(r.what, *numbers, r.memory, r.agreement)
+        reference = "-" if r.reference is None else f"{r.reference:.4g} {r.unit}"
+        ratio = "-" if r.ratio is None else f"{r.ratio:.2f}"
+        shown.add_row(r.what, f"{r.ours:.4g} {r.unit}", reference, ratio, r.memory, r.agreement)
     Console().print(shown)
     if json is not None:
         write_whole(json, as_json(results, machine).encode())

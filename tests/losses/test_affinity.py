@@ -104,16 +104,20 @@ def test_invalid_pixels_do_not_count() -> None:
 
 def test_gradient_reaches_the_student_only_as_asked() -> None:
     s_t, s_k, t_t, t_k = (features(4) for _ in range(4))
-    inter_affinity(s_t, s_k, t_t.detach(), t_k.detach()).backward()
+    inter_affinity(s_t, s_k, t_t, t_k).backward()
     assert s_t.grad is not None and s_t.grad.norm() > 0
     assert s_k.grad is not None and s_k.grad.norm() > 0
+    assert all(t.grad is None or not t.grad.any() for t in (t_t, t_k))
 
 
 @pytest.mark.parametrize("size", [(2, 2), (5, 6)])
 def test_gradcheck(size: tuple[int, int]) -> None:
     maps = [features(3, size, torch.float64) for _ in range(2)]
     fixed = [features(2, size, torch.float64).detach() for _ in range(2)]
-    assert torch.autograd.gradcheck(lambda a, b: inter_affinity(a, b, *fixed), maps)
+    valid = torch.rand(2, 1, *size) < 0.8
+    assert torch.autograd.gradcheck(lambda a, b: inter_affinity(a, b, *fixed, valid, None), maps)
+    assert torch.autograd.gradcheck(lambda a: intra_affinity(a, fixed[0], valid), maps[:1])
+    assert torch.autograd.gradcheck(lambda a: inter_affinity(a, maps[1].detach(), *fixed), maps[:1])
 
 
 def test_half_precision_and_autocast() -> None:

@@ -10,13 +10,16 @@ from dataclasses import asdict, dataclass
 
 @dataclass
 class Result:
-    """One line: what was done how fast by us and by the reference, and what both had to agree on."""
+    """One line: what was done how fast by us and by the reference, and what both had to agree on.
+
+    None where the reference cannot be run.
+    """
 
     what: str
     unit: str
     ours: float
-    reference: float
-    ratio: float
+    reference: float | None
+    ratio: float | None
     memory: str = ""
     agreement: str = ""
 
