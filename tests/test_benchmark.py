@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from temporalkd.metrics import PROTOCOLS
+from tests import tiny
 from tests.cli_support import ROOT, run_script
 
 
@@ -74,3 +75,15 @@ def test_the_affinities_agree_and_the_largest_stands_alone(bench: Any, monkeypat
     monkeypatch.setattr(module, "inter_affinity", lambda *maps: 1.01 * module.full_matrix(*maps))
     with pytest.raises(AssertionError, match="differ by"):
         list(module.affinity(repeats=1))
+
+
+def test_the_step_learns_the_same_cross_entropy_as_its_reference(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("benchmarks.step")
+    monkeypatch.setattr(module, "SIZE", (64, 96))
+    monkeypatch.setattr(module, "_teacher", lambda: tiny.segmenter(module.CLASSES).eval())
+    whole, *parts = module.step(repeats=1)
+    assert "the same cross-entropy" in whole.agreement and whole.ratio > 0
+    assert [part.what.removeprefix("of it: ") for part in parts][:3] == [
+        *("student, forward", "teacher, forward", "motion at the native stride")
+    ]
+    assert sum(float(part.agreement.split()[0]) for part in parts) == pytest.approx(100, abs=1)

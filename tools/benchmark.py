@@ -12,13 +12,14 @@ import typer
 from benchmarks.affinity import affinity
 from benchmarks.consistency import consistency
 from benchmarks.result import Result, as_json
+from benchmarks.step import step
 from rich.console import Console
 from rich.table import Table
 
 from flow.files import write_whole
 from temporalkd.cli import main
 
-SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {"affinity": affinity, "consistency": consistency}
+SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {"affinity": affinity, "consistency": consistency, "step": step}
 
 
 def benchmark(

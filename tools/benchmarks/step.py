@@ -1,0 +1,121 @@
+"""A step of temporal distillation, against what no method can avoid; and where its time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.result import Result, rates
+from temporalkd.data.clip import IGNORE, Clip, collate
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.street import Street
+from temporalkd.methods import TERMS, Method, Step, Weighted
+from temporalkd.models import ModelSpec, Segmenter, build, load_segmenter
+from temporalkd.roots import find
+
+SIZE = (360, 480)
+CLASSES = 11
+TEMPORAL = ("motion_consistency", "inter_affinity", "semantic_consistency")
+STUDENT: dict[str, Any] = {
+    "encoder_name": "tu-tf_efficientnet_lite0",
+    "decoder_pyramid_channels": 128,
+    "decoder_segmentation_channels": 64,
+}
+TEACHER = {"encoder_name": "tu-tf_efficientnet_lite2"}
+
+
+def step(repeats: int = 9) -> Iterator[Result]:
+    """Steps a second, two frames of 360x480 with known motion; then the share of each part."""
+    clip, teacher = _clip(), _teacher()
+    ours, plain = _method(teacher), _method(teacher)
+    optimisers = [torch.optim.AdamW(method.trainee.parameters(), 1e-4) for method in (ours, plain)]
+
+    def temporal() -> float:
+        optimisers[0].zero_grad()
+        losses = ours.losses(ours.step(clip, progress=1.0))
+        torch.stack(list(losses.values())).sum().backward()
+        optimisers[0].step()
+        return float(losses["cross_entropy"].detach())
+
+    def unavoidable() -> float:
+        student, t = plain.student, clip.anchor
+        optimisers[1].zero_grad()
+        logits = student(clip.frames[0]).logits
+        loss = F.cross_entropy(logits[t, None], clip.labels[:, t], ignore_index=IGNORE)
+        loss.backward()
+        optimisers[1].step()
+        with torch.no_grad():
+            teacher(clip.frames[0])
+        return float(loss.detach())
+
+    one, other = temporal(), unavoidable()
+    if abs(one - other) > 1e-4:
+        raise AssertionError(f"the cross-entropy of the first step is {one} and {other}")
+    fast, slow = rates(temporal, unavoidable, 1, repeats)
+    yield Result(
+        what=f"a step with {', '.join(TEMPORAL)}; against student, cross-entropy, optimiser and teacher alone",
+        unit="steps/s",
+        ours=fast,
+        reference=slow,
+        ratio=fast / slow,
+        agreement=f"x {slow / fast:.2f} the time; the same cross-entropy within {max(abs(one - other), 1e-7):.0e}",
+    )
+    parts = min((_parts(ours, clip, optimisers[0]) for _ in range(repeats)), key=lambda found: sum(found.values()))
+    for name, seconds in parts.items():
+        share = f"{100 * seconds / sum(parts.values()):.1f} % of the step"
+        yield Result(f"of it: {name}", "s", seconds, None, None, agreement=share)
+
+
+def _parts(method: Method, clip: Clip, optimiser: torch.optim.Optimizer) -> dict[str, float]:
+    """Seconds of each part of a step."""
+    found: dict[str, float] = {}
+
+    def timed(name: str, job: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        result = job()
+        found[name] = time.perf_counter() - started
+        return result
+
+    optimiser.zero_grad()
+    made: Step = method.step(clip, progress=1.0)
+    timed("student, forward", lambda: made.predict(method.student))
+    timed("teacher, forward", lambda: made.teacher)
+    size = made.student.native(0).shape[-2:]
+    timed("motion at the native stride", lambda: [list(made.along(t, size)) for t in range(2)])
+    losses = {name: timed(f"{name}, forward", partial(w.term, made)) for name, w in method.terms.items()}
+    timed("backward of all", lambda: torch.stack(list(losses.values())).sum().backward())
+    timed("optimiser", optimiser.step)
+    return found
+
+
+def _method(teacher: Segmenter) -> Method:
+    torch.manual_seed(0)
+    student = build(ModelSpec("segmentation_models_pytorch.FPN", CLASSES, STUDENT))
+    terms = [Weighted(name, TERMS[name]()) for name in ("cross_entropy", *TEMPORAL)]
+    method = Method(student, terms, teacher, frames=2)
+    method.trainee.train()
+    student.network.apply(_without_dropout)
+    return method
+
+
+def _without_dropout(module: torch.nn.Module) -> None:
+    """So that two students that start alike stay alike."""
+    if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d):
+        module.p = 0.0
+
+
+def _clip() -> Clip:
+    return collate([ClipSampler([Street(0, 8, SIZE)], frames=2, seed=0)[0]])
+
+
+def _teacher() -> Segmenter:
+    """The CamVid teacher, or an untrained network like it: it takes as long."""
+    try:
+        return load_segmenter(find("camvid_fpn_lite2.safetensors", "weights"))[0].eval()
+    except FileNotFoundError:
+        return build(ModelSpec("segmentation_models_pytorch.FPN", CLASSES, TEACHER)).eval()
