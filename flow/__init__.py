@@ -7,13 +7,17 @@ the right, channel 1 = dy down. `flow(a -> b)` says: the content at x in a is at
 This package stands alone: it imports torch, torchvision, OpenCV, numpy and safetensors, nothing above it.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .builder import build
 from .cache import FlowCache, LazyFrame
 from .estimator import FlowEstimator, ZeroFlow
-from .field import FlowField
 from .files import read_flo, read_kitti, write_flo, write_kitti
 from .picture import arrows, to_image
 from .warp import in_frame, photometric_weight, resize_flow, visible, warp
+
+if TYPE_CHECKING:
+    from .field import FlowField
 
 __all__ = [
     "FlowCache",
@@ -34,3 +38,12 @@ __all__ = [
     "write_flo",
     "write_kitti",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """FlowField brings torchvision.transforms.v2 along, which only those who transform fields need."""
+    if name != "FlowField":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .field import FlowField
+
+    return FlowField

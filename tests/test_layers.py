@@ -77,6 +77,17 @@ def test_looking_imports_no_torch(command: list[str]) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
 
 
+def test_flow_brings_little_with_it() -> None:
+    """Beside torchvision, which it stands on: no OpenCV, no transforms, until they are used."""
+    code = (
+        "import sys, torchvision\nbefore = set(sys.modules)\nimport flow\n"
+        "brought = {name.split('.')[0] for name in set(sys.modules) - before if 'tv_tensors' not in name}\n"
+        "assert brought <= {'flow', 'safetensors'}, brought\n"
+        "from flow import FlowField\nassert 'torchvision.transforms.v2' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+
+
 def test_files_stay_short() -> None:
     lengths = sorted(len(path.read_text().splitlines()) for path in FILES)
     assert lengths[-1] <= 400
