@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from os import PathLike
 from typing import Any
 
 from .dis import Dis
-from .estimator import FlowEstimator, ZeroFlow
-from .raft import Raft, load_weights
+from .estimator import FlowEstimator, ZeroFlow, did_you_mean
+from .raft import Raft
+from .weights import load_weights
 
 SETTINGS: dict[str, tuple[str, ...]] = {
-    "raft_small": ("updates",),
-    "raft_large": ("updates",),
+    "raft_small": ("updates", "precision", "tolerance"),
+    "raft_large": ("updates", "precision", "tolerance"),
     "dis": ("preset",),
     "zero": (),
 }
@@ -27,21 +26,19 @@ def build(kind: str, weights: str | PathLike[str] | None = None, **settings: Any
         weights: RAFT only. None looks for `<kind>_things.safetensors`, then `<kind>*.safetensors`, in
             $TEMPORALKD_DATA/weights (../shared/weights where that is not set); a path (.safetensors, .pth, .pt); or
             "download" for torchvision's own. Nothing is downloaded unless asked for by that word.
-        settings: `updates` (RAFT, 12): refinement steps. `preset` (dis, "medium"): "ultrafast" | "fast" | "medium".
+        settings: RAFT: `updates` (12): refinement steps; `precision` ("float32"), or "bfloat16"; `tolerance` (0.0): a
+            field is done once an update moves it by fewer pixels on average. `preset` (dis, "medium"): "ultrafast" |
+            "fast" | "medium".
     Raises:
         ValueError: unknown kind or setting, weights that do not fit.
         FileNotFoundError: no weights; it says where they were looked for.
     """
     if kind not in SETTINGS:
-        raise ValueError(
-            f"unknown flow estimator {kind!r}{_did_you_mean(kind, SETTINGS)}; known: {', '.join(SETTINGS)}"
-        )
+        raise ValueError(f"unknown flow estimator {kind!r}{did_you_mean(kind, SETTINGS)}; known: {', '.join(SETTINGS)}")
     for key in settings:
         if key not in SETTINGS[kind]:
             known = ", ".join(SETTINGS[kind]) or "none"
-            raise ValueError(
-                f"flow {kind!r} has no setting {key!r}{_did_you_mean(key, SETTINGS[kind])}; known: {known}"
-            )
+            raise ValueError(f"flow {kind!r} has no setting {key!r}{did_you_mean(key, SETTINGS[kind])}; known: {known}")
     if kind.startswith("raft"):
         return Raft(kind, load_weights(kind, weights), **settings)
     if weights is not None:
@@ -49,8 +46,3 @@ def build(kind: str, weights: str | PathLike[str] | None = None, **settings: Any
     if kind == "dis":
         return Dis(**settings)
     return ZeroFlow()
-
-
-def _did_you_mean(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

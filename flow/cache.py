@@ -68,19 +68,17 @@ class FlowCache:
         Returns:
             (B, 2, H, W), float32 with float16 precision, on the source's device.
         """
-        if source.shape != target.shape:
-            raise ValueError(f"flow: source is {tuple(source.shape)} but target is {tuple(target.shape)}")
-        pairs = zip(as_frames(source).split(1), as_frames(target).split(1))
-        return torch.cat([self._between(self._frame(estimator, a), self._frame(estimator, b)) for a, b in pairs])
+        return torch.cat([self._between(a, b) for a, b in self._entries(estimator, source, target)])
 
     def both(self, estimator: FlowEstimator, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        """Flow a -> b and b -> a; see `flow`."""
-        return self.flow(estimator, a, b), self.flow(estimator, b, a)
+        """Flow a -> b and b -> a; see `flow`. Where both are missing they are computed together."""
+        there, back = zip(*(self._both(*pair) for pair in self._entries(estimator, a, b)))
+        return torch.cat(there), torch.cat(back)
 
     def video(self, estimator: FlowEstimator, frames: Iterable[Tensor | LazyFrame]) -> Iterator[tuple[Tensor, Tensor]]:
         """As `FlowEstimator.video`, from disk where it can: a frame is encoded only if a flow of it is missing."""
         for a, b in self._consecutive(estimator, frames):
-            yield self._between(a, b), self._between(b, a)
+            yield self._both(a, b)
 
     def motion(self, estimator: FlowEstimator, frames: Iterable[Tensor | LazyFrame]) -> Iterator[tuple[Tensor, Tensor]]:
         """Flow between consecutive frames, and what of the first is visible in the second.
@@ -99,7 +97,7 @@ class FlowCache:
                 bits = np.unpackbits(kept[_VISIBLE].numpy(), count=height * width).view(np.bool_)
                 yield kept["flow"].to(a.device).float(), torch.from_numpy(bits).view(1, 1, height, width)
                 continue
-            forward, backward = self._between(a, b), self._between(b, a)
+            forward, backward = self._both(a, b)
             seen = visible(forward, backward).cpu()
             packed = torch.from_numpy(np.packbits(seen.numpy().ravel()))
             self.store.save(self._identity(a, b), {"flow": forward.half(), _VISIBLE: packed})
@@ -107,6 +105,12 @@ class FlowCache:
 
     def _frame(self, estimator: FlowEstimator, item: Tensor | LazyFrame) -> _Frame:
         return _Frame(estimator, self.store, item)
+
+    def _entries(self, estimator: FlowEstimator, source: Tensor, target: Tensor) -> Iterator[tuple[_Frame, _Frame]]:
+        if source.shape != target.shape:
+            raise ValueError(f"flow: source is {tuple(source.shape)} but target is {tuple(target.shape)}")
+        for a, b in zip(as_frames(source).split(1), as_frames(target).split(1)):
+            yield self._frame(estimator, a), self._frame(estimator, b)
 
     def _consecutive(
         self, estimator: FlowEstimator, frames: Iterable[Tensor | LazyFrame]
@@ -121,16 +125,36 @@ class FlowCache:
             previous = current
 
     def _between(self, source: _Frame, target: _Frame) -> Tensor:
-        identity = self._identity(source, target)
-        kept = self.store.load(identity, _field(source))
-        if kept:
-            self.hits += 1
-        else:
-            self.misses += 1
+        kept = self._kept(source, target)
+        return self._matched(source, target) if kept is None else kept
+
+    def _both(self, a: _Frame, b: _Frame) -> tuple[Tensor, Tensor]:
+        there, back = self._kept(a, b), self._kept(b, a)
+        if there is None and back is None:
             with torch.no_grad():
-                kept = {"flow": source.estimator.match(source.encoded, target.encoded).half()}
-            self.store.save(identity, kept)
-        return kept["flow"].to(source.device).float()
+                fields = a.estimator.both(a.encoded, b.encoded)
+            return self._keep(a, b, fields[0]), self._keep(b, a, fields[1])
+        there = self._matched(a, b) if there is None else there
+        return there, self._matched(b, a) if back is None else back
+
+    def _matched(self, source: _Frame, target: _Frame) -> Tensor:
+        with torch.no_grad():
+            return self._keep(source, target, source.estimator.match(source.encoded, target.encoded))
+
+    def _kept(self, source: _Frame, target: _Frame) -> Tensor | None:
+        """The flow on disk, or None."""
+        found = self.store.load(self._identity(source, target), _field(source))
+        if not found:
+            return None
+        self.hits += 1
+        return found["flow"].to(source.device).float()
+
+    def _keep(self, source: _Frame, target: _Frame, field: Tensor) -> Tensor:
+        """The flow as it will be read again."""
+        self.misses += 1
+        rounded = field.half()
+        self.store.save(self._identity(source, target), {"flow": rounded})
+        return rounded.to(source.device).float()
 
     def _identity(self, source: _Frame, target: _Frame) -> str:
         height, width = source.size

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ class FlowEstimator(nn.Module):
     """A frozen source of optical flow: always in eval, never trained, never in a graph.
 
     A subclass writes two methods: `encode` does what depends on one frame alone, `match` turns two encodings into a
-    flow. `forward` and `video` follow, so a frame of a video is encoded once although it takes part in four flows.
+    flow. `forward`, `between` and `video` follow, so a frame of a video is encoded once although it takes part in four
+    flows. It may write a third, `both`, where two directions share work; each must stay what `match` gives alone.
 
     Attributes:
         name: the kind it was built as, "raft_small" for example.
@@ -48,6 +50,10 @@ class FlowEstimator(nn.Module):
         """Flow (B, 2, H, W), float32, pixels, from one encoding to another."""
         raise TypeError(f"{type(self).__name__} has no match method")
 
+    def both(self, source: Any, target: Any) -> tuple[Tensor, Tensor]:
+        """Flow from one encoding to another and back: two matches, or the same fields with less work."""
+        return self.match(source, target), self.match(target, source)
+
     @torch.no_grad()
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """Flow source -> target.
@@ -62,6 +68,31 @@ class FlowEstimator(nn.Module):
         if source.shape != target.shape:
             raise ValueError(f"flow: source is {tuple(source.shape)} but target is {tuple(target.shape)}")
         return self.match(self.encode(as_frames(source)), self.encode(as_frames(target)))
+
+    @torch.no_grad()
+    def between(self, frames: Sequence[Tensor], pairs: Iterable[tuple[int, int]]) -> list[tuple[Tensor, Tensor]]:
+        """Flow of some pairs of frames, there and back.
+
+        Shape:
+            frames: items (B, 3, H, W), all of one size, in [0, 1].
+        Args:
+            pairs: which frames, by position.
+        Returns:
+            For each pair (a, b): (a -> b, b -> a), each (B, 2, H, W).
+        Raises:
+            ValueError: a frame that is none, or of another size than one it is paired with.
+        """
+        encoded: dict[int, Any] = {}
+        found = []
+        for pair in pairs:
+            a, b = (frames[t].shape for t in pair)
+            if a != b:
+                raise ValueError(f"flow: frame {pair[0]} is {tuple(a)} but frame {pair[1]} is {tuple(b)}")
+            for t in pair:
+                if t not in encoded:
+                    encoded[t] = self.encode(as_frames(frames[t]))
+            found.append(self.both(*(encoded[t] for t in pair)))
+        return found
 
     @torch.no_grad()
     def video(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -80,7 +111,7 @@ class FlowEstimator(nn.Module):
                 raise ValueError(f"flow: frame {number} is {tuple(frame.shape)}, the ones before are {tuple(shape)}")
             current, shape = self.encode(as_frames(frame)), frame.shape
             if previous is not None:
-                yield self.match(previous, current), self.match(current, previous)
+                yield self.both(previous, current)
             previous = current
 
 
@@ -123,3 +154,9 @@ def cropped(field: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
     """Undo `padding_to` on a field (B, 2, H, W)."""
     left, right, top, bottom = padding
     return field[..., top : field.shape[-2] - bottom, left : field.shape[-1] - right].contiguous()
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known word that is closest, as a question; empty where none is close."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,26 +1,28 @@
-"""RAFT as torchvision builds it, frozen, for frames of any size, and where its weights come from."""
+"""RAFT as torchvision builds it, frozen, for frames of any size."""
 
 from __future__ import annotations
 
-import os
-import pickle
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
-from torchvision.models import optical_flow
 
-from .estimator import FlowEstimator, cropped, padding_to
+from .correlation import Correlation, pyramid
+from .estimator import FlowEstimator, cropped, did_you_mean, padding_to
+from .refinement import Refinement
+from .weights import architecture
 
 STRIDE = 8
 MINIMUM = 128
 """Below this side the last level of the correlation pyramid would be a single cell."""
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+"""Of the convolutions that every update repeats; all else is float32."""
 
 
 class Raft(FlowEstimator):
@@ -30,40 +32,110 @@ class Raft(FlowEstimator):
         name: "raft_small" | "raft_large".
         state: the network's state dict, in torchvision's names.
         updates: refinement steps; fewer are faster and coarser.
+        precision: "float32" | "bfloat16"; where the device only emulates the latter it is float32, with a warning.
+        tolerance: pixels; a field is done once an update moves it by less on average. 0: after all updates.
+    Attributes:
+        used_precision: what the fingerprint says, too.
+        average_updates: refinement steps that a field took so far, on average.
     Source:
         Teed and Deng, ECCV 2020.
     """
 
-    def __init__(self, name: str, state: dict[str, Tensor], updates: int = 12) -> None:
+    def __init__(
+        self,
+        name: str,
+        state: dict[str, Tensor],
+        updates: int = 12,
+        precision: str = "float32",
+        tolerance: float = 0.0,
+    ) -> None:
         super().__init__(name)
         if not isinstance(updates, int) or updates < 1:
             raise ValueError(f"flow {name!r}: updates is {updates!r}, expected a whole number from 1 up")
-        self.updates = updates
-        self.network = _architecture(name)
+        if precision not in PRECISIONS:
+            close = did_you_mean(str(precision), PRECISIONS)
+            raise ValueError(f"flow {name!r}: precision is {precision!r}{close}, expected one of {tuple(PRECISIONS)}")
+        if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not 0 <= tolerance < math.inf:
+            raise ValueError(f"flow {name!r}: tolerance is {tolerance!r}, expected pixels from 0 up")
+        self.updates, self.precision, self.tolerance = updates, precision, float(tolerance)
+        self._fields, self._steps, self._warned = 0, 0, False
+        self.network = architecture(name)
         self.network.load_state_dict(state)
-        self.freeze({"updates": updates})
+        self._settle()
+
+    @property
+    def average_updates(self) -> float:
+        return self._steps / max(self._fields, 1)
 
     def encode(self, frames: Tensor) -> Encoded:
+        if self.used_precision != self.precision and not self._warned:
+            self._warned = True
+            told = f"flow {self.name!r}: {frames.device} has no native {self.precision}, {self.used_precision} is used"
+            warnings.warn(told, stacklevel=2)
         return Encoded(self.network, frames)
 
     def match(self, source: Encoded, target: Encoded) -> Tensor:
-        network = self.network
-        with _full_precision(source.frames.device):
-            network.corr_block.build_pyramid(source.features, target.features)
-            hidden, context = source.context
-            start = _pixel_grid(source.features)
-            end = start
-            for _ in range(self.updates):
-                correlation = network.corr_block.index_pyramid(centroids_coords=end)
-                hidden, delta = network.update_block(hidden, context, correlation, end - start)
-                end = end + delta
-            network.corr_block.corr_pyramid = []  # tens of megabytes that would outlive the call
-            mask = None if network.mask_predictor is None else network.mask_predictor(hidden)
-            return cropped(_upsampled(end - start, mask), source.padding)
+        return self._refined([source], [target])
+
+    def both(self, source: Encoded, target: Encoded) -> tuple[Tensor, Tensor]:
+        there, back = self._refined([source, target], [target, source]).chunk(2)
+        return there, back
+
+    def _refined(self, sources: Sequence[Encoded], targets: Sequence[Encoded]) -> Tensor:
+        """Flow from each source to its target, one batch below the other."""
+        device = sources[0].frames.device
+        with _full_precision(device):
+            levels = [torch.cat(level) for level in zip(*(target.pyramid for target in targets))]
+            of_sources = [torch.cat(part) for part in zip(*((source.features, *source.context) for source in sources))]
+            # A CPU is as fast on one field at a time, needs less memory, and then rounds each as if it were alone.
+            together = 1 if device.type == "cpu" else len(levels[0])
+            batches = zip(*(tensor.split(together) for tensor in (*of_sources, *levels)))
+            flow, hidden = (torch.cat(part) for part in zip(*(self._updated(*batch) for batch in batches)))
+            predictor = self.network.mask_predictor
+            mask = None if predictor is None else predictor(hidden)
+            return cropped(_upsampled(flow, mask), sources[0].padding)
+
+    def _updated(self, features: Tensor, hidden: Tensor, context: Tensor, *levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Coarse flow and hidden state at the end; no field of the batch sees another, or waits for it."""
+        correlation = Correlation(features, levels, self.network.corr_block.radius)
+        state, grid = self.refinement.begin(hidden, context, correlation), _pixel_grid(features)
+        flow, hidden = torch.empty_like(state.flow), torch.empty_like(state.hidden)
+        going = torch.arange(len(flow), device=flow.device)
+        self._fields += len(flow)
+        for _ in range(self.updates):
+            steps = self.refinement.update(state, grid)
+            self._steps += len(steps)
+            if self.tolerance:
+                moves = (STRIDE * steps).norm(dim=1).mean((1, 2)) >= self.tolerance
+                flow[going], hidden[going] = state.flow, state.hidden
+                if not moves.any():
+                    return flow, hidden
+                if not moves.all():
+                    state.keep(moves)
+                    going = going[moves]
+        flow[going], hidden[going] = state.flow, state.hidden
+        return flow, hidden
+
+    def _settle(self) -> None:
+        """What depends on the device that the weights are on."""
+        device = next(self.network.parameters()).device
+        self.used_precision = self.precision
+        if self.precision == "bfloat16" and not native_bfloat16(device):
+            self.used_precision = "float32"
+        # A default is not named: what was cached before there was the setting is still found.
+        chosen: dict[str, Any] = {"precision": self.used_precision} if self.used_precision != "float32" else {}
+        chosen |= {"tolerance": self.tolerance} if self.tolerance else {}
+        self.freeze({"updates": self.updates, **chosen})
+        self.refinement = Refinement(self.network.update_block, PRECISIONS[self.used_precision])
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Raft:
+        super()._apply(fn, recurse)
+        self._settle()
+        return self
 
 
 class Encoded:
-    """One batch of frames as RAFT sees it; the context is computed when the frames first act as a source."""
+    """One batch of frames as RAFT sees it; what it is as a source, or as a target, is computed when it first is one."""
 
     def __init__(self, network: Any, frames: Tensor) -> None:
         self.network = network
@@ -79,74 +151,18 @@ class Encoded:
         size = self.network.update_block.hidden_state_size
         return torch.tanh(both[:, :size]), F.relu(both[:, size:])
 
-
-def load_weights(kind: str, weights: str | PathLike[str] | None = None) -> dict[str, Tensor]:
-    """State dict for a kind of RAFT: found in the data root, read from a path, or downloaded if the word is given.
-
-    Raises:
-        FileNotFoundError: nothing there; the message says where it looked and what needs no weights.
-        ValueError: the file is damaged or belongs to another network; the message says what does not match.
-    """
-    if weights == "download":
-        enum = {"raft_small": optical_flow.Raft_Small_Weights, "raft_large": optical_flow.Raft_Large_Weights}[kind]
-        try:
-            return dict(enum.DEFAULT.get_state_dict(progress=False, check_hash=True))
-        except OSError as error:
-            raise OSError(f"{kind}: torchvision's weights could not be downloaded ({error})") from error
-    path = _find(kind) if weights is None else Path(weights)
-    if not path.is_file():
-        raise FileNotFoundError(f"{kind}: no weights file {path}; the estimator 'dis' needs no weights")
-    state = _read(path)
-    _check(kind, state, path)
-    return state
+    @cached_property
+    def pyramid(self) -> list[Tensor]:
+        """The features at the scales of the correlation."""
+        return pyramid(self.features, self.network.corr_block.num_levels)
 
 
-def _find(kind: str) -> Path:
-    root = os.environ.get("TEMPORALKD_DATA")
-    folder = Path(root) / "weights" if root else Path("..") / "shared" / "weights"
-    for pattern in (f"{kind}_things.safetensors", f"{kind}*.safetensors"):
-        found = sorted(folder.glob(pattern))
-        if found:
-            return found[0]
-    raise FileNotFoundError(
-        f"{kind}: no weights {kind}*.safetensors in {folder.absolute()} (TEMPORALKD_DATA is {root or 'not set'}); "
-        "give a path, or 'download' for torchvision's, or use the estimator 'dis', which needs none"
-    )
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix in (".pth", ".pt"):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            state = load_file(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is not a readable weights file: {reason}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} does not hold a state dict (names to tensors)")
-    return state
-
-
-def _check(kind: str, state: dict[str, Tensor], path: Path) -> None:
-    expected = _architecture(kind).state_dict()
-    missing = [key for key in expected if key not in state]
-    surplus = [key for key in state if key not in expected]
-    reshaped = [key for key in expected if key in state and state[key].shape != expected[key].shape]
-    faults = []
-    if missing:
-        faults.append(f"{len(missing)} tensors are missing ({missing[0]}, ...)")
-    if surplus:
-        faults.append(f"{len(surplus)} are not its own ({surplus[0]}, ...)")
-    if reshaped:
-        key = reshaped[0]
-        faults.append(f"{key} is {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}")
-    if faults:
-        raise ValueError(f"{path} does not fit {kind} in torchvision's names: {'; '.join(faults)}")
-
-
-def _architecture(kind: str) -> Any:
-    return {"raft_small": optical_flow.raft_small, "raft_large": optical_flow.raft_large}[kind](weights=None)
+def native_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions are the device's own."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return device.type == "cpu" and any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _full_precision(device: torch.device) -> torch.autocast:
@@ -154,13 +170,14 @@ def _full_precision(device: torch.device) -> torch.autocast:
 
 
 def _pixel_grid(features: Tensor) -> Tensor:
-    batch, _, height, width = features.shape
+    """(1, 2, H, W), x and y of every cell."""
+    height, width = features.shape[2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=features.device, dtype=features.dtype),
         torch.arange(width, device=features.device, dtype=features.dtype),
         indexing="ij",
     )
-    return torch.stack((x, y)).expand(batch, -1, -1, -1)
+    return torch.stack((x, y))[None]
 
 
 def _upsampled(coarse: Tensor, mask: Tensor | None) -> Tensor:

@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
+from torchvision.models import optical_flow
 
 from temporalkd.metrics import PROTOCOLS
 from tests import tiny
@@ -75,6 +77,27 @@ def test_the_affinities_agree_and_the_largest_stands_alone(bench: Any, monkeypat
     monkeypatch.setattr(module, "inter_affinity", lambda *maps: 1.01 * module.full_matrix(*maps))
     with pytest.raises(AssertionError, match="differ by"):
         list(module.affinity(repeats=1))
+
+
+def test_flow_is_torchvisions_and_what_is_not_is_refused(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = importlib.import_module("benchmarks.flow")
+    torch.manual_seed(0)
+    state = optical_flow.raft_small().state_dict()
+    for place in (module, importlib.import_module("flow.builder")):
+        monkeypatch.setattr(place, "load_weights", lambda *_: state)
+    monkeypatch.setattr(module, "SIZE", (128, 136))
+    monkeypatch.setattr(module, "COUNT", 3)
+    monkeypatch.setattr(module, "UPDATES", 3)
+    monkeypatch.setattr(module, "WAYS", {"float32": {}, "coarse": {"tolerance": 1000.0}})
+    monkeypatch.setenv("TEMPORALKD_DATA", str(tmp_path))
+    rows = module.flow(repeats=1)
+    plain = next(rows)
+    assert "a synthetic street, both ways, float32" in plain.what and plain.ratio > 0
+    assert "mean 0.0000" in plain.agreement and "3.0 updates" in plain.agreement
+    with pytest.raises(AssertionError, match="mean end-point difference"):
+        next(rows)
 
 
 def test_the_step_learns_the_same_cross_entropy_as_its_reference(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

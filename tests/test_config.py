@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 import yaml
 from safetensors.torch import load_file
+from torchvision.models.optical_flow import raft_small
 
 import flow as optical_flow
+from flow import builder as flow_builder
+from flow.raft import Raft
 from temporalkd import run
+from temporalkd.assemble.motion import cached_estimate, live_estimator
 from temporalkd.config import Config, ConfigError, dump, load, parse
 from temporalkd.models import ModelSpec, build, save_segmenter
 from tests import tiny
@@ -122,6 +126,8 @@ def test_set_that_is_no_assignment(tmp_path: Path, override: str) -> None:
         ("data=3", ["data", "keys and values", "got 3"]),
         ("student.roles=[a]", ["student.roles", "['a']"]),
         ("flow.kind=raft", ["flow.kind", "raft_small", "'raft'"]),
+        ("flow.precision=half", ["flow.precision", "bfloat16", "'half'"]),
+        ("flow.tolerance=-1", ["flow.tolerance", "-1"]),
         ("evaluation.protocols=[all]", ["evaluation.protocols", "visible", "'all'"]),
     ],
 )
@@ -327,6 +333,22 @@ def test_camvid_configs_run(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
     config = load(path, [*TINY, *taught, *short(given), "student.encoder_weights=null", "data.crop=[96, 112]"])
     run.train(config, tmp_path / "run", say=lambda line: None)
     assert expected_terms(config) <= finished(tmp_path / "run", config).keys()
+
+
+def test_settings_of_the_flow_reach_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Live and cached alike; what another kind has not is refused by name."""
+    state = raft_small().state_dict()
+    monkeypatch.setattr(flow_builder, "load_weights", lambda *_: state)
+    path = tmp_path / "c.yaml"
+    path.write_text(BASE)
+    chosen = ["flow.updates=3", "flow.precision=bfloat16", "flow.tolerance=0.5"]
+    network = live_estimator(load(path, ["flow.kind=raft_small", *chosen]))
+    assert isinstance(network, Raft)
+    assert (network.updates, network.precision, network.tolerance) == (3, "bfloat16", 0.5)
+    plain = live_estimator(load(path, ["flow.kind=raft_small"]))
+    assert plain is not None and plain.fingerprint == optical_flow.build("raft_small").fingerprint
+    with pytest.raises(ValueError, match="'dis' has no setting 'updates'"):
+        cached_estimate(load(path, ["flow.kind=dis", "flow.cached=true", chosen[0]]))
 
 
 def test_all_folders_of_configs_are_run() -> None:

@@ -11,6 +11,7 @@ import torch
 import typer
 from benchmarks.affinity import affinity
 from benchmarks.consistency import consistency
+from benchmarks.flow import flow
 from benchmarks.result import Result, as_json
 from benchmarks.step import step
 from rich.console import Console
@@ -19,7 +20,12 @@ from rich.table import Table
 from flow.files import write_whole
 from temporalkd.cli import main
 
-SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {"affinity": affinity, "consistency": consistency, "step": step}
+SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {
+    "affinity": affinity,
+    "consistency": consistency,
+    "flow": flow,
+    "step": step,
+}
 
 
 def benchmark(

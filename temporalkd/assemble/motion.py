@@ -11,6 +11,7 @@ import torch
 import flow as optical_flow
 from flow import FlowCache, FlowEstimator
 from temporalkd.config import Config
+from temporalkd.config.schema import Flow
 from temporalkd.data.source import EstimateMotion
 
 
@@ -21,6 +22,12 @@ def flows(kinds: Iterable[str], device: torch.device, weights: str | None = None
     }
 
 
+def configured(section: Flow) -> FlowEstimator:
+    """The flow network of a config; only what differs from the default is asked of it, which not every kind has."""
+    chosen = section.model_dump(include={"updates", "precision", "tolerance"}, exclude_defaults=True)
+    return optical_flow.build(section.kind, section.weights, **chosen)
+
+
 def default_cache(folder: str | None = None, gigabytes: float = 20.0) -> FlowCache:
     """Computed flow on disk: the folder given, TEMPORALKD_CACHE, or ~/.cache/temporalkd/flow."""
     place = folder or os.environ.get("TEMPORALKD_CACHE") or "~/.cache/temporalkd/flow"
@@ -29,14 +36,13 @@ def default_cache(folder: str | None = None, gigabytes: float = 20.0) -> FlowCac
 
 def live_estimator(config: Config) -> FlowEstimator | None:
     """The configured flow network, where training asks it at every step."""
-    section = config.flow
-    return optical_flow.build(section.kind, section.weights) if section and not section.cached else None
+    return configured(config.flow) if config.flow and not config.flow.cached else None
 
 
 def cached_estimate(config: Config) -> EstimateMotion | None:
     """The configured flow network with its cache, where the flow is to be cached."""
     if config.flow is None or not config.flow.cached:
         return None
-    network = optical_flow.build(config.flow.kind, config.flow.weights)
+    network = configured(config.flow)
     cache = default_cache(config.flow.cache, config.flow.cache_gigabytes)
     return lambda a, b: cache.both(network, a, b)

@@ -84,11 +84,16 @@ class SecondTeacher(Model):
 class Flow(Section):
     """The optical flow that training uses where the data has none of its own.
 
-    weights: a file, "download", or None to look under the data root's weights/. cached: keep it on disk.
+    weights: a file, "download", or None to look under the data root's weights/. cached: keep it on disk. RAFT alone
+    has updates, the steps that refine a field; precision, of the convolutions in them; tolerance, in pixels: a field is
+    done once a step moves it by less on average.
     """
 
     kind: FlowKind = "raft_small"
     weights: str | None = None
+    updates: PositiveInt = 12
+    precision: Literal["float32", "bfloat16"] = "float32"
+    tolerance: float = Field(0.0, ge=0)
     cached: bool = False
     cache: str | None = None
     cache_gigabytes: float = Field(20.0, gt=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -213,21 +213,23 @@ class Step:
     def _full_motions(self) -> list[tuple[PairMotion, PairMotion]]:
         """Of each pair: from the anchor to the neighbour, and back."""
         clip, motions = self.clip, []
-        for p, (anchor, neighbour) in enumerate(clip.pairs):
-            if clip.flow is not None and clip.backward is not None:
-                flow, backward = clip.flow[:, p], clip.backward[:, p]
-            else:
-                if self._estimator is None:
-                    raise ValueError(
-                        "this method needs motion, the data carries none, and no flow estimator is configured: set flow"
-                    )
-                flow = self._estimator(clip.frames[:, anchor], clip.frames[:, neighbour])
-                backward = self._estimator(clip.frames[:, neighbour], clip.frames[:, anchor])
+        for p, ((anchor, neighbour), (flow, backward)) in enumerate(zip(clip.pairs, self._flows())):
             seen = forward_backward_check(flow, backward) if clip.visible is None else clip.visible[:, p]
             there = PairMotion(flow, seen & self._both_real(anchor, neighbour, flow))
             seen = forward_backward_check(backward, flow)
             motions.append((there, PairMotion(backward, seen & self._both_real(neighbour, anchor, backward))))
         return motions
+
+    def _flows(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """Of each pair, there and back: the clip's own, or estimated."""
+        clip = self.clip
+        if clip.flow is not None and clip.backward is not None:
+            return zip(clip.flow.unbind(1), clip.backward.unbind(1))
+        if self._estimator is None:
+            raise ValueError(
+                "this method needs motion, the data carries none, and no flow estimator is configured: set flow"
+            )
+        return self._estimator.between(clip.frames.unbind(1), clip.pairs)
 
     def _both_real(self, t: int, k: int, flow: Tensor) -> Tensor:
         """(B, 1, H, W), the pixels of frame t that lead into frame k, neither made up by augmentation."""

@@ -7,8 +7,10 @@ import warnings
 
 import pytest
 import torch
+from torchvision.models import optical_flow
 
 from flow import FlowCache, LazyFrame, visible
+from flow.raft import Raft
 
 from .conftest import Recorder, texture
 
@@ -81,6 +83,42 @@ def test_video_encodes_only_what_is_missing(tmp_path, recorder):
     recorder.encoded = 0
     assert len(list(cache.video(recorder, iter(frames)))) == 5
     assert recorder.encoded == 2
+
+
+class Joint(Recorder):
+    """Counts the pairs that were computed together."""
+
+    joined = 0
+
+    def both(self, source, target):
+        self.joined += 1
+        return super().both(source, target)
+
+
+@pytest.mark.parametrize("asked_before", [[], [(A, B)], [(B, A)], [(A, B), (B, A)]], ids=len)
+def test_both_are_computed_together_only_where_both_are_missing(tmp_path, asked_before):
+    estimator, cache = Joint(), FlowCache(tmp_path)
+    for pair in asked_before:
+        cache.flow(estimator, *pair)
+    estimator.encoded = 0
+    there, back = cache.both(estimator, A, B)
+    assert estimator.joined == (not asked_before) and estimator.matched == 2
+    assert estimator.encoded == (0 if len(asked_before) == 2 else 2)
+    assert (cache.hits, cache.misses) == (len(asked_before), 2)
+    assert torch.equal(there, estimator(A, B).half().float()) and torch.equal(back, estimator(B, A).half().float())
+
+
+def test_raft_does_not_depend_on_what_was_cached_before(tmp_path):
+    torch.manual_seed(0)
+    estimator = Raft("raft_small", optical_flow.raft_small().state_dict(), updates=3)
+    frames = [texture(128, 131, dx=2 * t, dy=t) for t in range(3)]
+    fresh = list(FlowCache(tmp_path / "fresh").video(estimator, frames))
+    warm = FlowCache(tmp_path / "warm")
+    warm.flow(estimator, frames[1], frames[0])
+    assert torch.equal(warm.both(estimator, *frames[:2])[0], fresh[0][0])
+    for pair, again in zip(fresh, warm.video(estimator, frames), strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(pair, again))
+    assert (warm.hits, warm.misses) == (3, 4)
 
 
 def lazily(frame, loads):

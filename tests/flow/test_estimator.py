@@ -38,6 +38,16 @@ def test_video_is_forward_on_consecutive_frames_with_each_encoded_once(recorder)
     assert len(pairs) == 3
 
 
+def test_between_encodes_a_frame_once_however_many_pairs_it_is_in(recorder):
+    frames = [texture(20, 30, dx=3 * t) for t in range(4)]
+    found = recorder.between(frames, [(1, 0), (1, 3)])
+    assert (recorder.encoded, recorder.matched) == (3, 4)
+    for (a, b), (there, back) in zip([(1, 0), (1, 3)], found):
+        assert torch.equal(there, recorder(frames[a], frames[b])) and torch.equal(back, recorder(frames[b], frames[a]))
+    with pytest.raises(ValueError, match=r"frame 0 is \(1, 3, 20, 30\) but frame 1 is \(1, 3, 20, 29\)"):
+        recorder.between([frames[0], frames[1][..., 1:]], [(0, 1)])
+
+
 def test_video_of_one_frame_or_none_is_empty(recorder):
     assert list(recorder.video([])) == []
     assert list(recorder.video([torch.rand(1, 3, 4, 5)])) == []
@@ -86,6 +96,11 @@ def test_survives_pickling_into_a_worker(kind):
     [
         (lambda: build("raft_smal"), "raft_smal.*did you mean 'raft_small'.*dis"),
         (lambda: build("farneback"), "farneback.*known: raft_small"),
+        (
+            lambda: build("raft_small", precison="bfloat16"),
+            "precison.*did you mean 'precision'.*known: updates, precision",
+        ),
+        (lambda: build("dis", tolerance=0.02), "no setting 'tolerance'"),
         (lambda: build("dis", presets="fast"), "presets.*did you mean 'preset'"),
         (lambda: build("zero", updates=3), "updates.*known: none"),
         (lambda: build("dis", weights="x.pth"), "takes no weights.*x.pth"),

@@ -1,3 +1,6 @@
+import gc
+import pickle
+
 import cv2
 import pytest
 import torch
@@ -5,7 +8,11 @@ from safetensors.torch import save_file
 from torchvision.models import optical_flow
 
 from flow import build
-from flow.raft import Raft, load_weights
+from flow import raft as module
+from flow.correlation import Correlation, pyramid
+from flow.raft import Raft
+from flow.refinement import State
+from flow.weights import load_weights
 
 from .conftest import texture
 
@@ -45,6 +52,146 @@ def test_video_equals_forward(raft):
         torch.testing.assert_close(backward, raft(frames[t + 1], frames[t]), atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("settings", [{}, {"precision": "bfloat16"}, {"tolerance": 0.5}], ids=str)
+@pytest.mark.parametrize("size", [(128, 136), (45, 151)], ids=str)
+def test_both_directions_at_once_are_each_alone(monkeypatch, settings, size):
+    """To the bit: what a cache holds does not depend on which direction was asked for first."""
+    monkeypatch.setattr(module, "native_bfloat16", lambda device: True)
+    for kind in ARCHITECTURES:
+        estimator = Raft(kind, random_state(kind), updates=4, **settings)
+        a, b = (estimator.encode(texture(*size, dx=3 * t, dy=t)) for t in range(2))
+        with torch.no_grad():
+            there, back = estimator.both(a, b)
+            assert torch.equal(there, estimator.match(a, b)) and torch.equal(back, estimator.match(b, a))
+            assert not torch.equal(there, back)
+
+
+def test_both_directions_of_a_batch(small):
+    a = torch.cat([texture(128, 128), texture(128, 128, dx=9)])
+    b = torch.cat([texture(128, 128, dx=2), texture(128, 128, dy=4)])
+    ((there, back),) = small.between([a, b], [(0, 1)])
+    assert torch.equal(there, small(a, b)) and torch.equal(back, small(b, a))
+
+
+def test_correlation_is_torchvisions_volume_pooled_and_sampled(small):
+    torch.manual_seed(0)
+    features, others = torch.randn(2, 2, 9, 17, 23).unbind(1)
+    block = type(small.network.corr_block)(num_levels=2, radius=3)
+    block.build_pyramid(features, others)
+    places = torch.randn(2, 2, 17, 23) * 20
+    expected = block.index_pyramid(places)
+    found = Correlation(features, pyramid(others, 2), radius=3).around(places)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    assert (expected == 0).any(), "places outside the map are looked at too"
+
+
+def test_tolerance_ends_a_field_by_itself_whatever_is_beside_it():
+    """The reference: as many updates as the field's own changes ask for, one field at a time."""
+    state, tolerance = random_state("raft_small"), 1.185
+    pairs = [(texture(128, 128, dx=2 * t), texture(128, 128, dx=3 * t + 1, dy=t * t)) for t in range(3)]
+    by_updates = [Raft("raft_small", state, updates=n) for n in range(1, 9)]
+    expected, counts = [], []
+    for a, b in pairs:
+        steps = [moved_by(estimator, a, b) for estimator in by_updates]
+        counts.append(next((n for n, moved in enumerate(steps, 1) if moved < tolerance), 8))
+        expected.append(by_updates[counts[-1] - 1](a, b))
+    assert len(set(counts)) > 1 and max(counts) < 8
+    estimator = Raft("raft_small", state, updates=8, tolerance=tolerance)
+    assert all(torch.equal(estimator(*pair), field) for pair, field in zip(pairs, expected))
+    assert estimator.average_updates == sum(counts) / len(counts)
+    a, b = (torch.cat(side) for side in zip(*pairs))
+    torch.testing.assert_close(estimator(a, b), torch.cat(expected), atol=1e-3, rtol=0)
+    assert estimator.average_updates == sum(counts) / len(counts)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.185])
+def test_one_batch_as_on_an_accelerator_is_its_fields(tolerance):
+    estimator = Raft("raft_small", random_state("raft_small"), updates=8, tolerance=tolerance)
+    parts = []
+    with torch.no_grad():
+        for t in range(3):
+            a = estimator.encode(texture(128, 128, dx=2 * t))
+            b = estimator.encode(texture(128, 128, dx=3 * t + 1, dy=t * t))
+            parts.append((a.features, *a.context, *b.pyramid))
+        alone = [estimator._updated(*part) for part in parts]
+        average = estimator.average_updates
+        together = estimator._updated(*(torch.cat(part) for part in zip(*parts)))
+    for one, batch in zip(zip(*alone), together):
+        torch.testing.assert_close(batch, torch.cat(one), atol=1e-4, rtol=0)
+    assert estimator.average_updates == average and (average == 8) == (tolerance == 0)
+
+
+def moved_by(estimator, a, b):
+    """Mean length of the last update, in pixels."""
+    seen, update = [], estimator.refinement.update
+    estimator.refinement.update = lambda state, grid: seen.append(update(state, grid)) or seen[-1]
+    estimator(a, b)
+    estimator.refinement.update = update
+    return (8 * seen[-1]).norm(dim=1).mean().item()
+
+
+def test_without_tolerance_every_update_is_made():
+    estimator = Raft("raft_small", random_state("raft_small"), updates=3)
+    estimator(texture(128, 128), texture(128, 128))
+    assert estimator.average_updates == 3
+
+
+def test_bfloat16_is_near_float32(monkeypatch):
+    monkeypatch.setattr(module, "native_bfloat16", lambda device: True)
+    state = random_state("raft_small")
+    a, b = texture(128, 136), texture(128, 136, dx=3, dy=1)
+    exact, half = (Raft("raft_small", state, updates=4, precision=p) for p in ("float32", "bfloat16"))
+    assert half.fingerprint != exact.fingerprint and half.used_precision == "bfloat16"
+    field, expected = half(a, b), exact(a, b)
+    assert field.dtype == torch.float32
+    assert 0 < (field - expected).norm(dim=1).mean() < 0.02 * expected.norm(dim=1).mean()
+
+
+def test_no_native_bfloat16_is_float32_and_says_so_once(monkeypatch):
+    monkeypatch.setattr(module, "native_bfloat16", lambda device: False)
+    state = random_state("raft_small")
+    exact, fallen = (Raft("raft_small", state, updates=2, precision=p) for p in ("float32", "bfloat16"))
+    assert fallen.fingerprint == exact.fingerprint and fallen.used_precision == "float32"
+    a, b = texture(128, 128), texture(128, 128, dx=2)
+    with pytest.warns(UserWarning, match="cpu has no native bfloat16, float32 is used") as caught:
+        assert torch.equal(fallen(a, b), exact(a, b))
+    assert len(caught) == 1
+
+
+def test_moving_asks_the_new_device(monkeypatch):
+    monkeypatch.setattr(module, "native_bfloat16", lambda device: False)
+    estimator = Raft("raft_small", random_state("raft_small"), updates=2, precision="bfloat16")
+    before = estimator.fingerprint
+    monkeypatch.setattr(module, "native_bfloat16", lambda device: True)
+    assert estimator.to("cpu").used_precision == "bfloat16" and estimator.fingerprint != before
+
+
+def test_survives_pickling(small):
+    again, a, b = pickle.loads(pickle.dumps(small)), texture(128, 128), texture(128, 128, dx=2)
+    assert again.fingerprint == small.fingerprint and torch.equal(again(a, b), small(a, b))
+
+
+def test_weights_are_held_under_torchvisions_names_only(small):
+    assert {key.removeprefix("network.") for key in small.state_dict()} == set(random_state("raft_small"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"precision": "bfloat"}, "precision is 'bfloat' .did you mean 'bfloat16'.*float32"),
+        ({"precision": None}, "precision is None"),
+        ({"tolerance": -1}, "tolerance is -1, expected pixels from 0 up"),
+        ({"tolerance": float("nan")}, "tolerance is nan"),
+        ({"tolerance": "0.02"}, "tolerance is '0.02'"),
+        ({"tolerance": True}, "tolerance is True"),
+    ],
+)
+def test_settings_are_refused_with_a_line(settings, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        Raft("raft_small", random_state("raft_small"), **settings)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_batch_is_its_entries(small):
     a = torch.cat([texture(128, 128), texture(128, 128, dx=9)])
     b = torch.cat([texture(128, 128, dx=2), texture(128, 128, dy=4)])
@@ -82,7 +229,9 @@ def test_frozen_and_light_between_calls(small):
     assert not any(parameter.requires_grad for parameter in small.parameters())
     frames = texture(128, 128).requires_grad_()
     assert not small(frames, frames).requires_grad
-    assert small.network.corr_block.corr_pyramid == []
+    gc.collect()
+    assert not any(isinstance(thing, (Correlation, State)) for thing in gc.get_objects()), "tens of megabytes each"
+    assert sum(level.numel() for level in small.network.corr_block.corr_pyramid) <= 1
 
 
 def test_fingerprint_follows_weights_and_settings():
@@ -90,6 +239,8 @@ def test_fingerprint_follows_weights_and_settings():
     one = Raft("raft_small", state)
     assert one.fingerprint == Raft("raft_small", state).fingerprint
     assert one.fingerprint != Raft("raft_small", state, updates=6).fingerprint
+    assert one.fingerprint == Raft("raft_small", state, precision="float32", tolerance=0).fingerprint
+    assert one.fingerprint != Raft("raft_small", state, tolerance=0.02).fingerprint
     state = {key: value.clone() for key, value in state.items()}
     next(iter(state.values())).view(-1)[0] += 1e-3
     assert one.fingerprint != Raft("raft_small", state).fingerprint
