@@ -105,7 +105,9 @@ def train(
     loaded = load(config, settings)
     from temporalkd import run
     from temporalkd.table import table
+    from temporalkd.training import keep_freed_memory
 
+    keep_freed_memory()
     rows = run.train(loaded, out or Path("runs") / loaded.name, resume, say, score=not no_score)
     if rows:
         table(rows, loaded.name)

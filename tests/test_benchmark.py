@@ -107,6 +107,6 @@ def test_the_step_learns_the_same_cross_entropy_as_its_reference(bench: Any, mon
     whole, *parts = module.step(repeats=1)
     assert "the same cross-entropy" in whole.agreement and whole.ratio > 0
     assert [part.what.removeprefix("of it: ") for part in parts][:3] == [
-        *("student, forward", "teacher, forward", "motion at the native stride")
+        *("teacher, forward", "student, forward", "motion at the native stride")
     ]
     assert sum(float(part.agreement.split()[0]) for part in parts) == pytest.approx(100, abs=1)

@@ -46,6 +46,8 @@ class Trainee(nn.Module):
         return students[int(self.judged.argmin())] if len(students) > 1 else self.student
 
     def forward(self, step: Step) -> dict[str, Tensor]:
+        if any(term.distils for term in self.terms.values()):
+            step.ask_teacher()
         step.predict(*self.students)
         if len(step.students) == 1:
             return {name: term(step) for name, term in self.terms.items()}

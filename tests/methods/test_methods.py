@@ -268,3 +268,17 @@ def test_sizes_that_differ_are_matched_to_the_teacher() -> None:
     other = nn.functional.interpolate(step.student.native(1), (6, 8), mode="bilinear", align_corners=False)
     expected = inter_affinity(small, other, step.teacher.native(0), step.teacher.native(1))
     assert InterAffinity()(step).item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_teacher_is_asked_before_the_student_and_only_where_a_term_distils() -> None:
+    """So that it does not compute beside all that the student keeps for its gradient."""
+    order: list[str] = []
+    student, teacher = segmenter(), segmenter(seed=1)
+    student.register_forward_hook(lambda *_: order.append("student"))
+    teacher.register_forward_hook(lambda *_: order.append("teacher"))
+    terms = [Weighted("cross_entropy", CrossEntropy()), Weighted("pixel_kl", PixelKL())]
+    for chosen, expected in ((terms, ["teacher", "student"]), (terms[:1], ["student"])):
+        order.clear()
+        method = Method(student, chosen, teacher)
+        method.losses(method.step(clip(2)))
+        assert order == expected

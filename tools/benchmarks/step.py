@@ -17,6 +17,7 @@ from temporalkd.data.street import Street
 from temporalkd.methods import TERMS, Method, Step, Weighted
 from temporalkd.models import ModelSpec, Segmenter, build, load_segmenter
 from temporalkd.roots import find
+from temporalkd.training import keep_freed_memory
 
 SIZE = (360, 480)
 CLASSES = 11
@@ -31,6 +32,7 @@ TEACHER = {"encoder_name": "tu-tf_efficientnet_lite2"}
 
 def step(repeats: int = 9) -> Iterator[Result]:
     """Steps a second, two frames of 360x480 with known motion; then the share of each part."""
+    keep_freed_memory()
     clip, teacher = _clip(), _teacher()
     ours, plain = _method(teacher), _method(teacher)
     optimisers = [torch.optim.AdamW(method.trainee.parameters(), 1e-4) for method in (ours, plain)]
@@ -83,8 +85,8 @@ def _parts(method: Method, clip: Clip, optimiser: torch.optim.Optimizer) -> dict
 
     optimiser.zero_grad()
     made: Step = method.step(clip, progress=1.0)
+    timed("teacher, forward", made.ask_teacher)
     timed("student, forward", lambda: made.predict(method.student))
-    timed("teacher, forward", lambda: made.teacher)
     size = made.student.native(0).shape[-2:]
     timed("motion at the native stride", lambda: [list(made.along(t, size)) for t in range(2)])
     losses = {name: timed(f"{name}, forward", partial(w.term, made)) for name, w in method.terms.items()}

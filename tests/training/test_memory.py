@@ -1,0 +1,54 @@
+"""Freed memory is kept: counted in pages that the system had to clear."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+
+import pytest
+
+from temporalkd.training import keep_freed_memory
+
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc can be told")
+FAULTS = """
+import resource, sys, torch
+from temporalkd.training import keep_freed_memory
+if sys.argv[1] == "kept":
+    assert keep_freed_memory()
+def step():
+    return torch.ones(2**24).add_(1)
+for _ in range(3):
+    step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    done = subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+@LINUX
+def test_what_a_step_frees_the_next_one_has() -> None:
+    """Of 64 MiB twenty times: glibc by itself gives back all that is above 32."""
+    if faults("given back") < 10_000:
+        pytest.skip("this C library keeps freed memory by itself, or has larger pages")
+    assert faults("kept") < faults("given back") / 4
+
+
+def test_another_system_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not keep_freed_memory()
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert not keep_freed_memory()
