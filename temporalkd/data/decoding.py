@@ -20,9 +20,13 @@ _NOT_VIDEO = ("tty", "image2", "bin", "xbin", "idf", "adf")
 
 
 class FrameTimes(NamedTuple):
-    """Presentation times of all frames in order; where not `seekable` they are mere numbers, found by counting."""
+    """Presentation times of all frames in order, and which of them decoding can begin at.
+
+    Where not `seekable` the times are mere numbers, found by counting, and there are no `keys`.
+    """
 
     times: list[int]
+    keys: list[int]
     seekable: bool
 
 
@@ -70,7 +74,7 @@ def frame_times(path: Path) -> FrameTimes:
     Raises:
         ValueError: truncated, or longer than `MAX_FRAMES`; names the file.
     """
-    announced, packets, times = _demux(path)
+    announced, packets, times, keys = _demux(path)
     # Packets that an edit list cuts away are announced too; what is missing even with them is lost.
     if packets < announced and _demux(path, ignore_editlist="1")[1] < announced:
         raise ValueError(f"{path}: truncated, {packets} of {announced} frames are there")
@@ -81,15 +85,17 @@ def frame_times(path: Path) -> FrameTimes:
     known = [time for time in times if time is not None]
     if len(set(known)) == len(times) and first.pts in known:
         # A video that was cut inside a group of pictures begins with frames that nothing can decode.
-        return FrameTimes(sorted(time for time in known if time >= first.pts), seekable=True)
+        shown = sorted(time for time in known if time >= first.pts)
+        return FrameTimes(shown, [n for n, time in enumerate(shown) if time in keys], seekable=True)
     with open_video(path) as container:
         count = sum(1 for _ in container.decode(container.streams.video[0]))
-    return FrameTimes(list(range(count)), seekable=False)
+    return FrameTimes(list(range(count)), [], seekable=False)
 
 
-def _demux(path: Path, **options: str) -> tuple[int, int, list[int | None]]:
-    """Frames that the header announces, packets that are there, and the times of those that are shown."""
+def _demux(path: Path, **options: str) -> tuple[int, int, list[int | None], set[int | None]]:
+    """Frames that the header announces, packets that are there, times of those shown, times of key frames."""
     packets, times = 0, []
+    keys: set[int | None] = set()
     with open_video(path, **options) as container:
         stream = container.streams.video[0]
         for packet in container.demux(stream):
@@ -102,10 +108,21 @@ def _demux(path: Path, **options: str) -> tuple[int, int, list[int | None]]:
             packets += 1
             if not packet.is_discard:
                 times.append(packet.pts)
-        return stream.frames, packets, times
+            if packet.is_keyframe:
+                keys.add(packet.pts)
+        return stream.frames, packets, times, keys
 
 
 def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """(H, W, 3) of a decoded frame, upright as the file says."""
-    array = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(array, k=round(frame.rotation / 90)))
+    """(3, H, W) of a decoded frame, upright as the file says."""
+    planar = frame.reformat(format="gbrp")
+    green, blue, red = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        for plane in planar.planes
+    )
+    return np.ascontiguousarray(np.rot90(np.stack([red, green, blue]), k=round(frame.rotation / 90), axes=(1, 2)))
+
+
+def damaged(path: Path, index: int, count: int, why: str) -> ValueError:
+    """The error of a frame that cannot be had."""
+    return ValueError(f"{path}: damaged video, frame {index} of {count} cannot be decoded ({why})")

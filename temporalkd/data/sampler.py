@@ -17,7 +17,7 @@ from flow import FlowField
 from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE, Clip
 from temporalkd.data.images import read_map
-from temporalkd.data.source import EstimateMotion, Source, motion_between, require_size
+from temporalkd.data.source import EstimateMotion, Source, motion_between
 
 Anchor = tuple[int, int]
 """Number of the source, frame in it."""
@@ -156,10 +156,7 @@ class ClipSampler(Dataset[Clip]):
     def _read(self, number: int, indices: list[int], anchor: int, with_labels: bool) -> dict[str, Any]:
         """Frames, labels, what is made up, and motion, as tv_tensors that one transform moves together."""
         source = self.sources[number]
-        images = [source.frame(i) for i in indices]
-        for index, image in zip(indices, images):
-            require_size(source, index, image.shape[1:], images[0].shape[1:])
-        frames = torch.stack(images)
+        frames = source.clip(indices)
         size = frames.shape[-2:]
         labels = [source.label(i) if with_labels else None for i in indices]
         nothing = torch.full(size, IGNORE, dtype=torch.uint8)
@@ -169,7 +166,8 @@ class ClipSampler(Dataset[Clip]):
             "made_up": tv_tensors.Mask(torch.zeros(len(indices), *size, dtype=torch.uint8)),
         }
         others = [k for k in indices if k != anchor] if self.motion else []
-        motions = [motion_between(source, anchor, k, self.estimate) for k in others]
+        read = dict(zip(indices, frames)).__getitem__
+        motions = [motion_between(source, anchor, k, self.estimate, read) for k in others]
         known = [m for m in motions if m is not None]
         if known and len(known) == len(motions):
             sample["flow"] = FlowField(torch.stack([m.flow for m in known]))

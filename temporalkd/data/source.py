@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from flow import LazyFrame, visible
@@ -36,6 +37,17 @@ class Source(ABC):
         Raises:
             ValueError: the frame cannot be decoded; names the file.
         """
+
+    def clip(self, indices: Sequence[int]) -> Tensor:
+        """(T, 3, H, W) uint8 RGB, the frames of these indices.
+
+        Raises:
+            ValueError: a frame cannot be decoded, or has not the size of the first; names it.
+        """
+        images = [self.frame(index) for index in indices]
+        for index, image in zip(indices, images):
+            require_size(self, index, image.shape[1:], images[0].shape[1:])
+        return torch.stack(images)
 
     def describe(self, index: int) -> str:
         """Which frame that is, for messages to people."""
@@ -150,11 +162,21 @@ def require_size(source: Source, index: int, size: Sequence[int], expected: Sequ
         )
 
 
-def motion_between(source: Source, frame: int, other: int, estimate: EstimateMotion | None = None) -> Motion | None:
-    """The source's own motion from one frame to another, else that of `estimate`, else None."""
+def motion_between(
+    source: Source,
+    frame: int,
+    other: int,
+    estimate: EstimateMotion | None = None,
+    read: Callable[[int], Tensor] | None = None,
+) -> Motion | None:
+    """The source's own motion from one frame to another, else that of `estimate`, else None.
+
+    Args:
+        read: gives the source's frames, where they have been decoded already.
+    """
     exact = source.motion(frame, other)
     if exact is not None or estimate is None:
         return exact
-    a, b = (source.frame(i)[None].float() / 255 for i in (frame, other))
+    a, b = ((read or source.frame)(i)[None].float() / 255 for i in (frame, other))
     forward, backward = (x.float() for x in estimate(a, b))
     return Motion(forward[0], backward[0], visible(forward, backward)[0])

@@ -245,6 +245,20 @@ def test_the_crop_is_the_same_whatever_the_number_of_frames() -> None:
     assert not torch.equal(crops[0], crops[4]) or not torch.equal(crops[1], crops[5]), "epochs are cropped anew"
 
 
+def test_a_frame_is_read_once_for_its_pixels_and_its_motion(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    plain = Numbered.frame
+
+    def counted(self: Numbered, index: int) -> Tensor:
+        read.append(index)
+        return plain(self, index)
+
+    monkeypatch.setattr(Numbered, "frame", counted)
+    still = torch.zeros(1, 2, 8, 8)
+    clip = ClipSampler([Numbered(9)], 3, seed=1, estimate=lambda a, b: (still, still))[0]
+    assert clip.flow is not None and sorted(read) == sorted(numbers(clip)), "each of the three once"
+
+
 def test_estimated_motion_stands_in_where_none_is_known() -> None:
     calls = []
 

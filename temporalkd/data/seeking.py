@@ -1,0 +1,106 @@
+"""Any frames of a video file by their indices, with as little decoding as their order allows."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from temporalkd.data.decoding import FrameTimes, damaged, open_video, to_rgb
+
+
+class Decoder:
+    """One open decoder of a video file, at one place in it.
+
+    It seeks only where a key frame lies between its place and the frame that is asked for. On the way there, frames
+    that no other frame is predicted from are not decoded, and none but those asked for are converted.
+
+    Args:
+        index: of the file.
+    """
+
+    def __init__(self, path: Path, index: FrameTimes) -> None:
+        self.path, self.index = path, index
+        self._open()
+
+    def _open(self) -> None:
+        self.opened = ExitStack()
+        self.container = self.opened.enter_context(open_video(self.path))
+        self.stream = self.container.streams.video[0]
+        self.next, self.wanted = 0, 0
+        self.decoded: Iterator[av.VideoFrame] = self._decode()
+
+    def close(self) -> None:
+        """Close the file, if that has not been done."""
+        self.decoded = iter(())
+        self.opened.close()
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """(T, 3, H, W) RGB, the frames of these indices, which are decoded in ascending order.
+
+        Raises:
+            ValueError: a frame cannot be decoded, or is of another size; names the file.
+        """
+        frames: dict[int, NDArray[np.uint8]] = {}
+        for index in sorted(set(indices)):
+            frames[index] = self._read(index)
+        return np.stack([frames[index] for index in indices])
+
+    def _read(self, index: int) -> NDArray[np.uint8]:
+        try:
+            self.wanted = index
+            if self._must_seek(index):
+                self._approach(index)
+            for frame in self.decoded:
+                at = self._number(frame)
+                self.next = at + 1
+                if at == index:
+                    return to_rgb(frame)
+                if at > index:
+                    break
+        except av.FFmpegError as error:
+            self.next = len(self.index.times) + 1  # after an error only seeking brings the decoder back
+            raise damaged(self.path, index, len(self.index.times), error.strerror or "decoder error") from error
+        raise damaged(self.path, index, len(self.index.times), "missing")
+
+    def _number(self, frame: av.VideoFrame) -> int:
+        times, _, seekable = self.index
+        return bisect_left(times, frame.pts) if seekable and frame.pts is not None else self.next
+
+    def _must_seek(self, index: int) -> bool:
+        """Backwards, or over a key frame."""
+        keys = self.index.keys
+        return index < self.next or bisect_right(keys, index) > bisect_right(keys, max(self.next - 1, 0))
+
+    def _approach(self, index: int) -> None:
+        """Place the decoder at or before the frame; some containers seek by decoding time and land after it."""
+        times, _, seekable = self.index
+        for back in (0, 8, 64, 512) if seekable else ():
+            self.container.seek(times[max(0, index - back)], stream=self.stream)
+            self.decoded = self._decode()
+            first = next(self.decoded, None)
+            if first is not None and first.pts is not None and first.pts <= times[index]:
+                self.next, self.decoded = bisect_left(times, first.pts), _after(first, self.decoded)
+                return
+        if index < self.next or seekable:
+            self.close()
+            self._open()
+            self.wanted = index
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Frames from the decoder's place on; those before the wanted one only as far as others need them."""
+        times, _, seekable = self.index
+        for packet in self.container.demux(self.stream):
+            passed = seekable and packet.pts is not None and packet.pts < times[self.wanted]
+            self.stream.codec_context.skip_frame = "NONREF" if passed else "DEFAULT"
+            yield from packet.decode()
+
+
+def _after(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    yield first
+    yield from rest
