@@ -13,12 +13,13 @@ from typing import Annotated, Any, NoReturn, get_args
 
 import typer
 
-from temporalkd.config import ConfigError, EvaluationFlow, FlowKind, Protocol
+from temporalkd.words import ConfigError, EvaluationFlow, FlowKind, Protocol
 
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     help="Train small segmentation networks that are accurate and do not flicker on video.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Look at configs without running them.")

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"flow"},
-    {"temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports"},
+    {"temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports", "temporalkd.words"},
     {"temporalkd.data", "temporalkd.models"},
     {"temporalkd.methods"},
     {"temporalkd.evaluation"},
@@ -66,15 +66,28 @@ def test_nothing_imports_upward(path: Path) -> None:
         assert other is not None and other < own, f"{name} imports {imported}, which is not below it"
 
 
-@pytest.mark.parametrize("command", [["--help"], ["config", "check", "configs/street/etc.yaml"]])
-def test_looking_imports_no_torch(command: list[str]) -> None:
+HEAVY = ("torch", "numpy", "cv2", "av")
+
+
+@pytest.mark.parametrize(
+    ("command", "absent"),
+    [
+        (["--help"], (*HEAVY, "pydantic", "yaml", "rich")),
+        (["train", "--help"], (*HEAVY, "yaml", "rich")),
+        (["config", "check", "configs/street/etc.yaml"], HEAVY),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_looking_imports_no_more_than_it_needs(command: list[str], absent: tuple[str, ...]) -> None:
     code = (
         "import sys\nfrom temporalkd.cli import main\n"
         f"sys.argv = ['temporalkd', *{command!r}]\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
-        "assert 'torch' not in sys.modules and 'cv2' not in sys.modules\n"
+        f"found = [name for name in {absent!r} if name in sys.modules]\n"
+        "assert not found, found\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_flow_brings_little_with_it() -> None:

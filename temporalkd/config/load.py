@@ -11,10 +11,7 @@ from pydantic import ValidationError
 
 from temporalkd.config.explain import explain
 from temporalkd.config.schema import Config
-
-
-class ConfigError(ValueError):
-    """A config that cannot be used; the message names the file, the key, the value and what was expected."""
+from temporalkd.words import ConfigError
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Config:

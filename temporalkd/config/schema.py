@@ -8,17 +8,8 @@ from pydantic import Field, PositiveInt
 
 from temporalkd.config.datasets import Dataset
 from temporalkd.config.methods import MethodChoice
-from temporalkd.config.section import (
-    Colour,
-    EvaluationFlow,
-    FlowKind,
-    Gaps,
-    Protocol,
-    Scale,
-    Section,
-    Size,
-    Spread,
-)
+from temporalkd.config.section import Colour, Gaps, Scale, Section, Size, Spread
+from temporalkd.words import EvaluationFlow, FlowKind, Protocol
 
 
 class Semi(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveFloat, PositiveInt
 
@@ -18,9 +18,6 @@ Gaps = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
 Scale = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ordered)]
 Colour = tuple[float, float, float]
 Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-Protocol = Literal["visible", "unmasked", "etc2020", "vspw2021", "varghese2020"]
-FlowKind = Literal["raft_small", "raft_large", "dis", "zero"]
-EvaluationFlow = Literal["raft_small", "raft_large", "dis", "exact"]
 
 
 class Section(BaseModel):

@@ -1,0 +1,13 @@
+"""Words that a config and the command line share, and the error about either: what `--help` needs, and no more."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Protocol = Literal["visible", "unmasked", "etc2020", "vspw2021", "varghese2020"]
+FlowKind = Literal["raft_small", "raft_large", "dis", "zero"]
+EvaluationFlow = Literal["raft_small", "raft_large", "dis", "exact"]
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message names the file, the key, the value and what was expected."""
