@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -110,3 +111,26 @@ def test_the_step_learns_the_same_cross_entropy_as_its_reference(bench: Any, mon
         *("teacher, forward", "student, forward", "motion at the native stride")
     ]
     assert sum(float(part.agreement.split()[0]) for part in parts) == pytest.approx(100, abs=1)
+
+
+def test_clips_of_all_decoders_agree(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("benchmarks.data")
+    monkeypatch.setattr(module, "CLIPS", 6)
+    video = module.street_video(tmp_path / "street.mp4", length=20, size=(48, 64))
+    rows = list(module.random_clips("a street", video, repeats=1))
+    assert len(rows) >= 2 and all("48x64" in row.what and row.ratio > 0 for row in rows)
+    loader = module.loader("a street", video)
+    assert loader.agreement == "equal clips" and loader.ours > 0
+    plain = module.opencv
+    monkeypatch.setattr(module, "opencv", lambda capture, clip: plain(capture, (clip[1], clip[0])))
+    with pytest.raises(AssertionError, match="not the same ones"):
+        list(module.random_clips("a street", video, repeats=1))
+
+
+def test_the_start_of_a_process_that_fails_is_not_a_figure(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = importlib.import_module("benchmarks.startup")
+    monkeypatch.setattr(module, "ROWS", (("two", ["-c", "pass"], ["-c", "1 + 1"]),))
+    (row,) = module.startup(repeats=1)
+    assert row.what == "two" and row.ratio > 0
+    with pytest.raises(subprocess.CalledProcessError):
+        module.seconds(["-c", "1 / 0"])

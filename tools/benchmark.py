@@ -11,8 +11,10 @@ import torch
 import typer
 from benchmarks.affinity import affinity
 from benchmarks.consistency import consistency
+from benchmarks.data import data
 from benchmarks.flow import flow
 from benchmarks.result import Result, as_json
+from benchmarks.startup import startup
 from benchmarks.step import step
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +25,9 @@ from temporalkd.cli import main
 SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {
     "affinity": affinity,
     "consistency": consistency,
+    "data": data,
     "flow": flow,
+    "startup": startup,
     "step": step,
 }
 
