@@ -126,20 +126,26 @@ class FlowCache:
 
     def _between(self, source: _Frame, target: _Frame) -> Tensor:
         kept = self._kept(source, target)
-        return self._matched(source, target) if kept is None else kept
+        if kept is not None:
+            return kept
+        with self.store.claim(self._identity(source, target)):
+            kept = self._kept(source, target)
+            if kept is not None:
+                return kept
+            with torch.no_grad():
+                return self._keep(source, target, source.estimator.match(source.encoded, target.encoded))
 
     def _both(self, a: _Frame, b: _Frame) -> tuple[Tensor, Tensor]:
         there, back = self._kept(a, b), self._kept(b, a)
         if there is None and back is None:
-            with torch.no_grad():
-                fields = a.estimator.both(a.encoded, b.encoded)
-            return self._keep(a, b, fields[0]), self._keep(b, a, fields[1])
-        there = self._matched(a, b) if there is None else there
-        return there, self._matched(b, a) if back is None else back
-
-    def _matched(self, source: _Frame, target: _Frame) -> Tensor:
-        with torch.no_grad():
-            return self._keep(source, target, source.estimator.match(source.encoded, target.encoded))
+            with self.store.claim(min(self._identity(a, b), self._identity(b, a))):
+                there, back = self._kept(a, b), self._kept(b, a)
+                if there is None and back is None:
+                    with torch.no_grad():
+                        fields = a.estimator.both(a.encoded, b.encoded)
+                    return self._keep(a, b, fields[0]), self._keep(b, a, fields[1])
+        there = self._between(a, b) if there is None else there
+        return there, self._between(b, a) if back is None else back
 
     def _kept(self, source: _Frame, target: _Frame) -> Tensor | None:
         """The flow on disk, or None."""

@@ -6,8 +6,8 @@ import hashlib
 import os
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -17,10 +17,16 @@ from torch import Tensor
 
 from .files import write_whole
 
+try:
+    import fcntl
+except ImportError:  # Windows: processes that miss the same entry all compute it
+    fcntl = None  # type: ignore[assignment]
+
 PATTERN = "[0-9a-f][0-9a-f]/*.flow"
 """Only files of this form are ever read, counted or deleted, whatever else lies in the folder."""
 
 LEFTOVER_SECONDS = 3600.0
+CLAIM_SECONDS = 60.0
 
 
 class Store:
@@ -95,6 +101,26 @@ class Store:
         if self._written > self._allowance:
             self._tidy()
 
+    @contextmanager
+    def claim(self, identity: str) -> Iterator[None]:
+        """Within it no other process computes this entry; look for it again first, one may just have done so.
+
+        Not to be nested. What is locked is the entry's folder, so that nothing is left behind: the system lets go of it
+        when a process dies. After CLAIM_SECONDS, or where folders cannot be locked, one goes on without: an entry that
+        is computed twice is only slower.
+        """
+        folder = self._path(identity).parent
+        held: int | None = None
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            held = os.open(folder, os.O_RDONLY)
+            _lock(held, time.monotonic() + CLAIM_SECONDS)
+        try:
+            yield
+        finally:
+            if held is not None:
+                os.close(held)
+
     def _path(self, identity: str) -> Path:
         key = hashlib.sha256(identity.encode()).hexdigest()
         return self.folder / key[:2] / f"{key[2:]}.flow"
@@ -119,6 +145,17 @@ class Store:
                 total -= size
         self._written = 0
         self._allowance = min(max(self.limit - total, 0), self.limit // 20)
+
+
+def _lock(folder: int, until: float) -> None:
+    """Lock an open folder, until it is closed; waits no longer than to that time."""
+    while fcntl is not None:
+        with suppress(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        if time.monotonic() > until:
+            break
+        time.sleep(0.005)
 
 
 def _key(path: Path) -> str:

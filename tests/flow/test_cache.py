@@ -11,6 +11,7 @@ from torchvision.models import optical_flow
 
 from flow import FlowCache, LazyFrame, visible
 from flow.raft import Raft
+from flow.store import Store
 
 from .conftest import Recorder, texture
 
@@ -262,6 +263,66 @@ def test_several_processes_share_one_folder(tmp_path):
         process.join(timeout=60)
         assert process.exitcode == 0
     assert not list(tmp_path.rglob("*.part"))
+
+
+class Slow(Recorder):
+    """Takes its time, and writes down what it does where all processes can see it."""
+
+    def __init__(self, log):
+        super().__init__()
+        self.log = log
+
+    def match(self, source, target):
+        with self.log.open("a") as file:
+            file.write("match\n")
+        time.sleep(0.05)
+        return super().match(source, target)
+
+
+def _ask(folder, log, start, results):
+    cache, slow = FlowCache(folder), Slow(log)
+    start.wait(timeout=60)
+    pairs = [(texture(20, 30, dx=t), texture(20, 30, dy=t)) for t in range(1, 7)]
+    right = all(torch.equal(cache.flow(slow, a, b), Recorder()(a, b).half().float()) for a, b in pairs)
+    results.put((right, cache.hits, cache.misses))
+
+
+def test_two_processes_that_miss_the_same_entries_compute_each_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    results, start, log = context.Queue(), context.Barrier(2), tmp_path / "log"
+    arguments = (tmp_path / "cache", log, start, results)
+    processes = [context.Process(target=_ask, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    said = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(timeout=60)
+    assert all(right for right, _, _ in said)
+    assert log.read_text().count("match") == 6, "without a lock up to twice that"
+    assert [sum(counts) for counts in zip(*said)] == [2, 6, 6]
+
+
+def _die_within(store, held):
+    with store.claim("x"):
+        held.set()
+        time.sleep(0.2)
+        os._exit(1)
+
+
+def test_a_claim_ends_with_its_process_and_with_patience(tmp_path, monkeypatch):
+    store = Store(tmp_path, 1000)
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    process = context.Process(target=_die_within, args=(store, held))
+    process.start()
+    assert held.wait(timeout=60)
+    with store.claim("x"):
+        process.join(timeout=60)
+        assert process.exitcode == 1, "only then did we get it"
+        monkeypatch.setattr("flow.store.CLAIM_SECONDS", 0.01)
+        with store.claim("x"):  # by somebody who does not let go of it
+            pass
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing is left behind"
 
 
 def test_goes_to_a_worker_and_back(tmp_path, recorder):
