@@ -1,0 +1,60 @@
+"""Train the configs of a folder one after the other; started by torchrun, so that one start serves them all."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+
+from torch import nn
+
+from temporalkd import run
+from temporalkd.config import load
+from temporalkd.data.footage import Footage
+from temporalkd.data.street import CLASSES, PALETTE, Street
+from tests.tiny import SIZE, Tiny
+
+PLACES = (1, 4)
+
+
+class Normalised(Tiny):
+    """With BatchNorm in place of GroupNorm, frozen, as small batches want it: it stays in eval mode."""
+
+    def __init__(self, classes: int, width: int = 8):
+        super().__init__(classes, width)
+        for place in PLACES:
+            self.body[place] = nn.BatchNorm2d(width)
+
+    def train(self, mode: bool = True) -> Normalised:
+        super().train(mode)
+        for place in PLACES:
+            self.body[place].eval()
+        return self
+
+
+def normalised(classes: int, width: int = 8) -> nn.Module:
+    return Normalised(classes, width)
+
+
+class Remembered(Street):
+    """Drawn once, as drawing is what would take the time."""
+
+    frame = cache(Street.frame)
+    label = cache(Street.label)
+    motion = cache(Street.motion)
+
+
+@cache
+def streets() -> Footage:
+    return Footage([Remembered(seed, length=6, size=SIZE) for seed in (1, 2)], CLASSES, PALETTE)
+
+
+def train(configs: Path, runs: str, *settings: str) -> None:
+    """Each of the folder's configs into `runs` beside it."""
+    for config in sorted(configs.glob("*.yaml")):
+        out = configs / runs / config.stem
+        run.train(load(config, settings), out, say=lambda line: None, score=False)
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), *sys.argv[2:])
