@@ -26,6 +26,8 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
     The folder gets config.yaml, environment.json, resources.json, log.jsonl, metrics.csv, checkpoints/, of methods that
     make labels pseudo/, and at the end student.safetensors + student.json and evaluation.json.
 
+    Returns:
+        The scores, in the main process of several; none in the others.
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set.
         ConfigError: resuming with another config than the run was started with.
@@ -61,7 +63,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         systems = {"student": network(segmenter)}
         if last and teacher is not None:
             systems["teacher"] = network(teacher)
-        scored = scorer.rows(systems, references=last)
+        scored = scorer.rows(systems, references=last, together=True)
         rows[:] = scored if last else []
         return {key: scored[0][key] for key in ("miou", "consistency", "flip_rate")}
 
@@ -74,17 +76,17 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         if runtime.is_main and not resume and not (folder / "checkpoints" / "last.pt").exists():
             run_folder.clear(folder)
         raise
+    student = method.best_student()
+    if scorer and not rows:  # resumed at the very end
+        metrics(student, True)
     if runtime.is_main:
-        student = method.best_student()
-        if scorer and not rows:  # resumed at the very end
-            metrics(student, True)
         own = [row.as_dict() for row in rows if row.system == "student"]
         card = {"metrics": own, **assemble.known_labels(config)}
         save_segmenter(student, spec, folder / "student.safetensors", card)
         if rows:
             write_rows(rows, folder / "evaluation.json")
     runtime.barrier()
-    return rows
+    return rows if runtime.is_main else []
 
 
 @torch.no_grad()

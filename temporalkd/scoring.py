@@ -43,9 +43,14 @@ class Scorer:
         self.cache = assemble.default_cache() if any(self.flows.values()) else None
 
     def rows(
-        self, systems: dict[str, System], references: bool = True, ema: float | None = None, progress: Any = None
+        self,
+        systems: dict[str, System],
+        references: bool = True,
+        ema: float | None = None,
+        progress: Any = None,
+        together: bool = False,
     ) -> list[Row]:
-        """One row a system, flow and protocol."""
+        """One row a system, flow and protocol; `together` with the other processes of a run, see `evaluate`."""
         if self.footage is None:
             raise ConfigError("data.val: missing: there is nothing to evaluate on")
         return evaluate(
@@ -58,6 +63,7 @@ class Scorer:
             references,
             ema,
             progress,
+            together,
         )
 
 

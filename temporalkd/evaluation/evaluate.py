@@ -11,8 +11,9 @@ from torch import Tensor
 from flow import FlowCache, FlowEstimator, visible
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation.row import Row
-from temporalkd.evaluation.scorecard import Scorecard
+from temporalkd.evaluation.scorecard import Counts, Scorecard
 from temporalkd.evaluation.systems import Answer, System, averaged, ceiling, constant, floor, remembered
+from temporalkd.evaluation.together import outcomes, part
 from temporalkd.metrics import FramePair
 
 Flows = Mapping[str, FlowEstimator | None]
@@ -29,15 +30,18 @@ def evaluate(
     references: bool = True,
     ema: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    together: bool = False,
 ) -> list[Row]:
-    """Score systems on the same frames, labels and flow, in this process alone.
+    """Score systems on the same frames, labels and flow.
 
     Args:
         flows: the estimators whose motion is followed, one row each.
         cache: where flow is kept between evaluations.
         references: add the ceiling, the floor and the constant map where every frame is labelled.
         ema: add each system's causal moving average with this decay.
-        progress: called with (frames done, frames in all).
+        progress: called with (frames done, frames in all), of this process.
+        together: all processes of the run call this, with the same arguments: each scores some of the sources, and
+            every one returns the rows that one alone would.
     Raises:
         ValueError: no exact motion and no estimator; a prediction of another size than its frame.
     """
@@ -51,23 +55,17 @@ def evaluate(
             raise ValueError(f"a system is called {sorted(taken)[0]!r} like a reference: give it another name")
         asked |= known
     cards = {name: Scorecard(classes, protocols, list(flows), labelled) for name in asked}
-    total, done, size = sum(len(s) for s in sources), 0, ""
-    for clip, source in enumerate(sources):
-        before: tuple[dict[str, Answer], Tensor | None] | None = None
-        for frame, motions in frames_with_motion(source, flows, cache):
-            answers = {name: _answer(name, system, frame) for name, system in asked.items()}
-            for name, card in cards.items():
-                card.frame(answers[name], frame.label, clip)
-            if before is not None:
-                earlier, earlier_label = before
-                for flow, motion in motions.items():
-                    pair = FramePair(motion.flow, motion.seen, earlier_label, frame.label)
-                    for name, card in cards.items():
-                        card.pair(flow, earlier[name], answers[name], pair, clip)
-            before, done = (answers, frame.label), done + 1
-            size = f"{frame.size[0]}x{frame.size[1]}"
-            if progress:
-                progress(done, total)
+
+    def score() -> tuple[int, str, dict[str, Counts]]:
+        clip, size = _score(list(part(sources, together)), asked, cards, flows, cache, progress)
+        return clip, size, {name: card.counts() for name, card in cards.items()}
+
+    parts = outcomes(score, together)
+    if len(parts) > 1:
+        for name, card in cards.items():
+            card.join([counts[name] for _, _, counts in parts])
+    _, size, _ = max(parts, key=lambda outcome: outcome[0])
+    total = sum(len(source) for source in sources)
     fingerprints = {name: "" if flow is None else flow.fingerprint for name, flow in flows.items()}
     rows = [
         card.row(name, flow, fingerprints[flow], protocol, size, total)
@@ -79,6 +77,35 @@ def evaluate(
         if row.system == "floor" and "floor" not in systems:
             row.forget("flip_rate", "flip_interior", "flip_boundary")  # a frozen map flips less than the truth can
     return rows
+
+
+def _score(
+    sources: Sequence[tuple[int, Source]],
+    systems: Mapping[str, System],
+    cards: Mapping[str, Scorecard],
+    flows: Flows,
+    cache: FlowCache | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[int, str]:
+    """Fill the cards with what the systems say about numbered clips; the last clip's number and size."""
+    total, done, last, size = sum(len(source) for _, source in sources), 0, -1, ""
+    for clip, source in sources:
+        before: tuple[dict[str, Answer], Tensor | None] | None = None
+        for frame, motions in frames_with_motion(source, flows, cache):
+            answers = {name: _answer(name, system, frame) for name, system in systems.items()}
+            for name, card in cards.items():
+                card.frame(answers[name], frame.label, clip)
+            if before is not None:
+                earlier, earlier_label = before
+                for flow, motion in motions.items():
+                    pair = FramePair(motion.flow, motion.seen, earlier_label, frame.label)
+                    for name, card in cards.items():
+                        card.pair(flow, earlier[name], answers[name], pair, clip)
+            before, done = (answers, frame.label), done + 1
+            last, size = clip, f"{frame.size[0]}x{frame.size[1]}"
+            if progress:
+                progress(done, total)
+    return last, size
 
 
 def _answer(name: str, system: System, frame: Frame) -> Answer:

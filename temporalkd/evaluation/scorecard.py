@@ -19,8 +19,11 @@ from temporalkd.metrics import (
     Series,
     WarpError,
 )
+from temporalkd.metrics.counted import Counted
 
 WINDOWS = (8, 16)
+Counts = list[tuple[Tensor, Tensor]]
+"""Of each metric: a row an item, and the clip of each."""
 
 
 class Scorecard:
@@ -56,6 +59,19 @@ class Scorecard:
         self.flips[flow].update(before.map, now.map, pair, clip)
         if before.probs is not None and now.probs is not None:
             self.warp_error[flow].update(before.probs, now.probs, pair, clip)
+
+    def counts(self) -> Counts:
+        """All that was counted, for `join`."""
+        return [metric.items() for metric in self._metrics()]
+
+    def join(self, parts: Sequence[Counts]) -> None:
+        """Take what was counted in several parts of an evaluation in place of one's own."""
+        for number, metric in enumerate(self._metrics()):
+            metric.replace([part[number] for part in parts])
+
+    def _metrics(self) -> list[Counted]:
+        along = [*self.consistency.values(), *self.flips.values(), *self.warp_error.values()]
+        return [self.score, self.boundary, *self.persistence.values(), *along]
 
     def row(self, system: str, flow: str, fingerprint: str, protocol: str, size: str, frames: int) -> Row:
         """The numbers under one protocol with one flow."""

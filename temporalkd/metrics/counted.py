@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,10 +43,20 @@ class Counted(Metric):
         if len(self.rows) > _PIECES:  # thousands of tiny tensors cost more than what they hold
             self.rows, self.clips = [torch.cat(self.rows)], [torch.cat(self.clips)]
 
+    def items(self) -> tuple[Tensor, Tensor]:
+        """(N, width) and (N,): the counts of this process's items, and the clip of each."""
+        self._require_rows()
+        return dim_zero_cat(self.rows).cpu(), dim_zero_cat(self.clips).cpu()
+
+    def replace(self, parts: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Take the items of several processes, of which each had its own clips, in the order of the clips."""
+        rows, clips = (torch.cat(pieces) for pieces in zip(*parts))
+        order = clips.argsort(stable=True)
+        self.rows, self.clips = [rows[order]], [clips[order]]
+
     def series(self, name: str) -> Series:
         """The measure over all items of this process."""
-        self._require_rows()
-        return Series(dim_zero_cat(self.rows).cpu(), dim_zero_cat(self.clips).cpu(), self.measures[name])
+        return Series(*self.items(), self.measures[name])
 
     def compute(self) -> dict[str, Tensor]:
         """Name -> share in 0..1, a scalar or (C,); NaN where not defined."""

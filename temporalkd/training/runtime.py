@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, cast
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
@@ -86,6 +87,12 @@ class Runtime:
         limit = float("inf") if norm is None else norm
         total = self._fabric.clip_gradients(trainee, optimiser, max_norm=limit, error_if_nonfinite=False)
         return float(total) if total is not None else 0.0
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every process the main one's buffers, as a forward would: until then each has its own statistics."""
+        if self.world > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
 
     def barrier(self) -> None:
         """Wait for all processes."""

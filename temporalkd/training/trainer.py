@@ -36,7 +36,7 @@ class Trainer:
 
     Args:
         folder: checkpoints/ and the log go there.
-        evaluate: called every plan.evaluate_every steps and at the end.
+        evaluate: called every plan.evaluate_every steps and at the end, in every process.
         between: called after each of the method's rounds, with its last step in checkpoints/last.pt; a run that is
             resumed there calls it again. Where it has been called, clips are read anew.
     Raises:
@@ -215,15 +215,14 @@ class Trainer:
         plan, end = self.plan, self.done == self.plan.steps
         due, better = self.done in self.ends or self.done % plan.checkpoint_every == 0, False
         if self.evaluate and (end or (plan.evaluate_every and self.done % plan.evaluate_every == 0)):
-            if self.runtime.is_main:
-                if due:  # a validation set that cannot be read must not cost the training
-                    self._save(optimisers, "last")
-                metrics = self.evaluate(self.method.best_student(), end)
-                log.evaluation(self.done, metrics)
-                miou = metrics.get("miou")
-                better = miou is not None and miou > self.best
-                self.best = max(self.best, miou) if miou is not None else self.best
-            self.runtime.barrier()
+            if due and self.runtime.is_main:  # a validation set that cannot be read must not cost the training
+                self._save(optimisers, "last")
+            self.runtime.share_buffers(self.method.trainee)
+            metrics = self.evaluate(self.method.best_student(), end)
+            log.evaluation(self.done, metrics)
+            miou = metrics.get("miou")
+            better = miou is not None and miou > self.best
+            self.best = max(self.best, miou) if miou is not None else self.best
             self.method.trainee.train()
         if self.runtime.is_main and (due or better):
             self._save(optimisers, *(["last", "best"] if better else ["last"]))

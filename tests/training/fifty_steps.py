@@ -18,22 +18,19 @@ PLACES = (1, 4)
 
 
 class Normalised(Tiny):
-    """With BatchNorm in place of GroupNorm, frozen, as small batches want it: it stays in eval mode."""
+    """With BatchNorm in place of GroupNorm; frozen, as small batches want it, it stays in eval mode."""
 
-    def __init__(self, classes: int, width: int = 8):
+    def __init__(self, classes: int, width: int = 8, frozen: bool = True):
         super().__init__(classes, width)
+        self.frozen = frozen
         for place in PLACES:
             self.body[place] = nn.BatchNorm2d(width)
 
     def train(self, mode: bool = True) -> Normalised:
         super().train(mode)
         for place in PLACES:
-            self.body[place].eval()
+            self.body[place].train(mode and not self.frozen)
         return self
-
-
-def normalised(classes: int, width: int = 8) -> nn.Module:
-    return Normalised(classes, width)
 
 
 class Remembered(Street):

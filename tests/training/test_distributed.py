@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -16,6 +17,9 @@ from safetensors.torch import load_file
 
 from temporalkd import run
 from temporalkd.config import parse
+from temporalkd.evaluation import as_json, network
+from temporalkd.models import load_segmenter
+from temporalkd.scoring import Scorer
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +73,27 @@ def test_two_processes_equal_one_with_twice_the_batch(method: str, tmp_path: Pat
     metrics = [(tmp_path / name / "metrics.csv").read_text().splitlines() for name in ("one", "two")]
     assert len(metrics[0]) == len(metrics[1]) == 3
     assert (tmp_path / "two" / "checkpoints" / "best.pt").is_file()
+
+
+def test_two_processes_score_the_student_as_one_would(tmp_path: Path) -> None:
+    """To the last digit, though each has statistics of its own for BatchNorm; three clips, so that one scores two."""
+    values = config_of(tmp_path, "baseline")
+    network_of = {"architecture": "tests.training.fifty_steps:Normalised", "arguments": {"frozen": False}}
+    values["student"] |= network_of
+    values["data"]["val"] |= {"count": 3}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    done = train_by_command(tmp_path / "config.yaml", tmp_path / "two", "training.devices=2", "training.batch=1")
+    assert done.returncode == 0, done.stderr
+    (row,) = (
+        r for r in json.loads((tmp_path / "two" / "evaluation.json").read_text())["results"] if r["system"] == "student"
+    )
+    student, _ = load_segmenter(tmp_path / "two" / "student.safetensors")
+    scorer = Scorer(parse(values, "test"), torch.device("cpu"))
+    (alone,) = scorer.rows({"student": network(student)}, references=False)
+    assert row == json.loads(as_json([alone]))["results"][0]
+    assert row["frames"] == 9 and done.stdout.count("ceiling") == 1, "one process shows the scores"
+    last = list(csv.DictReader((tmp_path / "two" / "metrics.csv").open()))[-1]
+    assert float(last["miou"]) == alone["miou"]
 
 
 def test_a_failure_in_all_processes_ends_them_with_one_line(tmp_path: Path) -> None:

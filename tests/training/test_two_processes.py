@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for method, options in SYSTEMS.items():
         values = tiny.config(folder, method)
         # As wide as the teacher: an adapter would bring a BatchNorm that sees its own process's batch alone.
-        values["student"] |= {"architecture": "tests.training.fifty_steps:normalised", "arguments": {"width": 12}}
+        values["student"] |= {"architecture": "tests.training.fifty_steps:Normalised", "arguments": {"width": 12}}
         street = {"dataset": "import", "import": "tests.training.fifty_steps:streets"}
         # Padded, so that the processes have different numbers of valid pixels.
         values["data"] |= {"train": street, "crop": [64, 60]}

@@ -1,0 +1,84 @@
+"""Processes that share an evaluation: each clip is scored once, and all of them know what one alone would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from temporalkd.data.source import Frame
+from temporalkd.data.street import CLASSES, Street
+from temporalkd.evaluation import Answer, Row, as_json, evaluate, network
+from tests import tiny
+
+CLIPS = 3  # of different lengths; the first process gets two
+
+
+def streets(count: int = CLIPS) -> list[Street]:
+    return [Street(seed, 3 + seed, tiny.SIZE) for seed in range(count)]
+
+
+def rows(asked: list[str], together: bool, count: int = CLIPS) -> list[Row]:
+    """Of a network; `asked` gets the names of the frames that it was asked about."""
+    student = network(tiny.segmenter(seed=4))
+
+    def counted(frame: Frame) -> Answer:
+        asked.append(str(frame))
+        return student(frame)
+
+    protocols = ("visible", "vspw2021")
+    return evaluate(streets(count), {"student": counted}, len(CLASSES), {"exact": None}, protocols, together=together)
+
+
+def failing(frame: Frame) -> Answer:
+    if frame.source.name == "street-1":
+        raise ValueError(f"{frame}: no answer")
+    return Answer(torch.zeros(frame.size, dtype=torch.uint8))
+
+
+def work(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    store = dist.FileStore(f"{folder}/store", 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+    asked: list[str] = []
+    numbers = as_json(rows(asked, together=True))
+    fewer = as_json(rows([], together=True, count=1))
+    with pytest.raises(ValueError, match="street-1, frame 0: no answer") as caught:
+        evaluate(streets(), {"s": failing}, len(CLASSES), {"exact": None}, references=False, together=True)
+    told = {"asked": asked, "numbers": numbers, "fewer": fewer, "failure": str(caught.value)}
+    Path(f"{folder}/{rank}.json").write_text(json.dumps(told))
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_two_processes_know_what_one_would(tmp_path: Path) -> None:
+    mp.spawn(work, (str(tmp_path),), nprocs=2)
+    said = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    asked: list[str] = []
+    alone = as_json(rows(asked, together=False))
+    assert sorted(said[0]["asked"] + said[1]["asked"]) == sorted(asked), "every frame once"
+    assert {name.split(",")[0] for name in said[1]["asked"]} == {"street-1"}
+    assert said[0]["numbers"] == said[1]["numbers"] == alone, "to the last digit"
+    few = as_json(rows([], together=False, count=1))
+    assert said[0]["fewer"] == said[1]["fewer"] == few, "also where a process has no clip"
+    assert said[0]["failure"] == said[1]["failure"], "no process waits for one that failed"
+
+
+def test_one_process_is_not_asked_to_share() -> None:
+    asked: list[str] = []
+    rows(asked, together=True)
+    assert len(asked) == sum(len(street) for street in streets())
