@@ -1,12 +1,15 @@
 """Segmentation networks behind one contract, and their weights."""
 
 from temporalkd.models.build import ModelSpec, build
-from temporalkd.models.cost import Cost, cost
+from temporalkd.models.cost import Cost, cost, median_seconds
+from temporalkd.models.deployed import Bare, Classifier
 from temporalkd.models.joint import JointTeacher, Teacher
 from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, freeze
 from temporalkd.models.weights import load_encoder, load_segmenter, load_weights, read_spec, save_segmenter
 
 __all__ = [
+    "Bare",
+    "Classifier",
     "Cost",
     "JointTeacher",
     "ModelSpec",
@@ -20,6 +23,7 @@ __all__ = [
     "load_encoder",
     "load_segmenter",
     "load_weights",
+    "median_seconds",
     "read_spec",
     "save_segmenter",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -32,13 +33,23 @@ def cost(segmenter: Teacher, size: tuple[int, int]) -> Cost:
     counter = FlopCounterMode(display=False)
     with counter:
         segmenter(frame)
-    times: list[float] = []
-    while len(times) < 3 or (sum(times) < _SECONDS and len(times) < _MOST):
-        started = time.perf_counter()
+
+    def once() -> None:
         segmenter(frame)
         if frame.is_cuda:
             torch.cuda.synchronize(frame.device)
-        times.append(time.perf_counter() - started)
+
+    seconds = median_seconds(once)
     segmenter.train(training)
     parameters = sum(p.numel() for p in segmenter.parameters())
-    return Cost(parameters, counter.get_total_flops() / 2e9, 1 / sorted(times)[len(times) // 2])
+    return Cost(parameters, counter.get_total_flops() / 2e9, 1 / seconds)
+
+
+def median_seconds(job: Callable[[], object]) -> float:
+    """Of about a second of repetitions."""
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < _SECONDS and len(times) < _MOST):
+        started = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - started)
+    return sorted(times)[len(times) // 2]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import torch
@@ -74,6 +76,7 @@ class Segmenter(nn.Module):
         self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1) / 255, persistent=False)
         self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1) / 255, persistent=False)
         self._seen: dict[str, Tensor] = {}
+        self._hooks: list[tuple[str, int]] = []
         for name in {n for names in self.roles.values() for n in ([names] if isinstance(names, str) else names)}:
             self._listen(name)
 
@@ -93,9 +96,7 @@ class Segmenter(nn.Module):
         logits, aux = (out["out"], out.get("aux")) if isinstance(out, Mapping) else (out, None)
 
         def at_input_size(logits: Tensor) -> Tensor:
-            if logits.shape[-2:] != padded:
-                logits = F.interpolate(logits, padded, mode="bilinear", align_corners=False)
-            return logits[..., :height, :width]
+            return enlarged(logits, padded)[..., :height, :width]
 
         for role, names in self.roles.items():
             for silent in [n for n in ([names] if isinstance(names, str) else names) if n not in seen]:
@@ -150,7 +151,22 @@ class Segmenter(nn.Module):
                 raise ValueError(f"{name!r} asks for an item, but {module_name!r} gives a {type(value).__name__}")
             self._seen[name] = value if item is None else value[int(item)]
 
-        modules[module_name].register_forward_hook(hear)
+        self._hooks.append((module_name, modules[module_name].register_forward_hook(hear).id))
+
+    def unheard(self) -> nn.Module:
+        """The network with the same weights and nobody listening, so that several threads may run it at once."""
+        tensors = chain(self.network.parameters(), self.network.buffers())
+        network = copy.deepcopy(self.network, {id(tensor): tensor for tensor in tensors})
+        for name, hook in self._hooks:
+            del network.get_submodule(name)._forward_hooks[hook]
+        return network
+
+
+def enlarged(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Logits (N, C, h, w) brought to (H, W), bilinear."""
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return F.interpolate(logits, tuple(size), mode="bilinear", align_corners=False)
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -1,0 +1,88 @@
+"""A network without what training reads of it, and class maps by it: as deployed."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from temporalkd.models.segmenter import Segmenter, enlarged
+
+
+class Bare(nn.Module):
+    """A segmenter's network alone: no features, no normalisation, no padding; several threads may call it at once.
+
+    Shape:
+        (N, 3, H, W), normalised and padded -> logits (N, C, H, W).
+    """
+
+    def __init__(self, segmenter: Segmenter):
+        super().__init__()
+        self.network = segmenter.unheard()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits at the size of `x`."""
+        out = self.network(x)
+        return enlarged(out["out"] if isinstance(out, Mapping) else out, x.shape[-2:])
+
+
+class Classifier:
+    """A frame's class map by a trained network; several threads may ask at once.
+
+    Args:
+        segmenter: in eval, on its device.
+        bf16: compute in bfloat16 where autocast allows it.
+        compiled: by torch.compile, on the first frame.
+    Where the machine cannot do what is asked, a warning says so and the plain network answers.
+    """
+
+    def __init__(self, segmenter: Segmenter, bf16: bool = False, compiled: bool = False):
+        self.segmenter, self.device = segmenter.eval(), segmenter.mean.device
+        self.bf16 = bf16 and _has_bf16(self.device)
+        if bf16 and not self.bf16:
+            warnings.warn(f"this {self.device.type} has no bf16: computed in fp32", stacklevel=2)
+        self._plain = Bare(segmenter).eval()
+        self._first = threading.Lock()
+        self._network: Callable[[Tensor], Tensor] = self._plain
+        self._untried = compiled
+
+    def require(self, frame: str, size: tuple[int, int]) -> None:
+        """Any size will do."""
+
+    @torch.inference_mode()
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(3, H, W) uint8 RGB -> (H, W) uint8 on the CPU."""
+        height, width = pixels.shape[-2:]
+        x = self.segmenter.prepare(pixels[None].to(self.device).float() / 255)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self._logits(x)
+        return logits[0, :, :height, :width].float().argmax(0).to("cpu", torch.uint8)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        if self._untried:
+            with self._first:
+                if self._untried:
+                    return self._compile(x)
+        return self._network(x)
+
+    def _compile(self, x: Tensor) -> Tensor:
+        try:
+            compiled = torch.compile(self._plain, options={"freezing": True})  # folds normalisations into convolutions
+            logits = compiled(x)
+        except Exception as error:  # whatever a compiler that is missing or broken makes of it
+            reason = " ".join(str(error).split())[:120]
+            warnings.warn(f"torch.compile does not work here ({reason}): not compiled", stacklevel=2)
+            logits = self._plain(x)
+        else:
+            self._network = compiled
+        self._untried = False
+        return logits
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
