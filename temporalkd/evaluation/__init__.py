@@ -1,5 +1,6 @@
 """Frames -> systems -> metrics, streaming."""
 
+from temporalkd.evaluation.ahead import ClassMapper, each_class_map, frames_at_once
 from temporalkd.evaluation.evaluate import evaluate, frames_with_motion
 from temporalkd.evaluation.row import SHARES, Row, as_csv, as_json
 from temporalkd.evaluation.scorecard import measures
@@ -18,6 +19,7 @@ from temporalkd.evaluation.systems import (
 __all__ = [
     "SHARES",
     "Answer",
+    "ClassMapper",
     "Row",
     "System",
     "as_csv",
@@ -25,9 +27,11 @@ __all__ = [
     "averaged",
     "ceiling",
     "class_maps",
+    "each_class_map",
     "evaluate",
     "floor",
     "folder_of_maps",
+    "frames_at_once",
     "frames_with_motion",
     "measures",
     "network",
