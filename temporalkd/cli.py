@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args
+from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import typer
 
+from temporalkd.messages import fail, say, short_warnings
 from temporalkd.words import ConfigError, EvaluationFlow, FlowKind, Protocol
 
 app = typer.Typer(
@@ -46,6 +45,7 @@ def _protocols(names: list[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
+InferencePrecision = Literal["fp32", "bf16"]
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr.")]
@@ -67,11 +67,6 @@ Colours = Annotated[
 ]
 Resize = Annotated[bool, typer.Option("--resize", help="Bring class maps to their frames' size (nearest).")]
 Frames = Annotated[Path, typer.Option(help="Folder of images in temporal order, or a video.")]
-
-
-def say(line: str) -> None:
-    """A line for people, on stderr."""
-    print(line, file=sys.stderr)
 
 
 @app.callback()
@@ -176,14 +171,40 @@ def consistency(
 
 @app.command()
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="Run folder or .safetensors file.")],
+    system: Annotated[Path, typer.Argument(help="Run folder, .safetensors or .onnx file.")],
     frames: Annotated[Path, typer.Argument(metavar="VIDEO_OR_DIR")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the class maps (PNG).")],
+    precision: Annotated[str, typer.Option(callback=_one_of(InferencePrecision), help="fp32 or bf16.")] = "fp32",
+    compiled: Annotated[bool, typer.Option("--compile", help="By torch.compile: worth it on long videos.")] = False,
 ) -> None:
     """Write a class map for every frame of a video or folder."""
     from temporalkd.commands.predict import predict as write_maps
 
-    write_maps(checkpoint, frames, out)
+    write_maps(system, frames, out, precision, compiled)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Run folder or .safetensors file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file, .onnx.")],
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Of the frames; default that of the run's data.val.")
+    ] = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Frames of any size.")] = False,
+    argmax: Annotated[bool, typer.Option("--argmax", help="Give the class map (uint8) instead of logits.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8 bit integers, their ranges from --calibrate.")] = False,
+    calibrate: Annotated[
+        Path | None, typer.Option(metavar="VIDEO_OR_DIR", help="Frames that --int8 takes its ranges from.")
+    ] = None,
+) -> None:
+    """Write a student as an ONNX file that is checked against the network."""
+    if int8 != (calibrate is not None):
+        raise typer.BadParameter("--int8 and --calibrate FRAMES belong together")
+    sides = None if size is None else _size(size)
+    from temporalkd.commands.export import export as write_onnx
+
+    for line in write_onnx(checkpoint, out, sides, dynamic, argmax, calibrate):
+        say(line)
 
 
 @app.command()
@@ -266,11 +287,11 @@ def compare(
     try:
         found = run_comparison(configs, out, range(first_seed, first_seed + seeds), overrides, rows, ema, say)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on", 1, debug=False)
+        fail("interrupted; the same command goes on", 1, debug=False)
     show(found)
     say(f"wrote {out / 'compare.md'} and {out / 'compare.json'}")
     if failed := failures(found):
-        _fail(f"{len(failed)} training(s) failed, the same command tries again: {'; '.join(failed)}", 1, debug=False)
+        fail(f"{len(failed)} training(s) failed, the same command tries again: {'; '.join(failed)}", 1, debug=False)
 
 
 @config_app.command("check")
@@ -305,6 +326,13 @@ def _palette(name: str | None) -> Any:
     return palette(name) if name else None
 
 
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None or "0" in (match[1], match[2]):
+        raise typer.BadParameter(f"--size {text!r}: expected HEIGHTxWIDTH, 360x480 say")
+    return int(match[1]), int(match[2])
+
+
 def _old_new(text: str) -> tuple[int, int]:
     old, _, new = text.partition(":")
     if not old.isdigit() or not new.isdigit():
@@ -330,41 +358,26 @@ def _shown_as(as_json: bool, as_csv: bool) -> Callable[[list[Any]], None]:
     return show
 
 
-@contextmanager
-def _short_warnings() -> Iterator[None]:
-    """A warning is a line on stderr; those that differ only in the file are told once, and counted."""
-    told: dict[str, list[str]] = {}
-
-    def show(message: Warning | str, *_: object) -> None:
-        text = " ".join(str(message).split())
-        same = told.setdefault(re.sub(r"\S*/\S*", "...", text), [])
-        if not same:
-            say(f"warning: {text}")
-        if text not in same:
-            same.append(text)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show  # type: ignore[assignment]
-        try:
-            yield
-        finally:
-            for kind, texts in told.items():
-                if len(texts) > 1:
-                    say(f"warning: {len(texts) - 1} more like it: {kind}")
+_INTERRUPTED = 130
+"""What typer ends with, and no word, when a command is interrupted."""
 
 
 def main(job: Callable[[], object] = app) -> NoReturn:
     """Entry point: 0 done, 1 failed with a one-line reason, 2 wrong usage."""
     debug = "--debug" in sys.argv
     try:
-        with nullcontext() if debug else _short_warnings():
+        with nullcontext() if debug else short_warnings():
             job()
     except ConfigError as error:
-        _fail(error, 2, debug)
+        fail(error, 2, debug)
     except KeyboardInterrupt:
-        _fail("interrupted", 1, debug)
+        fail("interrupted", 1, debug)
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            fail("interrupted", 1, debug)
+        raise
     except Exception as error:
-        _fail(error, 1, debug)
+        fail(error, 1, debug)
     sys.exit(0)
 
 
@@ -372,16 +385,6 @@ def main_of(command: str) -> NoReturn:
     """Entry point of the scripts in tools/: one command under a name of its own."""
     sys.argv.insert(1, command)
     main()
-
-
-def _fail(reason: object, code: int, debug: bool) -> NoReturn:
-    if debug:
-        traceback.print_exc()
-    text = " ".join(str(reason).split()) or type(reason).__name__
-    kind = "" if isinstance(reason, ValueError | OSError | FloatingPointError | str) else f"{type(reason).__name__}: "
-    hint = "" if debug or not kind else " (temporalkd --debug COMMAND shows where)"
-    print(f"error: {kind}{text}{hint}", file=sys.stderr)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"flow"},
-    {"temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports", "temporalkd.words"},
+    {
+        *("temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports", "temporalkd.messages"),
+        "temporalkd.words",
+    },
     {"temporalkd.data", "temporalkd.models"},
     {"temporalkd.methods"},
     {"temporalkd.evaluation"},
-    {"temporalkd.training", "temporalkd.render", "temporalkd.progress", "temporalkd.table"},
+    {"temporalkd.training", "temporalkd.render", "temporalkd.export", "temporalkd.progress", "temporalkd.table"},
     {"temporalkd.report"},
     {"temporalkd.config"},
     {"temporalkd.assemble"},

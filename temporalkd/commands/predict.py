@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from temporalkd.commands.systems import load_system
+from temporalkd.commands.mappers import load_mapper
 from temporalkd.data.frames import ImageFolder, open_frames
 from temporalkd.data.images import write_map
-from temporalkd.evaluation import class_maps
+from temporalkd.evaluation import each_class_map
 from temporalkd.progress import progress
 
 
-def predict(checkpoint: Path, frames: Path, out: Path) -> int:
-    """Write a class map, NAME.png or 000000.png, for every frame; the folder appears when all are written."""
-    segmenter, _ = load_system(checkpoint)
+def predict(system: Path, frames: Path, out: Path, precision: str = "fp32", compiled: bool = False) -> int:
+    """Write a class map, NAME.png or 000000.png, for every frame; the folder appears when all are written.
+
+    Args:
+        system: run folder, .safetensors file or .onnx file.
+        precision: fp32 or bf16.
+    """
+    mapper = load_mapper(system, precision, compiled)
     source = open_frames(frames)
     stems = source.stems if isinstance(source, ImageFolder) else [f"{i:06d}" for i in range(len(source))]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -27,10 +33,10 @@ def predict(checkpoint: Path, frames: Path, out: Path) -> int:
     with TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as beside:
         partial = Path(beside) / out.name
         partial.mkdir()
-        with progress("predict") as tick:
-            for stem, prediction in zip(stems, class_maps(segmenter, source)):
-                write_map(partial / f"{stem}.png", prediction)
-                count += 1
+        done = each_class_map(mapper, source, lambda i, classes: write_map(partial / f"{stems[i]}.png", classes))
+        with progress("predict") as tick, closing(done):
+            for index in done:
+                count = index + 1
                 tick(count, len(source))
         if out.exists():
             out.rmdir()

@@ -1,0 +1,50 @@
+"""What a person reads on stderr: lines, short warnings, the one-line reason of a failure."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+
+def say(line: str) -> None:
+    """A line for people, on stderr."""
+    print(line, file=sys.stderr)
+
+
+@contextmanager
+def short_warnings() -> Iterator[None]:
+    """A warning is a line on stderr; those that differ only in the file are told once, and counted."""
+    told: dict[str, list[str]] = {}
+
+    def show(message: Warning | str, *_: object) -> None:
+        text = " ".join(str(message).split())
+        same = told.setdefault(re.sub(r"\S*/\S*", "...", text), [])
+        if not same:
+            say(f"warning: {text}")
+        if text not in same:
+            same.append(text)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            for kind, texts in told.items():
+                if len(texts) > 1:
+                    say(f"warning: {len(texts) - 1} more like it: {kind}")
+
+
+def fail(reason: object, code: int, debug: bool) -> NoReturn:
+    """End with that reason, and its traceback where one debugs."""
+    if debug:
+        traceback.print_exc()
+    text = " ".join(str(reason).split()) or type(reason).__name__
+    kind = "" if isinstance(reason, ValueError | OSError | FloatingPointError | str) else f"{type(reason).__name__}: "
+    hint = "" if debug or not kind else " (temporalkd --debug COMMAND shows where)"
+    print(f"error: {kind}{text}{hint}", file=sys.stderr)
+    sys.exit(code)
