@@ -89,6 +89,15 @@ def test_the_students_of_the_configs_at_any_size(architecture: str, arguments: d
     assert all(p.requires_grad for p in segmenter.parameters()), "the network is left as it was"
 
 
+def test_a_network_that_torch_ties_to_one_size() -> None:
+    """Pyramid pooling into bins: the graph of any size has the bins of one."""
+    spec = ModelSpec(SMP + "PSPNet", 5, {"encoder_name": "tu-resnet18", "output_stride": 8})
+    segmenter = shaken(spec)
+    with pytest.raises(ValueError, match=r"cannot be computed at 33x97: export with --size 97x33, without --dynamic"):
+        agree(segmenter, onnx_graph(segmenter, card_of(spec, None, False)), (97, 33))
+    agree(segmenter, onnx_graph(segmenter, card_of(spec, (97, 33), False)), (97, 33))
+
+
 def test_more_classes_than_the_map_can_hold() -> None:
     spec = tiny.spec(classes=257)
     with pytest.raises(ValueError, match="256 classes: this network has 257"):

@@ -53,7 +53,7 @@ def export(
     size = size or _size_of_footage(checkpoint)
     card = card_of(spec, None if dynamic else size, argmax)
     model = onnx_graph(segmenter, card)
-    student = OnnxStudent(model.SerializeToString())
+    student = OnnxStudent(model.SerializeToString(), str(out))
     frames = [_noise(size, seed) for seed in range(CHECKED)] if source is None else _frames(source, CHECKED, size)
     others = [_noise((size[0] * 3 // 4 + 1, size[1] + 7))] if dynamic else []
     found = parity(segmenter, student, frames + others)
@@ -62,7 +62,7 @@ def export(
     yield f"ONNX Runtime and the network: {found}"
     if source is not None:
         model = quantised(model, card_of(spec, card.size, argmax, int8=True), _frames(source, CALIBRATION, size))
-        student = OnnxStudent(model.SerializeToString())
+        student = OnnxStudent(model.SerializeToString(), str(out))
         yield f"8 bit and the network: {parity(segmenter, student, frames)}"
     frame = frames[0].to(segmenter.mean.device)
     with torch.inference_mode():

@@ -73,8 +73,20 @@ class OnnxStudent:
             )
 
     def run(self, frames: Tensor) -> NDArray[Any]:
-        """(1, 3, H, W) float32 in [0, 1] -> what the graph gives, logits (1, C, H, W) or classes (1, H, W)."""
-        (out,) = self._session.run(None, {self._input: frames.numpy()})
+        """(1, 3, H, W) float32 in [0, 1] -> what the graph gives, logits (1, C, H, W) or classes (1, H, W).
+
+        Raises:
+            ValueError: the graph cannot be computed at this size.
+        """
+        try:
+            (out,) = self._session.run(None, {self._input: frames.numpy()})
+        except Exception as error:  # as above
+            height, width = frames.shape[2:]
+            reason = " ".join(str(error).split())[:160]
+            raise ValueError(
+                f"{self.name} cannot be computed at {width}x{height}: export with --size {height}x{width}, "
+                f"without --dynamic ({reason})"
+            ) from error
         return np.asarray(out)
 
     def __call__(self, pixels: Tensor) -> Tensor:
