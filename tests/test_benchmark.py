@@ -13,6 +13,8 @@ import pytest
 import torch
 from torchvision.models import optical_flow
 
+from temporalkd.data.images import write_map
+from temporalkd.data.street import Street
 from temporalkd.metrics import PROTOCOLS
 from tests import tiny
 from tests.cli_support import ROOT, run_script
@@ -99,6 +101,29 @@ def test_flow_is_torchvisions_and_what_is_not_is_refused(
     assert "mean 0.0000" in plain.agreement and "3.0 updates" in plain.agreement
     with pytest.raises(AssertionError, match="mean end-point difference"):
         next(rows)
+
+
+def test_predict_writes_the_loops_maps_and_every_form_is_scored(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = importlib.import_module("benchmarks.predict")
+    size = (64, 96)
+    scene = module.Scene(Street(0, 3, size), tiny.segmenter().eval(), tiny.spec(), Street(1, 3, size), "a street")
+    monkeypatch.setattr(module, "_scene", lambda: scene)
+    monkeypatch.setattr("torch.compile", lambda network, **_: network)
+    video, images, *forms = module.predict(repeats=1)
+    assert "a video of 64x96" in video.what and "PNG files of 64x96" in images.what
+    assert all(r.agreement.startswith("3 class maps equal") and r.ratio > 0 for r in (video, images))
+    agreement = {form.what.split(", a street")[0]: form.agreement for form in forms}
+    assert list(agreement) == ["fp32, contiguous", "bf16", "compiled", "ONNX Runtime", "ONNX Runtime, int8"]
+    shares = {name: float(text.split(" %")[0]) for name, text in agreement.items()}
+    assert agreement["compiled"].startswith("100.000 % of the pixels, mIoU +0.000 of")
+    assert min(shares["fp32, contiguous"], shares["ONNX Runtime"]) > 99.9 and min(shares.values()) > 80
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+        write_map(tmp_path / name / "0.png", torch.full((4, 4), int(name == "ours"), dtype=torch.uint8))
+    with pytest.raises(AssertionError, match=r"differ in 0\.png"):
+        module._same_maps(tmp_path / "ours", tmp_path / "theirs")
 
 
 def test_the_step_learns_the_same_cross_entropy_as_its_reference(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

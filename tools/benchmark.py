@@ -13,6 +13,7 @@ from benchmarks.affinity import affinity
 from benchmarks.consistency import consistency
 from benchmarks.data import data
 from benchmarks.flow import flow
+from benchmarks.predict import predict
 from benchmarks.result import Result, as_json
 from benchmarks.startup import startup
 from benchmarks.step import step
@@ -27,6 +28,7 @@ SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {
     "consistency": consistency,
     "data": data,
     "flow": flow,
+    "predict": predict,
     "startup": startup,
     "step": step,
 }
