@@ -100,8 +100,8 @@ def train(
     settings = [*overrides, *([f"training.devices={devices}"] if devices else [])]
     loaded = load(config, settings)
     from temporalkd import run
+    from temporalkd.memory import keep_freed_memory
     from temporalkd.table import table
-    from temporalkd.training import keep_freed_memory
 
     keep_freed_memory()
     rows = run.train(loaded, out or Path("runs") / loaded.name, resume, say, score=not no_score)

@@ -14,7 +14,7 @@ LAYERS = [
     {"flow"},
     {
         *("temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports", "temporalkd.messages"),
-        "temporalkd.words",
+        *("temporalkd.memory", "temporalkd.words"),
     },
     {"temporalkd.data", "temporalkd.models"},
     {"temporalkd.methods"},

@@ -7,10 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from temporalkd.commands.mappers import load_mapper
-from temporalkd.commands.memory import keep_memory
 from temporalkd.data.frames import ImageFolder, open_frames
 from temporalkd.data.images import write_map
 from temporalkd.evaluation import each_class_map
+from temporalkd.memory import keep_freed_memory
 from temporalkd.progress import progress
 
 
@@ -21,7 +21,7 @@ def predict(system: Path, frames: Path, out: Path, precision: str = "fp32", comp
         system: run folder, .safetensors file or .onnx file.
         precision: fp32 or bf16.
     """
-    keep_memory()
+    keep_freed_memory()
     mapper = load_mapper(system, precision, compiled)
     source = open_frames(frames)
     stems = source.stems if isinstance(source, ImageFolder) else [f"{i:06d}" for i in range(len(source))]

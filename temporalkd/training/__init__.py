@@ -1,9 +1,8 @@
 """Training: the loop, its schedule, its checkpoints and its log."""
 
-from temporalkd.training.memory import keep_freed_memory
 from temporalkd.training.pseudo import PseudoLabels
 from temporalkd.training.runtime import Runtime
 from temporalkd.training.schedule import Plan
 from temporalkd.training.trainer import Trainer
 
-__all__ = ["Plan", "PseudoLabels", "Runtime", "Trainer", "keep_freed_memory"]
+__all__ = ["Plan", "PseudoLabels", "Runtime", "Trainer"]

@@ -14,10 +14,10 @@ from benchmarks.result import Result, rates
 from temporalkd.data.clip import IGNORE, Clip, collate
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import Street
+from temporalkd.memory import keep_freed_memory
 from temporalkd.methods import TERMS, Method, Step, Weighted
 from temporalkd.models import ModelSpec, Segmenter, build, load_segmenter
 from temporalkd.roots import find
-from temporalkd.training import keep_freed_memory
 
 SIZE = (360, 480)
 CLASSES = 11
