@@ -29,6 +29,10 @@ LEFTOVER_SECONDS = 3600.0
 CLAIM_SECONDS = 60.0
 
 
+Expected = Mapping[str, tuple[Sequence[int | None], torch.dtype]]
+"""Name -> shape, in which None is any size, and dtype."""
+
+
 class Store:
     """Tensors on disk, found again by an identity: any text that says what they were computed from.
 
@@ -39,27 +43,29 @@ class Store:
     Args:
         folder: created when missing.
         limit: bytes.
+        name: in messages.
     Raises:
         ValueError: a limit below 1.
         NotADirectoryError: the folder is a file.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], limit: int) -> None:
+    def __init__(self, folder: str | os.PathLike[str], limit: int, name: str = "flow cache") -> None:
+        self.name = name
         if limit < 1:
-            raise ValueError(f"flow cache: limit is {limit} bytes, expected at least 1")
+            raise ValueError(f"{self.name}: limit is {limit} bytes, expected at least 1")
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
-            raise NotADirectoryError(f"flow cache: {self.folder} is a file, expected a folder")
+            raise NotADirectoryError(f"{self.name}: {self.folder} is a file, expected a folder")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            warnings.warn(f"flow cache: {self.folder} cannot be made, going on without: {error}", stacklevel=3)
+            warnings.warn(f"{self.name}: {self.folder} cannot be made, going on without: {error}", stacklevel=3)
         self.limit = limit
         self._written = 0
         self._allowance = 0  # bytes that may be written before the next look at the folder
 
-    def load(self, identity: str, expected: Mapping[str, tuple[Sequence[int], torch.dtype]]) -> dict[str, Tensor]:
-        """What of the expected, name -> (shape, dtype), was saved under this identity.
+    def load(self, identity: str, expected: Expected) -> dict[str, Tensor]:
+        """What of the expected was saved under this identity.
 
         Empty where there is nothing, or nothing that can be believed.
         """
@@ -73,7 +79,7 @@ class Store:
                 tensors = {name: file.get_tensor(name) for name in expected if name in names}
             for name, tensor in tensors.items():
                 shape, dtype = expected[name]
-                if tuple(tensor.shape) != tuple(shape) or tensor.dtype != dtype:
+                if not _fits(tensor.shape, shape) or tensor.dtype != dtype:
                     raise ValueError(f"it holds {tensor.dtype} {tuple(tensor.shape)}")
         except FileNotFoundError:
             return {}
@@ -81,7 +87,7 @@ class Store:
             if not path.exists():  # another process tidied up between looking and reading
                 return {}
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            warnings.warn(f"flow cache: {path} is not usable and is computed again: {reason}", stacklevel=2)
+            warnings.warn(f"{self.name}: {path} is not usable and is computed again: {reason}", stacklevel=2)
             return {}
         with suppress(OSError):
             os.utime(path)  # marks it as just used
@@ -95,7 +101,7 @@ class Store:
         try:
             write_whole(path, content)
         except OSError as error:
-            warnings.warn(f"flow cache: {path} could not be written, going on without: {error}", stacklevel=2)
+            warnings.warn(f"{self.name}: {path} could not be written, going on without: {error}", stacklevel=2)
             return
         self._written += len(content)
         if self._written > self._allowance:
@@ -156,6 +162,10 @@ def _lock(folder: int, until: float) -> None:
         if time.monotonic() > until:
             break
         time.sleep(0.005)
+
+
+def _fits(found: Sequence[int], expected: Sequence[int | None]) -> bool:
+    return len(found) == len(expected) and all(e in (None, f) for f, e in zip(found, expected))
 
 
 def _key(path: Path) -> str:

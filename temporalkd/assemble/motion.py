@@ -14,6 +14,9 @@ from temporalkd.config import Config
 from temporalkd.config.schema import Flow
 from temporalkd.data.source import EstimateMotion
 
+GIGABYTES = 20.0
+"""That a cache may take where nothing else is said."""
+
 
 def flows(kinds: Iterable[str], device: torch.device, weights: str | None = None) -> dict[str, FlowEstimator | None]:
     """Estimators to evaluate with, by name; None for "exact", the data's own motion."""
@@ -28,10 +31,14 @@ def configured(section: Flow) -> FlowEstimator:
     return optical_flow.build(section.kind, section.weights, **chosen)
 
 
-def default_cache(folder: str | None = None, gigabytes: float = 20.0) -> FlowCache:
-    """Computed flow on disk: the folder given, TEMPORALKD_CACHE, or ~/.cache/temporalkd/flow."""
-    place = folder or os.environ.get("TEMPORALKD_CACHE") or "~/.cache/temporalkd/flow"
-    return FlowCache(Path(place).expanduser(), int(gigabytes * 2**30))
+def default_cache(folder: str | None = None, gigabytes: float = GIGABYTES) -> FlowCache:
+    """Computed flow on disk, in `cache_folder`."""
+    return FlowCache(cache_folder(folder), int(gigabytes * 2**30))
+
+
+def cache_folder(folder: str | None = None) -> Path:
+    """The folder given, TEMPORALKD_CACHE, or ~/.cache/temporalkd/flow."""
+    return Path(folder or os.environ.get("TEMPORALKD_CACHE") or "~/.cache/temporalkd/flow").expanduser()
 
 
 def live_estimator(config: Config) -> FlowEstimator | None:

@@ -6,9 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from flow.store import Store
+from temporalkd.assemble.motion import GIGABYTES, cache_folder
 from temporalkd.config import Config, ConfigError, schema
 from temporalkd.data.footage import Footage
 from temporalkd.models import (
+    CachedTeacher,
     JointTeacher,
     ModelSpec,
     Normalisation,
@@ -68,6 +71,29 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
         return networks[0]
     second = config.second_teacher
     return JointTeacher(dict(zip(("first", "second"), networks)), second.fusion == "mean", second.temperature)
+
+
+def asked_in_training(config: Config, teacher: Teacher | None) -> Teacher | None:
+    """The teacher with its logits kept on disk, where the config says so.
+
+    Raises:
+        ConfigError: augmentation makes frames that will not come again.
+    """
+    if teacher is None or config.teacher is None or not config.teacher.cached:
+        return teacher
+    data = config.data
+    if data.crop is not None or data.scale != (1.0, 1.0) or data.jitter:
+        raise ConfigError(
+            f"teacher.cached: frames must come again as they were, and data.crop is {data.crop}, data.scale "
+            f"{list(data.scale)}, data.jitter {data.jitter:g}: set null, [1, 1] and 0, or leave teacher.cached out"
+        )
+    place, gigabytes = (config.flow.cache, config.flow.cache_gigabytes) if config.flow else (None, GIGABYTES)
+    store = Store(cache_folder(place) / "teacher", int(gigabytes * 2**30), "teacher cache")
+    if isinstance(teacher, JointTeacher):
+        plain = {name: network for name, network in teacher.networks.items() if isinstance(network, Segmenter)}
+        branches = {name: CachedTeacher(network, store) for name, network in plain.items()}
+        return JointTeacher(branches, teacher.plain, teacher.temperature)
+    return CachedTeacher(teacher, store) if isinstance(teacher, Segmenter) else teacher
 
 
 def known_labels(config: Config) -> dict[str, Any]:

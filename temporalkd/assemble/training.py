@@ -10,7 +10,7 @@ import torch
 
 from temporalkd.assemble.calls import call, named
 from temporalkd.assemble.motion import live_estimator
-from temporalkd.assemble.networks import model
+from temporalkd.assemble.networks import asked_in_training, model
 from temporalkd.config import Config, ConfigError, methods
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
@@ -43,7 +43,8 @@ def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Fo
     terms = [*own, *(_term(term) for term in section.terms)]
     count = max((term.term.students for term in terms if term.weight), default=1)
     peers = [_peer(config, data, number) for number in range(1, count)]
-    return Method(student, terms, teacher, live_estimator(config), config.data.frames, section.steady, peers)
+    taught = asked_in_training(config, teacher)
+    return Method(student, terms, taught, live_estimator(config), config.data.frames, section.steady, peers)
 
 
 def _peer(config: Config, data: Footage, number: int) -> Segmenter:

@@ -65,6 +65,15 @@ class Model(Section):
     roles: dict[str, str | list[str]] = {}
 
 
+class Teacher(Model):
+    """cached: keep its logits on disk, beside the flow; terms may then read no other features of it.
+
+    Frames must come again as they were: data.crop null, data.scale [1, 1], data.jitter 0.
+    """
+
+    cached: bool = False
+
+
 class SecondTeacher(Model):
     """A further branch of the teacher. fusion: each pixel listens to the surer branch, or to both alike."""
 
@@ -125,7 +134,7 @@ class Config(Section):
     seed: int = Field(0, ge=0)
     data: Data
     student: Model
-    teacher: Model | None = None
+    teacher: Teacher | None = None
     second_teacher: SecondTeacher | None = None
     method: MethodChoice
     flow: Flow | None = None

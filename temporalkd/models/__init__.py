@@ -1,6 +1,7 @@
 """Segmentation networks behind one contract, and their weights."""
 
 from temporalkd.models.build import ModelSpec, build
+from temporalkd.models.cached import CachedTeacher
 from temporalkd.models.cost import Cost, cost, median_seconds
 from temporalkd.models.deployed import Bare, Classifier
 from temporalkd.models.joint import JointTeacher, Teacher
@@ -9,6 +10,7 @@ from temporalkd.models.weights import load_encoder, load_segmenter, load_weights
 
 __all__ = [
     "Bare",
+    "CachedTeacher",
     "Classifier",
     "Cost",
     "JointTeacher",

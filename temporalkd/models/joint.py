@@ -9,7 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from temporalkd.losses import fused_target
+from temporalkd.models.cached import CachedTeacher
 from temporalkd.models.segmenter import Prediction, Segmenter
+
+Branch = Segmenter | CachedTeacher
 
 
 class JointTeacher(nn.Module):
@@ -28,7 +31,7 @@ class JointTeacher(nn.Module):
         Wang et al., 2022 (STCKD): a CNN and a transformer branch used jointly [text]; how they are fused [ours].
     """
 
-    def __init__(self, branches: Mapping[str, Segmenter], plain: bool = False, temperature: float = 0.5):
+    def __init__(self, branches: Mapping[str, Branch], plain: bool = False, temperature: float = 0.5):
         super().__init__()
         counts = {name: branch.classes for name, branch in branches.items()}
         if len(counts) < 2 or len(set(counts.values())) > 1:
@@ -39,9 +42,14 @@ class JointTeacher(nn.Module):
         self.classes = next(iter(counts.values()))
 
     @property
-    def first(self) -> Segmenter:
+    def networks(self) -> dict[str, Branch]:
+        """Name -> network."""
+        return dict(self.branches.items())  # type: ignore[arg-type]
+
+    @property
+    def first(self) -> Branch:
         """The branch whose features are the teacher's."""
-        return next(iter(self.branches.values()))  # type: ignore[return-value]
+        return next(iter(self.networks.values()))
 
     @property
     def channels(self) -> dict[str, list[int]]:
@@ -64,7 +72,7 @@ class JointTeacher(nn.Module):
         return Prediction(_resize(native, frames.shape[-2:]), native, native, None, features, said)
 
 
-Teacher = Segmenter | JointTeacher
+Teacher = Branch | JointTeacher
 
 
 def _resize(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
