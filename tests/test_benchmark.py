@@ -113,7 +113,7 @@ def test_predict_writes_the_loops_maps_and_every_form_is_scored(
     monkeypatch.setattr("torch.compile", lambda network, **_: network)
     video, images, *forms = module.predict(repeats=1)
     assert "a video of 64x96" in video.what and "PNG files of 64x96" in images.what
-    assert all(r.agreement.startswith("3 class maps equal") and r.ratio > 0 for r in (video, images))
+    assert all(r.agreement.startswith("3 class maps, 100.000 %") and r.ratio > 0 for r in (video, images))
     agreement = {form.what.split(", a street")[0]: form.agreement for form in forms}
     assert list(agreement) == ["fp32, contiguous", "bf16", "compiled", "ONNX Runtime", "ONNX Runtime, int8"]
     shares = {name: float(text.split(" %")[0]) for name, text in agreement.items()}

@@ -115,12 +115,8 @@ def _demux(path: Path, **options: str) -> tuple[int, int, list[int | None], set[
 
 def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """(3, H, W) of a decoded frame, upright as the file says."""
-    planar = frame.reformat(format="gbrp")
-    green, blue, red = (
-        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-        for plane in planar.planes
-    )
-    return np.ascontiguousarray(np.rot90(np.stack([red, green, blue]), k=round(frame.rotation / 90), axes=(1, 2)))
+    array = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
+    return np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 def damaged(path: Path, index: int, count: int, why: str) -> ValueError:

@@ -258,8 +258,9 @@ class Frames(torch.utils.data.Dataset):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_worker_has_one_decoder_of_its_own(video: Path, workers: int, backend: Backend, tmp_path: Path) -> None:
-    other = Path(shutil.copy(video, tmp_path / "other.mp4"))
-    sources = VideoFile(video, backend=backend), VideoFile(other, backend=backend)
+    # Copies of its own: other tests may have left the shared one open.
+    one, other = (Path(shutil.copy(video, tmp_path / name)) for name in ("one.mp4", "other.mp4"))
+    sources = VideoFile(one, backend=backend), VideoFile(other, backend=backend)
     sources[0].frame(0)  # open in the parent, so that a forked worker could inherit it
     context = "fork" if workers else None
     loader = torch.utils.data.DataLoader(
@@ -271,7 +272,20 @@ def test_a_worker_has_one_decoder_of_its_own(video: Path, workers: int, backend:
         assert held.tolist() == [1] * 2 * COUNT
     sources[1].close()
     del sources, loader  # a video that is forgotten is closed too
-    assert open_files(video) == open_files(other) == 0
+    assert open_files(one) == open_files(other) == 0
+
+
+@pytest.mark.parametrize("width", range(50, 84, 2))
+def test_every_column_of_any_width_is_converted(width: int, tmp_path: Path) -> None:
+    """FFmpeg's conversion to planes leaves the last columns of some widths as they were in memory."""
+    path = tmp_path / "grey.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.full((48, width, 3), 120, np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode()])
+    frame = VideoFile(path).frame(0)
+    assert frame.shape == (3, 48, width) and (frame.int() - 120).abs().max() <= 3
 
 
 def test_rotation_of_phone_videos_is_applied(video: Path, tmp_path: Path) -> None:
