@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from temporalkd.data.augment import ColourJitter
 from temporalkd.data.clip import Clip, collate
 from temporalkd.data.sampler import ClipSampler
+from temporalkd.memory import give_back_freed_memory
 from temporalkd.methods import Method, Step
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
@@ -205,6 +206,7 @@ class Trainer:
             batch_sampler=positions,
             collate_fn=collate,
             num_workers=workers,
+            worker_init_fn=give_back_freed_memory,
             pin_memory=self.runtime.device.type == "cuda",
             generator=torch.Generator(),  # of its own: a run that resumes must not draw from the one dropout uses
         )
