@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import png
+
 MAGIC = 202021.25
 HEADER = 12
 LARGEST_SIDE = 99_999
-PNG_END = b"IEND\xaeB`\x82"
 
 
 def read_flo(path: str | os.PathLike[str]) -> Tensor:
@@ -59,18 +60,21 @@ def read_kitti(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
     Returns:
         flow (2, H, W), float32, pixels, 0 where invalid; valid (1, H, W), bool.
     Raises:
-        ValueError: not a whole 16-bit, 3-channel PNG; it names the file.
+        ValueError: not a whole 16-bit, 3-channel PNG, or a damaged one; it names the file.
     Source:
         Geiger et al., KITTI development kit: u, v = (value - 2^15) / 64 in red and green, validity in blue.
     """
     import cv2
 
     content = Path(path).read_bytes()
-    # Some releases of OpenCV fill what a truncated file lacks with zeros and say nothing.
-    whole = content.rstrip(b"\0").endswith(PNG_END)
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+    if wrong := png.fault(content):
+        raise ValueError(f"{path}: {wrong}")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(f"{path}: not a readable PNG file ({error.err})") from error
     if image is None:
-        raise ValueError(f"{path}: not a PNG file, or a truncated one")
+        raise ValueError(f"{path}: not a readable PNG file")
     if image.dtype != np.uint16 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"{path}: a {image.dtype} image of shape {image.shape}, expected 16 bit and 3 channels")
     planes = torch.from_numpy(image[..., ::-1].transpose(2, 0, 1).astype(np.float32))

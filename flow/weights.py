@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import pickle
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import optical_flow
+
+from .saved import load_saved
 
 
 def architecture(kind: str) -> Any:
@@ -56,11 +56,8 @@ def _find(kind: str) -> Path:
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        if path.suffix in (".pth", ".pt"):
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            state = load_file(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        state = load_saved(path) if path.suffix in (".pth", ".pt") else load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a readable weights file: {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -14,7 +14,13 @@ LAYERS = [
     {"flow"},
     {
         *("temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports", "temporalkd.messages"),
-        *("temporalkd.memory", "temporalkd.words"),
+        *(
+            "temporalkd.memory",
+            "temporalkd.deterministic",
+            "temporalkd.records",
+            "temporalkd.words",
+            "temporalkd.environment",
+        ),
     },
     {"temporalkd.data", "temporalkd.models"},
     {"temporalkd.methods"},
@@ -26,7 +32,7 @@ LAYERS = [
     {"temporalkd.scoring", "temporalkd.run_folder", "temporalkd.reporting"},
     {"temporalkd.run"},
     {"temporalkd.comparison"},
-    {"temporalkd.commands", "temporalkd.demo", "temporalkd.doctor"},
+    {"temporalkd.commands", "temporalkd.demo", "temporalkd.doctor", "temporalkd.arguments"},
     {"temporalkd.cli"},
     {"tools"},
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from temporalkd.models import (
     load_segmenter,
     load_weights,
 )
+from temporalkd.records import read_json
 from temporalkd.roots import find
 
 
@@ -110,7 +110,7 @@ def doubts(config: Config) -> Iterator[str]:
     sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
     for where, section in sections.items() if config.data.semi is not None else ():
         card = find(section.weights, "weights").with_suffix(".json") if section and section.weights else None
-        found = json.loads(card.read_text()) if card and card.is_file() else {}
+        found = read_json(card) if card and card.is_file() else {}
         if section and found.get("semi") != known_labels(config)["semi"]:
             yield (
                 f"{where}.weights: {section.weights} is not known to have been trained on the labels alone that "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from temporalkd.evaluation import Row, System, averaged, frames_with_motion, net
 from temporalkd.metrics import FramePair
 from temporalkd.models import Cost, Segmenter, cost
 from temporalkd.progress import progress
+from temporalkd.records import read_json
 from temporalkd.render.overlay import default_palette
 from temporalkd.report import Report, Video, mosaic, render_page, require_jinja
 from temporalkd.reporting import COLUMNS, CURVES, Shown, Tape, entry
@@ -106,8 +107,8 @@ def _contents(
     systems = [
         replace(
             entry(row, rows[0], shown, tapes.get(row.system), costs.get(row.system), colours),
-            config=_text(folders.get(row.system), "config.yaml"),
-            environment=json.loads(_text(folders.get(row.system), "environment.json") or "{}"),
+            config=_config(folders.get(row.system)),
+            environment=_environment(folders.get(row.system)),
         )
         for row in rows
     ]
@@ -163,7 +164,13 @@ def _film(
     return Video(out.read_bytes(), made.layout.tiles, made.frames)
 
 
-def _text(folder: Path | None, name: str) -> str:
-    """A file of the run's, empty where there is none."""
-    path = folder / name if folder is not None else None
-    return path.read_text() if path is not None and path.is_file() else ""
+def _config(folder: Path | None) -> str:
+    """The run's config as it stands in its folder, empty where there is none; damaged bytes are shown as such."""
+    path = folder / "config.yaml" if folder is not None else None
+    return path.read_text("utf-8", errors="replace") if path is not None and path.is_file() else ""
+
+
+def _environment(folder: Path | None) -> dict[str, Any]:
+    """What the run was made with, as far as it is known."""
+    path = folder / "environment.json" if folder is not None else None
+    return read_json(path) if path is not None and path.is_file() else {}

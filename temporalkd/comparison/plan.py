@@ -12,6 +12,7 @@ from typing import Any
 
 from temporalkd.config import Config, ConfigError, load, parse
 from temporalkd.methods import ROWS
+from temporalkd.records import read_json
 from temporalkd.roots import find
 from temporalkd.run_folder import differing
 
@@ -157,7 +158,7 @@ def refuse_foreign(systems: Sequence[Entry], seeds: Sequence[int], out: Path) ->
                     "another -o, or delete it"
                 )
     path = out / INPUTS
-    known = json.loads(path.read_text()) if path.is_file() else {}
+    known = read_json(path) if path.is_file() else {}
     inputs = {f"{entry.path} {key}": digest(file) for entry in systems for key, file in _weights(entry.config)}
     for key, value in inputs.items():
         if known.get(key, value) != value:

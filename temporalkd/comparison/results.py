@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from temporalkd.comparison.scores import MEASURES
 from temporalkd.evaluation import SHARES, Row
 from temporalkd.metrics import mean_difference
 from temporalkd.models import Cost
+from temporalkd.records import read_lines
 from temporalkd.training import resources
 
 Values = dict[str, Any]
@@ -85,8 +85,8 @@ def training(folder: Path) -> Values:
     peaks = [p for attempt in known if (p := attempt.get("gpu_peak_mib" if on_gpu else "peak_mib")) is not None]
     minutes = sum(attempt["seconds" if on_gpu else "cpu_seconds"] for attempt in known) / 60
     log = folder / "log.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-    steps = [line["seconds"] for line in lines if "seconds" in line]  # a round's end is a line without
+    lines = read_lines(log) if log.is_file() else []
+    steps = [line["seconds"] for line in lines if isinstance(line.get("seconds"), int | float)]  # not a round's end
     return {
         "seconds_per_step": median(steps[1:]) if steps[1:] else None,
         "minutes": minutes if known else None,

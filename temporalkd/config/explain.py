@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from temporalkd.config.schema import Config
 
 QUOTE = "'"
+LONGEST = 400
 _TAGGED = ("train", "unlabelled", "val", "method")  # the part after these is the kind, not a key
 _PLAIN = ("int", "float", "str", "constrained-int", "constrained-float")
 
@@ -37,7 +38,9 @@ def explain(problems: Sequence[Any]) -> Iterator[str]:
             message = re.sub(r"^a valid dictionary.*", "keys and values", message)
             expected.setdefault(location, ([], problem["input"]))[0].append(message)
     for location, (messages, value) in expected.items():
-        yield f"{location}: expected {' or '.join(messages)}, got {value!r}"
+        shown = repr(value)
+        shown = shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}..."
+        yield f"{location}: expected {' or '.join(messages)}, got {shown}"
 
 
 def _location(parts: Sequence[str | int]) -> str:

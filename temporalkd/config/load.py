@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from temporalkd.config.explain import explain
+from temporalkd.config.plain import parse_yaml, read_yaml, require_small
 from temporalkd.config.schema import Config
 from temporalkd.words import ConfigError
 
@@ -25,7 +26,8 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Config:
         key, equals, text = override.partition("=")
         if not equals or not all(key.split(".")):
             raise ConfigError(f"--set {override!r}: expected key.sub=value")
-        _assign(values, key.split("."), _parse(text, f"--set {override}"))
+        _assign(values, key.split("."), parse_yaml(text, f"--set {override}"))
+    require_small(values, str(path))
     return parse(values, str(path))
 
 
@@ -48,27 +50,16 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if not path.is_file():
         near = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         raise ConfigError(f"no config file {path}" + (f", in its folder are {', '.join(near[:8])}" if near else ""))
-    try:
-        text = path.read_text()
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not a text file") from None
-    values = _parse(text, str(path))
+    values = read_yaml(path)
     if not isinstance(values, dict):
         found = "an empty file" if values is None else type(values).__name__
         raise ConfigError(f"{path}: expected keys and values, found {found}")
     base = values.pop("extends", None)
     if base is None:
         return values
-    if not isinstance(base, str):
+    if not isinstance(base, str) or "\0" in base:
         raise ConfigError(f"{path}: extends: expected a file name, got {base!r}")
     return _merge(_read(path.parent / base, (*seen, path.resolve())), values)
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from temporalkd.data.images import refuse_absurd_size
+from temporalkd.data.images import MAX_PIXELS, refuse_absurd_size
 
 MAX_FRAMES = 10_000_000
 # FFmpeg reads texts and stills as one-frame videos.
@@ -60,12 +60,16 @@ def _require_video(path: Path, container: InputContainer) -> None:
     if kind in _NOT_VIDEO or kind.endswith("_pipe"):
         raise ValueError(f"{path}: not a video ({kind}), expected a video or a folder of images")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise ValueError(f"{path}: nothing here decodes its video stream, expected a video")
     if not (stream.width and stream.height):
         raise ValueError(f"{path}: its video stream has no size, expected a video")
     refuse_absurd_size(path, stream.width, stream.height)
     if stream.frames > MAX_FRAMES:
         raise ValueError(f"{path}: refused, claims {stream.frames} frames, the limit is {MAX_FRAMES}")
     stream.thread_type = "NONE"
+    # Of any size that a later frame claims the decoder would take memory.
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
 
 
 def frame_times(path: Path) -> FrameTimes:
@@ -113,10 +117,26 @@ def _demux(path: Path, **options: str) -> tuple[int, int, list[int | None], set[
         return stream.frames, packets, times, keys
 
 
+def require_whole(frame: av.VideoFrame, size: tuple[int, int]) -> None:
+    """Refuse what the decoder could not restore, or what is not of the stream's size (width, height).
+
+    Raises:
+        FrameFault: says why, for `damaged`.
+    """
+    if frame.is_corrupt:
+        raise FrameFault("corrupt data")
+    if (frame.width, frame.height) != size:
+        raise FrameFault(f"{frame.width}x{frame.height} instead of {size[0]}x{size[1]}")
+
+
 def to_rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:
     """(3, H, W) of a decoded frame, upright as the file says."""
     array = np.rot90(frame.to_ndarray(format="rgb24"), k=round(frame.rotation / 90))
     return np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+class FrameFault(Exception):
+    """Why a frame that was decoded is not to be used."""
 
 
 def damaged(path: Path, index: int, count: int, why: str) -> ValueError:

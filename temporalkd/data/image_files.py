@@ -109,6 +109,10 @@ class ImageFiles(Source):
         """The frame's file."""
         return str(self.paths[index])
 
+    def files(self, index: int) -> list[Path]:
+        """The image, and its class map where there is one."""
+        return [self.paths[index], *([self.labels[index]] if index in self.labels else [])]
+
     def label(self, index: int) -> Tensor | None:
         """(H, W) uint8, or None where this frame has no label.
 

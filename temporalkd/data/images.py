@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from flow import png
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.palettes import Palette, spelled
 
 MAX_PIXELS = 2**27
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 _BROKEN = (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error)
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
@@ -34,7 +36,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
     try:
-        with Image.open(path) as image:
+        # Of the other formats that Pillow knows by their content some are handed to programs, EPS for one.
+        with Image.open(path, formats=FORMATS) as image:
             refuse_absurd_size(path, *image.size)
             yield image
     except Image.DecompressionBombError as error:
@@ -67,6 +70,11 @@ def image_size(path: Path) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
+def _require_whole(path: Path, image: Image.Image) -> None:
+    if image.format == "PNG" and (wrong := png.fault(path.read_bytes())):
+        raise ValueError(wrong)
+
+
 def _says_which_way_is_up(png: Path) -> bool:
     """Whether any chunk but the pixels could hold an orientation."""
     with png.open("rb", buffering=0) as file:
@@ -85,9 +93,11 @@ def read_image(path: Path) -> Tensor:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: unreadable, truncated, or larger than `MAX_PIXELS`; names the file.
+        ValueError: unreadable, truncated, damaged as far as its format can tell, or larger than `MAX_PIXELS`; names the
+            file.
     """
     with _opened(path) as image:
+        _require_whole(path, image)
         if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
         array = np.array(ImageOps.exif_transpose(image).convert("RGB"))
@@ -97,6 +107,7 @@ def read_image(path: Path) -> Tensor:
 def _read_indices(path: Path, palette: Palette | None) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     """(H, W) values of any integer type, and the colours (H, W, 3) that they were, if they were colours."""
     with _opened(path) as image:
+        _require_whole(path, image)
         mode, (bits, is_grey) = image.mode, _png_head(path)
         is_colour = mode in ("RGB", "RGBA")
         if mode not in _INDEXED and (palette is None or not is_colour or bits > 8):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -77,6 +78,10 @@ class MovedStill(Source):
         if self.index not in self.still.labelled:
             return []
         return list(range(self.length)) if self.label_all else [self.middle]
+
+    def files(self, index: int) -> list[Path]:
+        """Those of the still."""
+        return self.still.files(self.index)
 
     def frame(self, index: int) -> Tensor:
         """(3, H, W) uint8 RGB."""

@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.decoding import FrameTimes, damaged, open_video, to_rgb
+from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, open_video, require_whole, to_rgb
 
 
 class Decoder:
@@ -32,6 +32,7 @@ class Decoder:
         self.opened = ExitStack()
         self.container = self.opened.enter_context(open_video(self.path))
         self.stream = self.container.streams.video[0]
+        self.size = self.stream.width, self.stream.height
         self.next, self.wanted = 0, 0
         self.decoded: Iterator[av.VideoFrame] = self._decode()
 
@@ -60,9 +61,12 @@ class Decoder:
                 at = self._number(frame)
                 self.next = at + 1
                 if at == index:
+                    require_whole(frame, self.size)
                     return to_rgb(frame)
                 if at > index:
                     break
+        except FrameFault as fault:
+            raise damaged(self.path, index, len(self.index.times), str(fault)) from fault
         except av.FFmpegError as error:
             self.next = len(self.index.times) + 1  # after an error only seeking brings the decoder back
             raise damaged(self.path, index, len(self.index.times), error.strerror or "decoder error") from error

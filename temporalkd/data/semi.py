@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -48,6 +49,10 @@ class PartlyLabelled(Source):
     def describe(self, index: int) -> str:
         """As the source itself says it."""
         return self.source.describe(index)
+
+    def files(self, index: int) -> list[Path]:
+        """The source's own."""
+        return self.source.files(index)
 
     def frame(self, index: int) -> Tensor:
         """(3, H, W) uint8 RGB."""

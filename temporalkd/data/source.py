@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -52,6 +53,10 @@ class Source(ABC):
     def describe(self, index: int) -> str:
         """Which frame that is, for messages to people."""
         return f"{self.name}, frame {index}"
+
+    def files(self, index: int) -> list[Path]:
+        """What that frame and its label are read from; none where they are made."""
+        return []
 
     def label(self, index: int) -> Tensor | None:
         """(H, W) uint8 class indices, 255 where ignored; None where this frame has no label."""

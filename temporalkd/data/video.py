@@ -12,7 +12,7 @@ from weakref import WeakSet, finalize
 import torch
 from torch import Tensor
 
-from temporalkd.data.decoding import FrameTimes, damaged, frame_times, open_video, to_rgb
+from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, frame_times, open_video, require_whole, to_rgb
 from temporalkd.data.decord_decoder import DecordDecoder
 from temporalkd.data.seeking import Decoder
 from temporalkd.data.source import Source
@@ -78,6 +78,10 @@ class VideoFile(Source):
             self._index = frame_times(self.path)
         return self._index
 
+    def files(self, index: int) -> list[Path]:
+        """The video."""
+        return [self.path]
+
     def frame(self, index: int) -> Tensor:
         """(3, H, W) uint8 RGB."""
         return self.clip([index])[0]
@@ -104,10 +108,16 @@ class VideoFile(Source):
         times, _, seekable = self.index
         index = 0
         with open_video(self.path) as container:
-            container.streams.video[0].thread_type = "AUTO"
-            for frame in container.decode(container.streams.video[0]):
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            size = stream.width, stream.height
+            for frame in container.decode(stream):
                 if seekable and (index >= len(times) or frame.pts != times[index]):
                     break
+                try:
+                    require_whole(frame, size)
+                except FrameFault as fault:
+                    raise damaged(self.path, index, len(times), str(fault)) from fault
                 yield torch.from_numpy(to_rgb(frame))
                 index += 1
         if index < len(times):

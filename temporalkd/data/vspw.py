@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from temporalkd.data.footage import Footage
 from temporalkd.data.image_files import IMAGES, MAPS, ImageFiles, MapReader, files_in
 from temporalkd.data.layout import read_list, require_folder
 from temporalkd.data.source import Source
+from temporalkd.records import read_json
 
 CLASSES = 124
 FPS = 15.0
@@ -63,8 +63,8 @@ def _class_names(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         return tuple(f"class {index}" for index in range(CLASSES))
     try:
-        names = {int(number): str(name) for name, number in json.loads(path.read_text()).items()}
-    except (ValueError, AttributeError, TypeError) as error:
+        names = {int(number): str(name) for name, number in read_json(path).items()}
+    except (ValueError, OverflowError, TypeError) as error:
         raise ValueError(f"{path}: expected json of the form {{name: number}} ({error})") from error
     missing = [number for number in range(1, CLASSES + 1) if number not in names]
     if missing:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from flow.files import write_whole
+from flow.saved import load_saved
 from temporalkd.models.build import ModelSpec, build
 from temporalkd.models.segmenter import Normalisation, Segmenter
 
 PACKAGE = "package:"
+MAX_CLASSES = 255
+"""What a class map of 8 bits can tell, ignored pixels aside."""
 
 
 def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
@@ -58,9 +59,12 @@ def read_spec(path: Path) -> ModelSpec:
         for key in ("mean", "std"):
             if key in normalisation and len(normalisation[key]) != 3:
                 raise ValueError(f"normalisation.{key} is {normalisation[key]}, expected one number a channel")
+        classes = int(card["classes"])
+        if not 1 <= classes <= MAX_CLASSES:
+            raise ValueError(f"classes is {classes}, expected 1 to {MAX_CLASSES}")
         return ModelSpec(
-            architecture=card["architecture"],
-            classes=int(card["classes"]),
+            architecture=str(card["architecture"]),
+            classes=classes,
             arguments=arguments,
             normalisation=Normalisation(
                 mean=tuple(normalisation.get("mean", Normalisation.mean)),
@@ -71,7 +75,7 @@ def read_spec(path: Path) -> ModelSpec:
             class_names=tuple(card.get("class_names", ())),
             palette=tuple(tuple(colour) for colour in card.get("palette", ())),
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} does not describe a network: {type(error).__name__} {error}") from error
 
 
@@ -87,6 +91,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
     for name, tensor in own.items():
         if name not in tensors:
             raise ValueError(f"{path}: no tensor {name!r}: these are the weights of another architecture")
+        if tensors[name].is_floating_point() != tensor.is_floating_point():
+            raise ValueError(f"{path}: {name!r} holds {tensors[name].dtype}, the network expects {tensor.dtype}")
         if tensors[name].shape != tensor.shape:
             raise ValueError(
                 f"{path}: {name!r} has shape {tuple(tensors[name].shape)}, the network expects {tuple(tensor.shape)}: "
@@ -145,10 +151,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path}")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        loaded = load_file(path) if path.suffix == ".safetensors" else load_saved(path)
+    except (SafetensorError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a readable {path.suffix or 'weights'} file of tensors: {reason}") from error
     if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):

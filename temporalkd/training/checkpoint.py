@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 
 from flow.files import write_whole
+from flow.saved import load_saved
 
 State = dict[str, Any]
 
@@ -47,10 +47,9 @@ def load(path: Path) -> State:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint {path}: nothing to resume from")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is damaged or not a checkpoint: {reason}") from error
+        state = load_saved(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from error
     if not isinstance(state, dict) or not {"step", "players", "optimisers", "rng"} <= state.keys():
         raise ValueError(f"{path} is not a checkpoint of this trainer")
     return state

@@ -12,6 +12,7 @@ from temporalkd.data.images import read_map, write_map
 from temporalkd.data.sampler import Anchor, ClipSampler, file_name
 from temporalkd.methods import Method
 from temporalkd.metrics import SegmentationScore
+from temporalkd.records import read_json
 from temporalkd.training.log import Values
 from temporalkd.training.runtime import Runtime
 
@@ -47,8 +48,8 @@ class PseudoLabels:
         if not marker.is_file():
             raise FileNotFoundError(f"{marker}: the labels of round {number} are gone: train into another folder")
         self.clips.pseudo = place
-        found = json.loads(marker.read_text())
-        return {f"pseudo/{key}": found[key] for key in ("miou", "coverage")}
+        found = read_json(marker)
+        return {f"pseudo/{key}": found.get(key) for key in ("miou", "coverage")}
 
     def _write(self, place: Path, progress: float) -> dict[str, Any]:
         score, measured, known, pixels = SegmentationScore(self.method.student.classes, synced=False), 0, 0, 0

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from flow.files import write_whole
+from temporalkd.records import read_json
 
 FILE = "resources.json"
+MEASURED = {"device", "seconds", "cpu_seconds", "peak_mib"}
 
 
 @contextmanager
@@ -47,9 +49,11 @@ def recorded(folder: Path, device: torch.device, resume: bool, enabled: bool = T
 def read(folder: Path) -> list[dict[str, Any] | None]:
     """The attempts of a run folder, none where nothing is known."""
     try:
-        return json.loads((folder / FILE).read_text())["attempts"]
-    except (OSError, ValueError, KeyError, TypeError):
+        attempts = read_json(folder / FILE)["attempts"]
+        whole = all(attempt is None or (attempt.keys() >= MEASURED) for attempt in attempts)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
+    return attempts if whole else []
 
 
 def _write(path: Path, attempts: list[dict[str, Any] | None]) -> None:
