@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NoReturn, get_args
 
 import typer
 
+from temporalkd.arguments import folder_name, image_size, old_new, one_of, protocols
+from temporalkd.imports import REFUSED
 from temporalkd.messages import fail, say, short_warnings
 from temporalkd.words import ConfigError, EvaluationFlow, FlowKind, Protocol
 
@@ -25,37 +27,17 @@ config_app = typer.Typer(no_args_is_help=True, help="Look at configs without run
 app.add_typer(config_app, name="config")
 
 
-def _one_of(known: Any) -> Callable[[Any], Any]:
-    """Callback of an option whose values are those of a Literal."""
-
-    def check(value: Any) -> Any:
-        for word in [value] if isinstance(value, str) else value or ():
-            if word not in get_args(known):
-                raise typer.BadParameter(f"{word!r}, expected one of {', '.join(get_args(known))}")
-        return value
-
-    return check
-
-
-def _protocols(names: list[str]) -> list[str]:
-    """Each once, `all` spelt out."""
-    known = get_args(Protocol)
-    chosen = [p for name in names for p in (known if name == "all" else [name])]
-    _one_of(Protocol)(chosen)
-    return list(dict.fromkeys(chosen))
-
-
 InferencePrecision = Literal["fp32", "bf16"]
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr.")]
 Csv = Annotated[bool, typer.Option("--csv", help="One line of CSV a row on stdout; everything else goes to stderr.")]
-Flow = Annotated[str, typer.Option(callback=_one_of(FlowKind), help="raft_small, raft_large, dis or zero.")]
+Flow = Annotated[str, typer.Option(callback=one_of(FlowKind), help="raft_small, raft_large, dis or zero.")]
 Protocols = Annotated[
     list[str],
     typer.Option(
         "--protocol",
-        callback=_protocols,
+        callback=protocols,
         help=f"{', '.join(get_args(Protocol))}, or all; may be given several times.",
     ),
 ]
@@ -70,8 +52,15 @@ Frames = Annotated[Path, typer.Option(help="Folder of images in temporal order, 
 
 
 @app.callback()
-def options(debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False) -> None:
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    no_import: Annotated[
+        bool, typer.Option("--no-import", help="Refuse import strings, in configs and beside weights of others.")
+    ] = False,
+) -> None:
     """Options before the command."""
+    if no_import:
+        os.environ[REFUSED] = "1"
 
 
 @app.command()
@@ -93,6 +82,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
     devices: Annotated[str | None, typer.Option(help="Processes on this machine, or auto.")] = None,
     no_score: Annotated[bool, typer.Option("--no-score", help="Leave data.val alone.")] = False,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits again on the same machine; slower on a GPU.")
+    ] = False,
 ) -> None:
     """Train a student."""
     from temporalkd.config import load
@@ -100,11 +92,14 @@ def train(
     settings = [*overrides, *([f"training.devices={devices}"] if devices else [])]
     loaded = load(config, settings)
     from temporalkd import run
+    from temporalkd.deterministic import be_deterministic
     from temporalkd.memory import keep_freed_memory
     from temporalkd.table import table
 
     keep_freed_memory()
-    rows = run.train(loaded, out or Path("runs") / loaded.name, resume, say, score=not no_score)
+    if deterministic:
+        be_deterministic()
+    rows = run.train(loaded, out or Path("runs") / folder_name(loaded.name), resume, say, score=not no_score)
     if rows:
         table(rows, loaded.name)
 
@@ -118,7 +113,7 @@ def evaluate(
     flow: Annotated[
         list[str],
         typer.Option(
-            callback=_one_of(EvaluationFlow),
+            callback=one_of(EvaluationFlow),
             help="raft_small, raft_large, dis or exact; several are shown side by side; default the config's.",
         ),
     ] = [],  # noqa: B006
@@ -151,7 +146,7 @@ def consistency(
     resize: Resize = False,
     flow: Annotated[
         list[str],
-        typer.Option(callback=_one_of(FlowKind), help="raft_small, raft_large, dis or zero; several side by side."),
+        typer.Option(callback=one_of(FlowKind), help="raft_small, raft_large, dis or zero; several side by side."),
     ] = ["raft_small"],  # noqa: B006
     weights: Annotated[str | None, typer.Option(help="Weights of the flow network.")] = None,
     as_json: Json = False,
@@ -159,7 +154,7 @@ def consistency(
 ) -> None:
     """Score the predictions of any tool, given as a folder of class maps."""
     show = _shown_as(as_json, as_csv)
-    mapping = dict(_old_new(text) for text in replace)
+    mapping = dict(old_new(text) for text in replace)
     from temporalkd.commands import score
     from temporalkd.data.frames import MapFolder
 
@@ -174,7 +169,7 @@ def predict(
     system: Annotated[Path, typer.Argument(help="Run folder, .safetensors or .onnx file.")],
     frames: Annotated[Path, typer.Argument(metavar="VIDEO_OR_DIR")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the class maps (PNG).")],
-    precision: Annotated[str, typer.Option(callback=_one_of(InferencePrecision), help="fp32 or bf16.")] = "fp32",
+    precision: Annotated[str, typer.Option(callback=one_of(InferencePrecision), help="fp32 or bf16.")] = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="By torch.compile: worth it on long videos.")] = False,
 ) -> None:
     """Write a class map for every frame of a video or folder."""
@@ -200,7 +195,7 @@ def export(
     """Write a student as an ONNX file that is checked against the network."""
     if int8 != (calibrate is not None):
         raise typer.BadParameter("--int8 and --calibrate FRAMES belong together")
-    sides = None if size is None else _size(size)
+    sides = None if size is None else image_size(size)
     from temporalkd.commands.export import export as write_onnx
 
     for line in write_onnx(checkpoint, out, sides, dynamic, argmax, calibrate):
@@ -254,9 +249,9 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", help="The page, .html.")] = Path("report.html"),
     data: Annotated[Path | None, typer.Option(help="Config whose data.val to use; default the first run's.")] = None,
     overrides: Overrides = [],  # noqa: B006
-    protocol: Annotated[str, typer.Option(callback=_one_of(Protocol), help="Of the consistency.")] = "visible",
+    protocol: Annotated[str, typer.Option(callback=one_of(Protocol), help="Of the consistency.")] = "visible",
     flow: Annotated[
-        str | None, typer.Option(callback=_one_of(EvaluationFlow), help="raft_small, raft_large, dis or exact.")
+        str | None, typer.Option(callback=one_of(EvaluationFlow), help="raft_small, raft_large, dis or exact.")
     ] = None,
     ema: Ema = None,
 ) -> None:
@@ -294,6 +289,21 @@ def compare(
         fail(f"{len(failed)} training(s) failed, the same command tries again: {'; '.join(failed)}", 1, debug=False)
 
 
+@app.command()
+def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
+    """Evaluate a run's student again, and compare each number with the one that its training recorded."""
+    from temporalkd.commands.verify import verify as compared
+
+    differing = []
+    for number in compared(run):
+        print(number)
+        if number.difference != 0:
+            differing.append(abs(number.difference))
+    if differing:
+        most = f"by up to {max(differing):.4f} points"
+        fail(f"{run}: {len(differing)} number(s) differ from its evaluation.json, {most}", 1, debug=False)
+
+
 @config_app.command("check")
 def config_check(config: ConfigFile, overrides: Overrides = []) -> None:  # noqa: B006
     """Check a config against the schema; imports no torch."""
@@ -324,20 +334,6 @@ def _palette(name: str | None) -> Any:
     from temporalkd.data.palettes import palette
 
     return palette(name) if name else None
-
-
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-    if match is None or "0" in (match[1], match[2]):
-        raise typer.BadParameter(f"--size {text!r}: expected HEIGHTxWIDTH, 360x480 say")
-    return int(match[1]), int(match[2])
-
-
-def _old_new(text: str) -> tuple[int, int]:
-    old, _, new = text.partition(":")
-    if not old.isdigit() or not new.isdigit():
-        raise typer.BadParameter(f"--replace {text!r}: expected two class values, OLD:NEW")
-    return int(old), int(new)
 
 
 def _shown_as(as_json: bool, as_csv: bool) -> Callable[[list[Any]], None]:

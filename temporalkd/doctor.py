@@ -7,6 +7,8 @@ import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Callable, Iterator
+from shutil import disk_usage
+from tempfile import NamedTemporaryFile
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +16,8 @@ from rich.table import Table
 from temporalkd.roots import VARIABLE, root
 
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "segmentation-models-pytorch", "timm", "opencv", "av", "decord")
+DECODERS = ("h264", "hevc", "vp9", "av1", "mjpeg")
+WEIGHTS = (".safetensors", ".pth", ".pt")
 
 
 def doctor() -> bool:
@@ -38,7 +42,9 @@ def _checks() -> Iterator[tuple[str, Callable[[], tuple[str, bool]]]]:
     yield "torch with torchvision", _torchvision
     yield "device", _device
     yield "H.264 encoder", _h264
+    yield "decoders", _decoders
     yield "data root", _data_root
+    yield "weights", _weights
     yield "RAFT-small weights", _raft
     yield "flow cache", _cache
 
@@ -52,11 +58,24 @@ def _version(package: str) -> str:
 
 
 def _torchvision() -> tuple[str, bool]:
-    import torch
-    from torchvision.ops import nms
+    """They are compiled for each other: versions that do not fit fail in the first operator, or at import."""
+    try:
+        import torch
+        from torchvision.ops import nms
 
-    nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        found = f"torch {_version('torch')}, torchvision {_version('torchvision')}"
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        return f"{found} do not fit each other ({reason}): {_mend(_version('torch'))}", False
     return "operators load", True
+
+
+def _mend(torch: str) -> str:
+    """The command that installs a pair that fits, of the kind (CPU, CUDA) that torch was."""
+    kind = torch.partition("+")[2]
+    index = f" --index-url https://download.pytorch.org/whl/{kind}" if kind else ""
+    return f"pip install --upgrade --force-reinstall torch torchvision{index}"
 
 
 def _device() -> tuple[str, bool]:
@@ -71,6 +90,14 @@ def _h264() -> tuple[str, bool]:
     import av.codec
 
     return "libx264", "libx264" in av.codec.codecs_available
+
+
+def _decoders() -> tuple[str, bool]:
+    import av.codec
+
+    missing = [codec for codec in DECODERS if codec not in av.codec.codecs_available]
+    lacking = f"without {', '.join(missing)}: pip install --force-reinstall av"
+    return (lacking if missing else ", ".join(DECODERS)), not missing
 
 
 def _data_root() -> tuple[str, bool]:
@@ -89,7 +116,23 @@ def _raft() -> tuple[str, bool]:
         return f"{error}", True
 
 
-def _cache() -> tuple[str, bool]:
-    from temporalkd.assemble import default_cache
+def _weights() -> tuple[str, bool]:
+    place = root()
+    folder = place / "weights" if place is not None else None
+    found = sorted(p.name for p in folder.glob("*") if p.suffix in WEIGHTS) if folder is not None else []
+    return ", ".join(found) or f"none{f' in {folder}' if folder else ''}", True
 
-    return str(default_cache().folder), True
+
+def _cache() -> tuple[str, bool]:
+    """A training goes on without a cache, with a warning, and computes all flow again."""
+    from temporalkd.assemble import cache_folder
+
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder, prefix=".doctor"):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        return f"{folder} cannot be written ({reason}): set TEMPORALKD_CACHE to a folder that can", False
+    return f"{folder}, {disk_usage(folder).free / 2**30:.0f} GiB free", True

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+REFUSED = "TEMPORALKD_NO_IMPORT"
+"""Environment variable, so that the processes of a training know too: where it is set, nothing is imported by name."""
+
+_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def imported(name: str) -> Callable[..., Any]:
     """The callable "package.module:name", from what is installed or from the working folder.
 
     Raises:
-        ValueError: not of that form, not to be imported, or not callable; says why.
+        ValueError: refused by --no-import, not of that form, not to be imported, or not callable; says why.
     """
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
+    if os.environ.get(REFUSED):
+        raise ValueError(f"import {name!r}: refused by --no-import")
+    if not _NAME.fullmatch(name):
         raise ValueError(f"import {name!r}: expected package.module:name")
+    module, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)

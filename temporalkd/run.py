@@ -52,7 +52,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         say(_cost(config, method, clips, runtime))
         for line in assemble.doubts(config):
             say(line)
-        run_folder.open_folder(config, folder)
+        run_folder.open_folder(config, folder, data.sources)
     runtime.barrier()
 
     rows: list[Row] = []

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from flow.files import write_whole
-from temporalkd import __version__
 from temporalkd.config import Config, ConfigError, dump, load
+from temporalkd.data.fingerprint import fingerprint
+from temporalkd.data.source import Source
+from temporalkd.environment import environment
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
 from temporalkd.training import checkpoint
 
@@ -46,12 +43,14 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> None:
         raise FileExistsError(f"{folder / PSEUDO} holds labels of another run: delete it, or use another folder")
 
 
-def open_folder(config: Config, folder: Path) -> None:
+def open_folder(config: Config, folder: Path, sources: Iterable[Source]) -> None:
+    """Begin a run that trains on these sources; one that is resumed keeps what it began with."""
     path = folder / "config.yaml"
     if path.exists():  # resumed
         return
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "environment.json", (json.dumps(environment(config), indent=2) + "\n").encode())
+    found = environment(config.seed, fingerprint(sources))
+    write_whole(folder / "environment.json", (json.dumps(found, indent=2) + "\n").encode())
     write_whole(path, dump(config).encode())
 
 
@@ -77,22 +76,6 @@ def load_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Config, Segme
         raise FileNotFoundError(f"{folder} has no student.safetensors: its training has not ended (train --resume)")
     segmenter, spec = load_segmenter(folder / "student.safetensors")
     return load(folder / "config.yaml", overrides), segmenter, spec
-
-
-def environment(config: Config) -> dict[str, Any]:
-    """What a run was made with."""
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return {
-        "temporalkd": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "seed": config.seed,
-        "git": git.stdout.strip() or None,
-    }
 
 
 def differing(one: dict[str, Any], other: dict[str, Any], above: str = "") -> Iterator[str]:

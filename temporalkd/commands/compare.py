@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from flow.files import write_whole
-from temporalkd import comparison, run_folder
+from temporalkd import comparison
 from temporalkd.commands.systems import device
 from temporalkd.comparison import Entry, Scores, Subject
 from temporalkd.config import ConfigError
+from temporalkd.environment import environment
 
 
 def compare(
@@ -80,7 +81,7 @@ def _facts(
         "frames": row.frames,
         "device": scores.device.type,
         "threads": torch.get_num_threads(),
-        "environment": run_folder.environment(config),
+        "environment": environment(config.seed),
         "notes": list(notes),
         "configs": {e.name: e.config.model_dump(mode="json", by_alias=True, exclude={"seed"}) for e in systems},
     }

@@ -1,0 +1,76 @@
+"""What a run was made with: versions, the state of the code, the machine, the seed, the data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from temporalkd import __version__
+
+PACKAGES = (
+    *("torch", "torchvision", "numpy", "opencv-python-headless", "pillow", "av", "lightning-fabric", "torchmetrics"),
+    *("segmentation-models-pytorch", "timm", "safetensors", "kornia"),
+)
+
+
+def environment(seed: int, data: str | None = None) -> dict[str, Any]:
+    """Plain values for environment.json.
+
+    Args:
+        seed: of the run.
+        data: fingerprint of the footage that it trains on, where it is one.
+    """
+    return {
+        "temporalkd": __version__,
+        **dict(_versions()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "cuda_version": torch.version.cuda,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "seed": seed,
+        "data": data,
+        **_git(Path(__file__)),
+    }
+
+
+def _versions() -> Iterator[tuple[str, str | None]]:
+    for package in PACKAGES:
+        try:
+            yield package, torch.__version__ if package == "torch" else importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield package, None
+
+
+def _processor() -> str | None:
+    """As the system names it; platform.processor() is empty on most of them."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text(errors="replace").splitlines() if known.is_file() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or None
+
+
+def _git(file: Path) -> dict[str, Any]:
+    """The commit that this code is of, and whether it has been changed since; None where it is installed."""
+    nothing = {"git": None, "dirty": None}
+    try:
+        _ask_git(file, "ls-files", "--error-unmatch", file.name)  # a checkout around a virtual environment is not ours
+        commit = _ask_git(file, "rev-parse", "HEAD")
+        return {"git": commit, "dirty": bool(_ask_git(file, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return nothing
+
+
+def _ask_git(file: Path, *words: str) -> str:
+    command = ["git", "--no-optional-locks", "-C", str(file.resolve().parent), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()

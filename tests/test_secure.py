@@ -1,0 +1,145 @@
+"""What is read cannot run code, write elsewhere, or take memory that it does not say."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from flow.saved import load_saved
+from temporalkd.data.images import image_size, read_image, read_map
+from temporalkd.imports import REFUSED, imported
+from tests.cli_support import ROOT, World, tiny_config, write_config
+
+
+def test_no_import_refuses_what_a_config_names(world: World, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(REFUSED, "")  # the option sets it for child processes too: put back afterwards
+    config = write_config(Path("a.yaml"), tiny_config())
+    _, err = call("--no-import", "train", config, "-o", "out", code=1)
+    assert "import 'tests.cli_support:TinyNetwork': refused by --no-import" in err
+    assert os.environ[REFUSED] == "1" and not Path("out").exists()
+    _, err = call("predict", world.run, world.frames, "-o", "maps", code=1)
+    assert "refused by --no-import" in err
+    call("config", "check", config)
+
+
+@pytest.mark.parametrize(
+    "name", ["os", "os:", ":system", "os:path.join", "os:system()", "a b:c", "os..path:join", "/x:y"]
+)
+def test_only_a_named_callable_is_imported(name: str) -> None:
+    with pytest.raises(ValueError, match=r"expected package\.module:name"):
+        imported(name)
+
+
+def test_no_import_keeps_modules_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "evil_module.py").write_text("raise SystemExit('ran')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(REFUSED, "1")
+    with pytest.raises(ValueError, match="refused by --no-import"):
+        imported("evil_module:thing")
+
+
+@pytest.mark.parametrize("name", ["../up", "/tmp/x", "a/b", "..", "", ".hidden"])
+def test_a_name_does_not_lead_out_of_runs(name: str, call: Any, tmp_path: Path) -> None:
+    config = write_config(Path("a.yaml"), tiny_config(name=name))
+    before = sorted(tmp_path.parent.iterdir())
+    _, err = call("train", config, code=2)
+    assert f"name: {name!r} cannot be that of a folder in runs" in err
+    assert sorted(tmp_path.parent.iterdir()) == before and not Path("runs").exists()
+
+
+def test_formats_that_programs_would_be_called_for_are_no_images(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(path, format="EPS")
+    for read in (read_image, read_map, image_size):
+        with pytest.raises(ValueError, match=r"a\.png: not a readable image"):
+            read(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_map])
+def test_no_damage_of_pixels_is_passed_over(read: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.effect_noise((40, 30), 4.0).save(path)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"IDAT") + 300
+    content[place] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match=r"a\.png: broken or truncated image"):
+        read(path)
+
+
+def test_gigapixels_are_refused_by_their_header(tmp_path: Path) -> None:
+    header = struct.pack(">II5B", 30_000, 30_000, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(10**6))), (b"IEND", b"")]
+    path = tmp_path / "bomb.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
+    )
+    for read in (read_image, read_map, image_size):
+        with pytest.raises(ValueError, match=r"bomb\.png: refused, .*limit of 134217728 pixels"):
+            read(path)
+
+
+def test_a_changed_bit_of_a_saved_tensor_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    torch.save({"x": torch.ones(1000)}, path)
+    assert torch.equal(load_saved(path)["x"], torch.ones(1000))
+    content = bytearray(path.read_bytes())
+    content[content.index(struct.pack("<4f", 1, 1, 1, 1)) + 400] ^= 1
+    path.write_bytes(bytes(content))
+    assert not torch.equal(torch.load(path, weights_only=True)["x"], torch.ones(1000)), "torch itself says nothing"
+    with pytest.raises(ValueError, match=r"wrong checksum of .*data/0"):
+        load_saved(path)
+
+
+def test_a_saved_file_that_inflates_is_refused(tmp_path: Path) -> None:
+    torch.save({"x": torch.zeros(10**6)}, tmp_path / "a.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "a.pth") as plain,
+        zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as small,
+    ):
+        for record in plain.infolist():
+            small.writestr(record.filename, plain.read(record))
+    with pytest.raises(ValueError, match=r"compressed, which torch\.save does not do"):
+        load_saved(tmp_path / "b.pth")
+
+
+def test_nothing_is_fetched_by_importing() -> None:
+    """Every module is imported with sockets that refuse."""
+    code = (
+        "import socket, pkgutil, importlib\n"
+        "def refuse(*_, **__): raise AssertionError('network at import')\n"
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse\n"
+        "import flow, temporalkd\n"
+        "for package in (flow, temporalkd):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_source_reads_what_runs_code() -> None:
+    forbidden = ("yaml.load(", "yaml.unsafe", "pickle.load", "shell=True", "os.system(", "weights_only=False", 'eval("')
+    for folder in ("flow", "temporalkd", "tools"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text()
+            assert not [word for word in forbidden if word in text], path
+            if "torch.load(" in text:
+                assert text.count("torch.load(") == text.count("weights_only=True"), path
+
+
+def test_an_override_is_plain_values(call: Any) -> None:
+    config = write_config(Path("a.yaml"), tiny_config())
+    _, err = call("config", "check", config, "--set", "name=!!python/object/apply:os.getcwd []", code=2)
+    assert "not valid YAML" in err and "could not determine a constructor" in err
