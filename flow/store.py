@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,7 +74,8 @@ class Store:
         try:
             with safe_open(path, framework="pt") as file:
                 # The key is in the file too: one that was copied under another name is not taken for its flow.
-                if (file.metadata() or {}).get("key") != _key(path):
+                known = file.metadata() or {}
+                if known.get("key") != _key(path):
                     raise ValueError("it holds something else")
                 names = file.keys()
                 tensors = {name: file.get_tensor(name) for name in expected if name in names}
@@ -81,6 +83,8 @@ class Store:
                 shape, dtype = expected[name]
                 if not _fits(tensor.shape, shape) or tensor.dtype != dtype:
                     raise ValueError(f"it holds {tensor.dtype} {tuple(tensor.shape)}")
+                if known.get(name, checksum := _checksum(tensor)) != checksum:  # older entries have none
+                    raise ValueError("wrong checksum")
         except FileNotFoundError:
             return {}
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:
@@ -97,7 +101,7 @@ class Store:
         """Keep tensors in place of what there was; a folder that cannot be written costs a warning."""
         path = self._path(identity)
         whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        content = save(whole, metadata={"key": _key(path)})
+        content = save(whole, {name: _checksum(tensor) for name, tensor in whole.items()} | {"key": _key(path)})
         try:
             write_whole(path, content)
         except OSError as error:
@@ -162,6 +166,11 @@ def _lock(folder: int, until: float) -> None:
         if time.monotonic() > until:
             break
         time.sleep(0.005)
+
+
+def _checksum(tensor: Tensor) -> str:
+    """Of the values, which safetensors knows none of."""
+    return f"{zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data):08x}"
 
 
 def _fits(found: Sequence[int], expected: Sequence[int | None]) -> bool:
