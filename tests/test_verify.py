@@ -18,7 +18,8 @@ from temporalkd.data.footage import move_stills
 from temporalkd.data.frames import ImageFolder
 from temporalkd.data.street import Street
 from temporalkd.data.video import VideoFile
-from tests.cli_support import World, tiny_config, write_config
+from tests import tiny
+from tests.cli_support import World, write_config
 
 
 def changed(world: World, change: Any) -> Path:
@@ -122,8 +123,9 @@ def test_the_fingerprint_is_of_the_data_and_not_of_its_place(world: World, tmp_p
     assert fingerprint([Street(1, 4, (48, 64))]) != fingerprint([Street(2, 4, (48, 64))])
 
 
-def test_deterministic_training_is_the_same_training_on_the_processor(call: Any) -> None:
-    config = write_config(Path("a.yaml"), tiny_config())
+@pytest.mark.parametrize("method", ["baseline", "kd", "etc", "fckd", "multilevel", "stckd", "i2ckd", "selfcorrecting"])
+def test_deterministic_training_is_the_same_training_on_the_processor(method: str, call: Any, tmp_path: Path) -> None:
+    config = write_config(Path("a.yaml"), tiny.config(tmp_path, method, training={"steps": 3}))
     try:
         for name, options in (("plain", ()), ("same", ("--deterministic",))):
             call("train", config, "-o", name, "--no-score", *options)
