@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +111,11 @@ def write_kitti(path: str | os.PathLike[str], field: Tensor, valid: Tensor | Non
     write_whole(Path(path), encoded.tobytes())
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there completely or not at all, whatever happens in between."""
+def write_whole(path: Path, content: bytes | memoryview, accept: Callable[[Path], None] | None = None) -> None:
+    """Write a file so that it is there completely or not at all, whatever happens in between.
+
+    accept: looks at the written file before it takes its place; what it raises leaves the old one there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
@@ -119,6 +123,8 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if accept is not None:
+            accept(part)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ def load_saved(path: Path) -> Any:
     """
     try:
         if zipfile.is_zipfile(path):
-            _require_whole(path)
+            require_whole(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
@@ -27,8 +27,12 @@ def load_saved(path: Path) -> Any:
         raise ValueError(reason) from error
 
 
-def _require_whole(path: Path) -> None:
-    """torch reads no checksums, and would inflate a record of any size."""
+def require_whole(path: Path) -> None:
+    """Compare the checksums of all that torch.save wrote: torch reads none, and would inflate a record of any size.
+
+    Raises:
+        ValueError: one differs, or the file is compressed. zipfile.BadZipFile: it is not what torch.save writes.
+    """
     with zipfile.ZipFile(path) as archive:
         if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
             raise ValueError("it is compressed, which torch.save does not do")

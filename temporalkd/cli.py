@@ -79,7 +79,10 @@ def train(
     config: ConfigFile,
     overrides: Overrides = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Run folder; default runs/NAME.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's last checkpoint.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the run folder's last checkpoint, or begin where there is none."),
+    ] = False,
     devices: Annotated[str | None, typer.Option(help="Processes on this machine, or auto.")] = None,
     no_score: Annotated[bool, typer.Option("--no-score", help="Leave data.val alone.")] = False,
     deterministic: Annotated[
@@ -99,7 +102,10 @@ def train(
     keep_freed_memory()
     if deterministic:
         be_deterministic()
-    rows = run.train(loaded, out or Path("runs") / folder_name(loaded.name), resume, say, score=not no_score)
+    try:
+        rows = run.train(loaded, out or Path("runs") / folder_name(loaded.name), resume, say, score=not no_score)
+    except KeyboardInterrupt as stop:
+        fail(stop, 1, debug=False)
     if rows:
         table(rows, loaded.name)
 

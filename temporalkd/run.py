@@ -23,6 +23,8 @@ Say = Callable[[str], None]
 def train(config: Config, folder: Path, resume: bool = False, say: Say = print, score: bool = True) -> list[Row]:
     """Train the configured student into `folder` and, where data.val is given, score it.
 
+    With `resume` it goes on from the newest checkpoint, or begins again where the run was ended before its first.
+
     The folder gets config.yaml, environment.json, resources.json, log.jsonl, metrics.csv, checkpoints/, of methods that
     make labels pseudo/, and at the end student.safetensors + student.json and evaluation.json.
 
@@ -30,6 +32,7 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
         The scores, in the main process of several; none in the others.
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set.
+        KeyboardInterrupt: SIGINT or SIGTERM, once the step is ended and saved.
         ConfigError: resuming with another config than the run was started with.
     """
     torch.manual_seed(config.seed)
@@ -48,7 +51,9 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
     scorer = Scorer(config, runtime.device, classes=student.classes) if score and config.data.val is not None else None
     plan = assemble.plan(config)
     if runtime.is_main:
-        run_folder.refuse_unusable(config, folder, resume)
+        doubt = run_folder.refuse_unusable(config, folder, resume)
+        if doubt is not None:
+            say(doubt)
         say(_cost(config, method, clips, runtime))
         for line in assemble.doubts(config):
             say(line)
@@ -73,7 +78,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
             scores = metrics if scorer else None
             Trainer(method, clips, plan, runtime, folder, scores, config.name, between).fit(resume)
     except BaseException:
-        if runtime.is_main and not resume and not (folder / "checkpoints" / "last.pt").exists():
+        if runtime.is_main and not resume and not run_folder.has_checkpoint(folder):
             run_folder.clear(folder)
         raise
     student = method.best_student()

@@ -18,50 +18,68 @@ from temporalkd.training import checkpoint
 
 PSEUDO = "pseudo"
 """Folder of the labels that a run makes itself."""
+LEFTOVERS = (".*.part", "checkpoints/.*.part", f"{PSEUDO}/.*.part", f"{PSEUDO}/round*/.*.partial")
+"""What a process that is killed while it writes leaves behind."""
 
 
-def refuse_unusable(config: Config, folder: Path, resume: bool) -> None:
-    """Look whether this training may use the folder."""
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a training can go on from what is there."""
+    return any((folder / "checkpoints" / name).is_file() for name in (checkpoint.LAST, checkpoint.PREVIOUS))
+
+
+def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
+    """Look whether this training may use the folder.
+
+    Returns:
+        What is to be told of the checkpoint that it goes on from, if anything.
+    """
     path = folder / "config.yaml"
     if resume:
-        if not path.is_file():
+        begun = folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
+        if not path.is_file() and not begun:
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
-        if not (folder / "checkpoints" / "last.pt").is_file():
-            raise FileNotFoundError(f"{folder} was stopped before its first checkpoint: delete it and train again")
-        if keys := list(differing(load(path).model_dump(), config.model_dump())):
+        if not begun and (keys := list(differing(load(path).model_dump(), config.model_dump()))):
             raise ConfigError(
                 f"{path} differs from the config given in {', '.join(keys[:4])}: "
                 "resume with the same, or train into another folder"
             )
-        checkpoint.load(folder / "checkpoints" / "last.pt")
-        return
+        found = checkpoint.latest(folder / "checkpoints")
+        if found is None:
+            return f"{folder} was stopped before its first checkpoint: it begins again"
+        return found.doubt
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, expected a folder")
     if path.exists():
         raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
     if (folder / PSEUDO).exists():
         raise FileExistsError(f"{folder / PSEUDO} holds labels of another run: delete it, or use another folder")
+    return None
 
 
 def open_folder(config: Config, folder: Path, sources: Iterable[Source]) -> None:
-    """Begin a run that trains on these sources; one that is resumed keeps what it began with."""
-    path = folder / "config.yaml"
-    if path.exists():  # resumed
-        return
+    """Take the folder for a run that trains on these sources, or take it up again; what a killed process left goes."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = environment(config.seed, fingerprint(sources))
-    write_whole(folder / "environment.json", (json.dumps(found, indent=2) + "\n").encode())
-    write_whole(path, dump(config).encode())
+    _sweep(folder, *LEFTOVERS)
+    if not (folder / "config.yaml").exists():
+        write_whole(folder / "config.yaml", dump(config).encode())
+    if not (folder / "environment.json").exists():
+        found = environment(config.seed, fingerprint(sources))
+        write_whole(folder / "environment.json", (json.dumps(found, indent=2) + "\n").encode())
 
 
 def clear(folder: Path) -> None:
     """Take back what a training wrote that ended before its first checkpoint: there is nothing to resume."""
     names = ("config.yaml", "environment.json", "resources.json", "log.jsonl", "metrics.csv")
-    for pattern in (*names, "events.out.tfevents.*"):
+    _sweep(folder, *names, "events.out.tfevents.*", *LEFTOVERS)
+    for place in (folder / "checkpoints", folder):
+        with suppress(OSError):
+            place.rmdir()
+
+
+def _sweep(folder: Path, *patterns: str) -> None:
+    for pattern in patterns:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.rmdir()
 
 
 def load_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Config, Segmenter, ModelSpec]:

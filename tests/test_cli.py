@@ -56,6 +56,7 @@ def test_a_run_folder_holds_all_that_is_needed_to_use_and_to_repeat_it(world: Wo
         "metrics.csv",
         "evaluation.json",
         "checkpoints/last.pt",
+        "checkpoints/previous.pt",
         "checkpoints/best.pt",
         "student.safetensors",
         "student.json",

@@ -18,8 +18,8 @@ from temporalkd import run_folder
 from temporalkd.comparison.plan import Entry
 from temporalkd.config import dump
 
-GRACE = 10.0
-"""Seconds a process that was interrupted has to end."""
+PATIENCE, GRACE = 3.0, 30.0
+"""Seconds after which a process that was interrupted is told so, and then has to end its step and save."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -49,7 +49,7 @@ def train_all(
         say(f"training {number} of {len(waiting)}: {entry.name}, seed {seed}")
         file = folder.with_suffix(".yaml")
         write_whole(file, dump(entry.at(seed)).encode())
-        resume = (folder / "config.yaml").is_file() and (folder / "checkpoints" / "last.pt").is_file()
+        resume = (folder / "config.yaml").is_file() and run_folder.has_checkpoint(folder)
         if not resume:
             run_folder.clear(folder)
         reason = train(file, folder, resume)
@@ -82,11 +82,12 @@ def in_process_of_its_own(file: Path, folder: Path, resume: bool) -> str | None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End it. The terminal has told it too: it is asked again only where it goes on, and then made to."""
-    for end in (lambda: None, lambda: process.send_signal(signal.SIGINT), process.kill):
+    """End it: it ends its step and saves. The terminal has told it too, and it is told again only where it goes on."""
+    ends = ((lambda: None, PATIENCE), (process.terminate, GRACE), (process.kill, GRACE))
+    for end, seconds in ends:
         with suppress(subprocess.TimeoutExpired):
             end()
-            process.wait(GRACE / 3)
+            process.wait(seconds)
             return
 
 

@@ -100,6 +100,11 @@ class Flow(Section):
 
 
 class Training(Section):
+    """on_nonfinite: what becomes of a step whose loss or gradient is NaN or infinite; a skipped one changes no weight.
+
+    nonfinite_limit: after so many skipped steps in a row the training stops.
+    """
+
     steps: PositiveInt
     batch: PositiveInt = 4
     accumulate: PositiveInt = 1
@@ -116,6 +121,8 @@ class Training(Section):
     checkpoint_every: PositiveInt = 200
     log_every: PositiveInt = 10
     gradient_norms_every: int = Field(50, ge=0)
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    nonfinite_limit: PositiveInt = 20
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: PositiveInt | Literal["auto"] = 1
     nodes: PositiveInt = 1

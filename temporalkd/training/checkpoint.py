@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import io
+import os
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
 from flow.files import write_whole
-from flow.saved import load_saved
+from flow.saved import load_saved, require_whole
 
 State = dict[str, Any]
+
+LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+KEYS = {"step", "evaluated", "best", "guard", "players", "optimisers", "rng"}
+
+
+class Found(NamedTuple):
+    """A checkpoint to go on from; `doubt` says why it is not the newest one, if it is not."""
+
+    state: State
+    path: Path
+    doubt: str | None
 
 
 def rng_state() -> State:
@@ -30,12 +43,49 @@ def set_rng_state(state: State) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def save(state: State, path: Path) -> None:
-    """Write so that a reader sees the old checkpoint or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def save(state: State, path: Path, previous: Path | None = None) -> None:
+    """Write so that a reader sees the old checkpoint or the new one, whole.
+
+    What was written is read back before it takes the old one's place; the old one then is `previous`.
+
+    Raises:
+        OSError: it cannot be written, or not read back as it was written; names the file. The old one stays.
+    """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_whole(path, buffer.getvalue())
+
+    def accept(part: Path) -> None:
+        require_whole(part)
+        if previous is not None and path.exists():
+            _keep_as(path, previous)
+
+    try:
+        write_whole(path, buffer.getbuffer(), accept)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"{path}: the checkpoint cannot be written, the one before it stays: {reason}") from error
+
+
+def latest(folder: Path) -> Found | None:
+    """The newest checkpoint that can be read of a run's folder of them; None where nothing was saved.
+
+    Raises:
+        ValueError: what there is is damaged.
+    """
+    failure: ValueError | None = None
+    for path in (folder / LAST, folder / PREVIOUS):
+        if not path.is_file():
+            continue
+        try:
+            state = load(path)
+        except ValueError as error:
+            failure = failure or error
+            continue
+        doubt = None if failure is None else f"{failure}; going on from {path.name}, of step {state['step']}"
+        return Found(state, path, doubt)
+    if failure is not None:
+        raise failure
+    return None
 
 
 def load(path: Path) -> State:
@@ -50,7 +100,7 @@ def load(path: Path) -> State:
         state = load_saved(path)
     except ValueError as error:
         raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from error
-    if not isinstance(state, dict) or not {"step", "players", "optimisers", "rng"} <= state.keys():
+    if not isinstance(state, dict) or not state.keys() >= KEYS:
         raise ValueError(f"{path} is not a checkpoint of this trainer")
     return state
 
@@ -67,3 +117,12 @@ def restore(module: nn.Module, tensors: State, path: Path) -> None:
     if differing:
         raise ValueError(f"{path} is of another student or method: {sorted(differing)[0]!r} differs")
     module.load_state_dict(tensors)
+
+
+def _keep_as(path: Path, previous: Path) -> None:
+    """A second name, so that the first is never missing; where files have but one, that."""
+    previous.unlink(missing_ok=True)
+    try:
+        os.link(path, previous)
+    except OSError:
+        path.replace(previous)

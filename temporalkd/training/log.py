@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from flow.files import write_whole
 
 Values = Mapping[str, float | int | None]
 
+LOG, METRICS = "log.jsonl", "metrics.csv"
+
 
 class RunLog:
     """The records of one run; a context manager. With enabled=False (other processes) it does nothing."""
@@ -28,17 +31,12 @@ class RunLog:
         self._board: Any = None
         self._last_line = 0.0
 
-    def open(self, step: int) -> RunLog:
-        """Start, or go on at `step`: records of later steps, of a run that was cut off, are dropped."""
+    def open(self, step: int, evaluated: int) -> RunLog:
+        """Start, or go on at `step`, evaluated last at another: later records, of a run cut off, are dropped."""
         if not self.enabled:
             return self
-        self._drop_after(step)
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-
-            self._board = SummaryWriter(str(self.folder), purge_step=step)
-        except ImportError:
-            self._board = None
+        self._drop_after(step, evaluated)
+        self._open_board()
         if self.console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -67,7 +65,7 @@ class RunLog:
             return
         note = ""
         if values is not None:
-            with (self.folder / "log.jsonl").open("a") as file:
+            with (self.folder / LOG).open("a") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
             self._to_board("train", step, values)
             note = f"loss {values.get('loss', float('nan')):.3f}"
@@ -85,7 +83,7 @@ class RunLog:
         """A round of training has ended: a line of log.jsonl of its own."""
         if not self.enabled:
             return
-        with (self.folder / "log.jsonl").open("a") as file:
+        with (self.folder / LOG).open("a") as file:
             file.write(json.dumps({"step": step, "round": number, **values}) + "\n")
         self._to_board("train", step, values)
 
@@ -93,7 +91,7 @@ class RunLog:
         """A row of metrics.csv."""
         if not self.enabled:
             return
-        path = self.folder / "metrics.csv"
+        path = self.folder / METRICS
         row = {"step": step, **values}
         new = not path.exists()
         with path.open("a", newline="") as file:
@@ -105,33 +103,55 @@ class RunLog:
         shown = "  ".join(f"{k} {v:.2f}" for k, v in values.items() if v is not None)
         self.console.print(f"{self.name}: step {step}  {shown}", highlight=False)
 
+    def sync(self) -> None:
+        """Bring what was recorded onto the disk: a checkpoint must not outlive the records before it."""
+        for name in (LOG, METRICS) if self.enabled else ():
+            if (path := self.folder / name).exists():
+                with path.open("ab") as file:
+                    os.fsync(file.fileno())
+
     def _to_board(self, kind: str, step: int, values: Values) -> None:
         if self._board:
             for key, value in values.items():
                 if value is not None:
                     self._board.add_scalar(f"{kind}/{key}", value, step)
 
-    def _drop_after(self, step: int) -> None:
-        log, metrics = self.folder / "log.jsonl", self.folder / "metrics.csv"
+    def _open_board(self) -> None:
+        """Begin the events anew, from the records: what a killed process had yet to write of them is lost."""
+        try:
+            from torch.utils.tensorboard.writer import SummaryWriter
+        except ImportError:
+            return
+        for path in self.folder.glob("events.out.tfevents.*"):
+            path.unlink()
+        self._board = SummaryWriter(str(self.folder))
+        for line in _lines(self.folder / LOG):
+            values = json.loads(line)
+            self._to_board("train", values["step"], {k: v for k, v in values.items() if k not in ("step", "round")})
+        for row in csv.DictReader(line.decode() for line in _lines(self.folder / METRICS)):
+            numbers = {key: float(value) if value else None for key, value in row.items()}
+            self._to_board("val", int(row["step"]), {k: v for k, v in numbers.items() if k != "step"})
+
+    def _drop_after(self, step: int, evaluated: int) -> None:
+        log, metrics = self.folder / LOG, self.folder / METRICS
         if log.exists():
-            lines = [line for line in log.read_text().splitlines() if _step_of(line) <= step]
-            _rewrite(log, "".join(line + "\n" for line in lines) if step else "")
+            write_whole(log, b"".join(line for line in _lines(log) if step and _step_of(line) <= step))
         if metrics.exists():
-            header, *rows = metrics.read_text().splitlines()
-            kept = [r for r in rows if int(r.split(",")[0]) <= step] if step else []
+            header, *rows = _lines(metrics) or [b""]
+            kept = [row for row in rows if evaluated and row.endswith(b"\n") and int(row.split(b",")[0]) <= evaluated]
             if kept:
-                _rewrite(metrics, "\n".join([header, *kept]) + "\n")
+                write_whole(metrics, b"".join([header, *kept]))
             else:
                 metrics.unlink()
 
 
-def _step_of(line: str) -> float:
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+
+
+def _step_of(line: bytes) -> float:
     try:
         values = json.loads(line)
         return float(values["step"]) + ("round" in values) / 2  # what follows a step is written again by what resumes
     except (ValueError, KeyError, TypeError):  # a line that was cut off
         return float("inf")
-
-
-def _rewrite(path: Path, text: str) -> None:
-    write_whole(path, text.encode())

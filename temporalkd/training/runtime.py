@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+
+T = TypeVar("T")
 
 
 class Runtime:
@@ -97,6 +99,22 @@ class Runtime:
     def barrier(self) -> None:
         """Wait for all processes."""
         self._fabric.barrier()
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether each flag is set in some process: the same answer in all."""
+        if self.world == 1:
+            return list(flags)
+        counts = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        dist.all_reduce(counts)
+        return [count > 0 for count in counts.tolist()]
+
+    def gather(self, own: T) -> list[T]:
+        """Every process's object, in the order of their numbers, in each."""
+        if self.world == 1:
+            return [own]
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, own)
+        return found
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """Mean of each value over the processes."""

@@ -13,7 +13,11 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps are optimiser steps; `batch` clips go into one forward on one device, `accumulate` forwards into a step."""
+    """Steps are optimiser steps; `batch` clips go into one forward on one device, `accumulate` forwards into a step.
+
+    on_nonfinite: what becomes of a step whose loss or gradient is not finite; of skipped ones, `nonfinite_limit` may
+    come in a row.
+    """
 
     steps: int
     batch: int = 4
@@ -33,6 +37,8 @@ class Plan:
     checkpoint_every: int = 200
     log_every: int = 10
     gradient_norms_every: int = 50
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    nonfinite_limit: int = 20
 
     def rate(self, step: int) -> float:
         """The learning rate at a step, as a share of `lr`."""

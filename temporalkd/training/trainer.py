@@ -18,6 +18,8 @@ from temporalkd.memory import give_back_freed_memory
 from temporalkd.methods import Method, Step
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
+from temporalkd.training.guard import Guard, not_finite, refuse_not_finite
+from temporalkd.training.interrupts import Interrupts, leave_to_parent
 from temporalkd.training.log import RunLog, Values
 from temporalkd.training.runtime import Runtime, unwrap
 from temporalkd.training.schedule import Plan
@@ -63,71 +65,120 @@ class Trainer:
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
         self.ends = [plan.steps * (number + 1) // method.rounds for number in range(method.rounds)]
         self.jitter = ColourJitter(plan.jitter) if plan.jitter else None
-        self.done, self.saved, self.best = 0, 0, -math.inf
+        self.guard = Guard(method.players, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
+        self.interrupts = Interrupts(says=runtime.is_main)
+        self.done, self.saved, self.evaluated, self.best = 0, 0, 0, -math.inf
 
     def fit(self, resume: bool = False) -> None:
-        """Train to the end of the plan, from the start or from checkpoints/last.pt."""
+        """Train to the end of the plan, from the start or from the run's newest checkpoint, if there is one.
+
+        Raises:
+            KeyboardInterrupt: SIGINT or SIGTERM; the step was ended and saved first. Says where one can go on. In
+                other processes than the main one it is a SystemExit.
+            FloatingPointError: see Guard.
+        """
+        with self.interrupts:
+            try:
+                self._fit(resume)
+            except KeyboardInterrupt as error:
+                if not self.runtime.is_main:
+                    raise SystemExit(0) from error
+                saved = f"--resume goes on from step {self.saved}" if self.saved else "before its first checkpoint"
+                raise KeyboardInterrupt(f"{self.name}: interrupted at step {self.done}; {saved}") from error
+
+    def _fit(self, resume: bool) -> None:
         plan, runtime, method = self.plan, self.runtime, self.method
         torch.manual_seed(plan.seed + runtime.rank)
         for module in method.frozen:
             module.to(runtime.device)
-        state = checkpoint.load(self.folder / "checkpoints" / "last.pt") if resume else None
-        if state is None:
+        found = checkpoint.latest(self.folder / "checkpoints") if resume else None
+        if found is None:
             method.trainee.to(runtime.device)
             method.prepare(clip.to(runtime.device) for clip in self._batches(0, FIT_CLIPS, workers=0))
             method.fit(self._fitting_batches)
         else:
             for name, player in method.players.items():
-                checkpoint.restore(player, state["players"].get(name, {}), self.folder / "checkpoints" / "last.pt")
+                checkpoint.restore(player, found.state["players"].get(name, {}), found.path)
         optimisers = method.optimisers(plan.optimiser_maker())
         for name, player in method.players.items():
             method.players[name], optimisers[name] = runtime.setup(player, optimisers[name])
-        if state is not None:
-            for name, optimiser in optimisers.items():
-                optimiser.load_state_dict(state["optimisers"][name])
-            self.done = self.saved = state["step"]
-            self.best = state["best"]
-            checkpoint.set_rng_state(state["rng"])
-        log = RunLog(self.folder, plan.steps, self.name, enabled=runtime.is_main).open(self.done)
+        if found is not None:
+            self._go_on(found, optimisers)
+        log = RunLog(self.folder, plan.steps, self.name, enabled=runtime.is_main).open(self.done, self.evaluated)
         try:
             self._loop(optimisers, log)
         finally:
             log.close()
 
+    def _go_on(self, found: checkpoint.Found, optimisers: Optimisers) -> None:
+        state = found.state
+        if len(state["rng"]) != self.runtime.world:
+            raise ValueError(
+                f"{found.path} is of {len(state['rng'])} processes, now there are {self.runtime.world}: "
+                "resume with as many"
+            )
+        for name, optimiser in optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.done = self.saved = state["step"]
+        self.evaluated, self.best = state["evaluated"], state["best"]
+        self.guard.restore(state["guard"])
+        checkpoint.set_rng_state(state["rng"][self.runtime.rank])
+
     def _loop(self, optimisers: Optimisers, log: RunLog) -> None:
+        if self._evaluates() and self.evaluated < self.done:  # cut off in its midst
+            self._keep(optimisers, log)
         for number, end in enumerate(self.ends, start=1):
             before = self.done
-            self._round(end, optimisers, log)
+            with self.interrupts.held():
+                self._round(end, optimisers, log)
             if self.between is not None and before <= end:
-                values = self.between(number, True)
+                with self.interrupts.at_once():
+                    values = self.between(number, True)
                 log.round(end, number, values)
             elif self.between is not None:
                 self.between(number, False)
 
     def _round(self, end: int, optimisers: Optimisers, log: RunLog) -> None:
         """The steps up to number `end`, if there are any to be done."""
-        plan, method, main = self.plan, self.method, optimisers["trainee"]
-        for player in method.players.values():
+        plan = self.plan
+        for player in self.method.players.values():
             player.train()
         batches = self._batches(self.done * plan.accumulate, max(end - self.done, 0) * plan.accumulate, plan.workers)
         while self.done < end:
             started = time.monotonic()
-            for group in main.param_groups:
-                group["lr"] = plan.lr * plan.rate(self.done)
-            values, norms, step, waited = self._accumulate(batches)
-            norm = self.runtime.clip_gradients(method.trainee, main, plan.clip_grad)
-            self._check_finite(values, norm)
-            main.step()
-            main.zero_grad()
-            values |= self._reply(step, optimisers)
-            self.done += 1
-            recorded = self.done % plan.log_every == 0 or self.done in (1, plan.steps) or len(norms) > 0
-            if recorded:
-                values = self.runtime.mean(values | method.observed(step))
-                values |= norms | {"gradient": norm, "lr": plan.lr * plan.rate(self.done - 1)}
-                values |= {"seconds": time.monotonic() - started, "waited": waited}
-            log.step(self.done, values if recorded else None)
+            values = self._step(batches, optimisers)
+            if values is not None:
+                values |= {"seconds": time.monotonic() - started}
+            log.step(self.done, values)
+            (leaving,) = self.runtime.any(self.interrupts.asked)
+            if leaving:
+                self._save(optimisers, log, checkpoint.LAST)
+                raise KeyboardInterrupt
             self._keep(optimisers, log)
+
+    def _step(self, batches: Iterator[Clip], optimisers: Optimisers) -> dict[str, float] | None:
+        """One step of every player; what is to be recorded of it, if anything."""
+        plan, method, main = self.plan, self.method, optimisers["trainee"]
+        rate = plan.lr * plan.rate(self.done)
+        for group in main.param_groups:
+            group["lr"] = rate
+        self.guard.remember()
+        values, norms, step, waited = self._accumulate(batches)
+        norm = self.runtime.clip_gradients(method.trainee, main, plan.clip_grad)
+        rejected = self._rejected(not_finite(values, norm), *method.players)
+        if not rejected:
+            main.step()
+        main.zero_grad()
+        if not rejected:
+            values |= self._reply(step, optimisers)
+        self.guard.end_step()
+        self.done += 1
+        if rejected:
+            return {"skipped": self.guard.in_a_row, "lr": rate, "waited": waited}
+        if self.done % plan.log_every and self.done not in (1, plan.steps) and not norms:
+            return None
+        values = self.runtime.mean(values | method.observed(step))
+        return values | norms | {"gradient": norm, "lr": rate, "waited": waited}
 
     def _accumulate(self, batches: Iterator[Clip]) -> tuple[dict[str, float], dict[str, float], Step, float]:
         """Forward and backward of a step's batches: mean values, gradient norms, the last Step, seconds waited."""
@@ -155,8 +206,10 @@ class Trainer:
         for name, loss in self.method.replies(step):
             values[f"{name}/critic"] = float(loss.detach())
             self.runtime.backward(loss)
-            self._check_finite({f"{name}/critic": values[f"{name}/critic"]})
-            optimisers[name].step()
+            if self._rejected(not_finite({f"{name}/critic": values[f"{name}/critic"]}), name):
+                del values[f"{name}/critic"]
+            else:
+                optimisers[name].step()
             optimisers[name].zero_grad()
         return values
 
@@ -179,15 +232,13 @@ class Trainer:
         draw = (self.done * self.plan.accumulate + portion) * self.runtime.world + self.runtime.rank
         return self.jitter(clip.frames, (self.plan.seed * 1_000_003 + draw) % 2**31)
 
-    def _check_finite(self, values: dict[str, float], gradient: float = 0.0) -> None:
-        """Stop before the optimiser's step. After the backward, where all processes meet: so that all of them stop."""
-        wrong = [name for name, value in values.items() if name != "loss" and not math.isfinite(value)]
-        if wrong or not math.isfinite(gradient):
-            what = f"term {wrong[0]!r} is {values[wrong[0]]}" if wrong else f"the norm of the gradient is {gradient}"
-            kept = f", checkpoints/last.pt is of step {self.saved}" if self.saved else ""
-            raise FloatingPointError(
-                f"{what} at step {self.done + 1}: stopped{kept}; a smaller training.lr or training.clip_grad may help"
-            )
+    def _rejected(self, what: str | None, *players: str) -> bool:
+        """Whether the players must not make their step; all processes agree, where they meet after the backward."""
+        (wrong,) = self.runtime.any(what is not None)
+        if wrong:
+            what = what or "a term or gradient of another process is not finite"
+            self.guard.reject(what, self.done + 1, self.saved, *players)
+        return wrong
 
     def _fitting_batches(self, count: int) -> Iterator[Clip]:
         """The first batches of half of the labelled clips, the same in every process."""
@@ -209,34 +260,52 @@ class Trainer:
             worker_init_fn=give_back_freed_memory,
             pin_memory=self.runtime.device.type == "cuda",
             generator=torch.Generator(),  # of its own: a run that resumes must not draw from the one dropout uses
+            worker_init_fn=leave_to_parent,
         )
         return iter(loader)
 
+    def _evaluates(self) -> bool:
+        every, end = self.plan.evaluate_every, self.done == self.plan.steps
+        return self.evaluate is not None and (end or (every > 0 and self.done > 0 and self.done % every == 0))
+
     def _keep(self, optimisers: Optimisers, log: RunLog) -> None:
         """Evaluate and write checkpoints where the plan says so."""
-        plan, end = self.plan, self.done == self.plan.steps
-        due, better = self.done in self.ends or self.done % plan.checkpoint_every == 0, False
-        if self.evaluate and (end or (plan.evaluate_every and self.done % plan.evaluate_every == 0)):
-            if due and self.runtime.is_main:  # a validation set that cannot be read must not cost the training
-                self._save(optimisers, "last")
-            self.runtime.share_buffers(self.method.trainee)
-            metrics = self.evaluate(self.method.best_student(), end)
-            log.evaluation(self.done, metrics)
-            miou = metrics.get("miou")
-            better = miou is not None and miou > self.best
-            self.best = max(self.best, miou) if miou is not None else self.best
-            self.method.trainee.train()
-        if self.runtime.is_main and (due or better):
-            self._save(optimisers, *(["last", "best"] if better else ["last"]))
+        due, better = self.done in self.ends or self.done % self.plan.checkpoint_every == 0, False
+        if due or self._evaluates():  # a validation set that cannot be read must not cost the training
+            self._save(optimisers, log, checkpoint.LAST)
+        if not self._evaluates():
+            return
+        assert self.evaluate is not None
+        self.runtime.share_buffers(self.method.trainee)
+        with self.interrupts.at_once():
+            metrics = self.evaluate(self.method.best_student(), self.done == self.plan.steps)
+        self.evaluated = self.done
+        log.evaluation(self.done, metrics)
+        miou = metrics.get("miou")
+        if miou is not None and miou > self.best:
+            self.best, better = miou, True
+        self.method.trainee.train()
+        if better:  # the best one first: whoever goes on from the last one believes that it is there
+            self._save(optimisers, log, checkpoint.BEST)
+        if due or better:
+            self._save(optimisers, log, checkpoint.LAST)
 
-    def _save(self, optimisers: Optimisers, *names: str) -> None:
-        state = {
-            "step": self.done,
-            "best": self.best,
-            "players": {name: unwrap(player).state_dict() for name, player in self.method.players.items()},
-            "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
-            "rng": checkpoint.rng_state(),
-        }
-        self.saved = self.done
-        for name in names:
-            checkpoint.save(state, self.folder / "checkpoints" / f"{name}.pt")
+    def _save(self, optimisers: Optimisers, log: RunLog, name: str) -> None:
+        """Write a checkpoint, in the main process; all must come here."""
+        refuse_not_finite(unwrap(self.method.trainee), self.done, self.saved)
+        rng = self.runtime.gather(checkpoint.rng_state())
+        if self.runtime.is_main:
+            state = {
+                "step": self.done,
+                "evaluated": self.evaluated,
+                "best": self.best,
+                "guard": self.guard.state(),
+                "players": {name: unwrap(player).state_dict() for name, player in self.method.players.items()},
+                "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
+                "rng": rng,
+            }
+            log.sync()
+            place = self.folder / "checkpoints"
+            checkpoint.save(state, place / name, place / checkpoint.PREVIOUS if name == checkpoint.LAST else None)
+        if name == checkpoint.LAST:
+            self.saved = self.done

@@ -49,17 +49,11 @@ def resume_with_another_config(world: World, tmp: Path) -> list[Any]:
     return train(tmp, "--resume", training={"lr": 0.5})
 
 
-@case(1, "out was stopped before its first checkpoint: delete it and train again")
-def resume_before_the_first_checkpoint(world: World, tmp: Path) -> list[Any]:
-    (tmp / "out").mkdir()
-    shutil.copy(world.run / "config.yaml", tmp / "out")
-    return train(tmp, "--resume")
-
-
 @case(1, "last.pt is damaged or not a checkpoint")
 def resume_from_a_damaged_checkpoint(world: World, tmp: Path) -> list[Any]:
     shutil.copytree(world.run, tmp / "out")
-    (tmp / "out/checkpoints/last.pt").write_bytes(b"nothing")
+    for name in ("last", "previous"):
+        (tmp / f"out/checkpoints/{name}.pt").write_bytes(b"nothing")
     return train(tmp, "--resume")
 
 

@@ -24,7 +24,9 @@ def trainee(seed: int = 0, **arguments: Any) -> Trainee:
 def state_of(module: nn.Module) -> checkpoint.State:
     return {
         "step": 7,
+        "evaluated": 0,
         "best": float("-inf"),
+        "guard": {"in_a_row": 0, "skipped": 0},
         "players": {"trainee": module.state_dict()},
         "optimisers": [torch.optim.AdamW(module.parameters()).state_dict()],
         "rng": checkpoint.rng_state(),
@@ -131,3 +133,86 @@ def test_another_student_or_method_names_the_tensor(path: Path) -> None:
         checkpoint.restore(more, tensors, path)
     with pytest.raises(ValueError, match=r"'extra' differs"):
         checkpoint.restore(trainee(), tensors | {"extra": torch.zeros(1)}, path)
+
+
+def test_a_flipped_bit_is_found_wherever_it_matters(path: Path) -> None:
+    """Tensors, structure and directory alike; what no reader looks at may be anything."""
+    content, whole = path.read_bytes(), checkpoint.load(path)
+    found = 0
+    for place in range(3, len(content), 97):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
+        try:
+            loaded = checkpoint.load(path)
+        except ValueError as error:
+            assert "last.pt is" in str(error)
+            found += 1
+        else:
+            weights = [state["players"]["trainee"].values() for state in (whole, loaded)]
+            assert all(torch.equal(a, b) for a, b in zip(*weights)), place
+    assert found > len(content) / 97 / 4
+
+
+def steps(folder: Path) -> dict[str, int]:
+    return {p.name: checkpoint.load(p)["step"] for p in sorted(folder.glob("*.pt"))}
+
+
+def save_steps(folder: Path, *numbers: int) -> None:
+    for number in numbers:
+        checkpoint.save(state_of(trainee()) | {"step": number}, folder / "last.pt", folder / "previous.pt")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_one_before_is_kept(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: Any) -> None:
+        raise OSError("not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    save_steps(tmp_path, 1)
+    assert steps(tmp_path) == {"last.pt": 1}
+    save_steps(tmp_path, 2, 3)
+    assert steps(tmp_path) == {"last.pt": 3, "previous.pt": 2}
+    found = checkpoint.latest(tmp_path)
+    assert found is not None and (found.state["step"], found.path, found.doubt) == (3, tmp_path / "last.pt", None)
+
+
+def test_what_cannot_be_read_back_does_not_replace_what_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_steps(tmp_path, 1, 2)
+    original = os.fsync
+
+    def decay(descriptor: int) -> None:
+        os.pwrite(descriptor, b"rot", os.fstat(descriptor).st_size // 2)
+        original(descriptor)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match=r"last\.pt: the checkpoint cannot be written"):
+        patched.setattr(os, "fsync", decay)
+        save_steps(tmp_path, 3)
+    assert steps(tmp_path) == {"last.pt": 2, "previous.pt": 1}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(damage: str, tmp_path: Path) -> None:
+    save_steps(tmp_path, 1, 2)
+    last = tmp_path / "last.pt"
+    content = last.read_bytes()
+    last.unlink()
+    if damage != "gone":
+        middle = len(content) // 2
+        rest = b"" if damage == "cut" else bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        last.write_bytes(content[:middle] + rest)
+    found = checkpoint.latest(tmp_path)
+    assert found is not None and (found.state["step"], found.path.name) == (1, "previous.pt")
+    if damage == "gone":
+        assert found.doubt is None
+    else:
+        assert found.doubt is not None and "last.pt is damaged" in found.doubt and "\n" not in found.doubt
+        assert found.doubt.endswith("going on from previous.pt, of step 1")
+
+
+def test_no_checkpoint_at_all_and_none_that_can_be_read(tmp_path: Path) -> None:
+    assert checkpoint.latest(tmp_path) is None
+    for name in ("last.pt", "previous.pt"):
+        (tmp_path / name).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"last\.pt is damaged"):
+        checkpoint.latest(tmp_path)

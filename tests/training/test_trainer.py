@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,7 @@ def test_an_interrupted_training_goes_on_as_if_nothing_happened(
     states = [checkpoint.load(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "cut")]
     for name, player in states[0]["players"].items():
         assert same(player, states[1]["players"][name]), name
-    assert states[0]["best"] == states[1]["best"] > 0 and torch.equal(states[0]["rng"]["cpu"], states[1]["rng"]["cpu"])
+    assert states[0]["best"] == states[1]["best"] > 0 and torch.equal(*(state["rng"][0]["cpu"] for state in states))
 
 
 def test_resuming_at_the_end_changes_nothing(tmp_path: Path) -> None:
@@ -339,3 +340,60 @@ def test_workers_give_freed_memory_back(tmp_path: Path, monkeypatch: pytest.Monk
     values["training"]["workers"] = 2
     train(values, tmp_path / "run", score=False)
     assert sorted(path.name for path in tmp_path.glob("worker*")) == ["worker0", "worker1"]
+
+
+def finished(folder: Path) -> tuple[dict[str, Tensor], list[dict[str, Any]], bytes]:
+    clock = ("seconds", "waited")
+    return load_file(folder / "student.safetensors"), rows(folder, *clock), (folder / "metrics.csv").read_bytes()
+
+
+def scored(folder: Path) -> dict[str, Any]:
+    values = tiny.config(folder)
+    val = {"dataset": "street", "count": 1, "length": 3, "size": list(tiny.SIZE), "seed": 8}
+    values["data"]["val"] = val
+    values["student"]["arguments"] = {"dropout": 0.3}
+    values["training"] |= {"checkpoint_every": 2, "evaluate_every": 2}
+    return values
+
+
+@pytest.mark.parametrize("left", ["nothing", "config", "all but checkpoints"])
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(left: str, tmp_path: Path) -> None:
+    values, said = scored(tmp_path), list[str]()
+    train(values, tmp_path / "whole")
+    cut = tmp_path / "cut"
+    if left == "nothing":
+        cut.mkdir()
+        (cut / ".config.yaml.0.part").touch()
+    else:
+        shutil.copytree(tmp_path / "whole", cut)
+        shutil.rmtree(cut / "checkpoints")
+        if left == "config":
+            for path in [p for p in cut.iterdir() if p.name != "config.yaml"]:
+                path.unlink()
+    run.train(parse(values, "test"), cut, True, said.append)
+    assert said[0] == f"{cut} was stopped before its first checkpoint: it begins again"
+    one, other = finished(tmp_path / "whole"), finished(cut)
+    assert same(one[0], other[0]) and one[1:] == other[1:]
+    assert not list(cut.glob(".*"))
+
+
+def test_a_damaged_last_checkpoint_costs_no_more_than_its_own_steps(tmp_path: Path) -> None:
+    values, said = scored(tmp_path), list[str]()
+    train(values, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    path = tmp_path / "cut" / "checkpoints" / "last.pt"
+    path.write_bytes(path.read_bytes()[:-100])
+    run.train(parse(values, "test"), tmp_path / "cut", True, said.append)
+    assert "last.pt is damaged" in said[0] and said[0].endswith("going on from previous.pt, of step 6")
+    one, other = finished(tmp_path / "whole"), finished(tmp_path / "cut")
+    assert same(one[0], other[0]) and one[1:] == other[1:]
+
+
+def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
+    values = scored(tmp_path)
+    train(values, tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.pt"
+    state = checkpoint.load(path)
+    checkpoint.save(state | {"rng": state["rng"] * 2}, path)
+    with pytest.raises(ValueError, match=r"last\.pt is of 2 processes, now there are 1: resume with as many"):
+        train(values, tmp_path / "run", resume=True)
