@@ -105,7 +105,7 @@ def train(
     try:
         rows = run.train(loaded, out or Path("runs") / folder_name(loaded.name), resume, say, score=not no_score)
     except KeyboardInterrupt as stop:
-        fail(stop, 1, debug=False)
+        fail(str(stop) or "interrupted", 1, debug=False)
     if rows:
         table(rows, loaded.name)
 

@@ -44,7 +44,11 @@ def fail(reason: object, code: int, debug: bool) -> NoReturn:
     if debug:
         traceback.print_exc()
     text = " ".join(str(reason).split()) or type(reason).__name__
-    kind = "" if isinstance(reason, ValueError | OSError | FloatingPointError | str) else f"{type(reason).__name__}: "
+    kind = (
+        ""
+        if isinstance(reason, ValueError | OSError | FloatingPointError | MemoryError | str)
+        else f"{type(reason).__name__}: "
+    )
     hint = "" if debug or not kind else " (temporalkd --debug COMMAND shows where)"
     print(f"error: {kind}{text}{hint}", file=sys.stderr)
     sys.exit(code)

@@ -18,6 +18,7 @@ from temporalkd.memory import give_back_freed_memory
 from temporalkd.methods import Method, Step
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
+from temporalkd.training.failures import explained
 from temporalkd.training.guard import Guard, not_finite, refuse_not_finite
 from temporalkd.training.interrupts import Interrupts, leave_to_parent
 from temporalkd.training.log import RunLog, Values
@@ -75,7 +76,7 @@ class Trainer:
         Raises:
             KeyboardInterrupt: SIGINT or SIGTERM; the step was ended and saved first. Says where one can go on. In
                 other processes than the main one it is a SystemExit.
-            FloatingPointError: see Guard.
+            FloatingPointError: see Guard; MemoryError, ChildProcessError, ConnectionError: see failures.
         """
         with self.interrupts:
             try:
@@ -85,6 +86,12 @@ class Trainer:
                     raise SystemExit(0) from error
                 saved = f"--resume goes on from step {self.saved}" if self.saved else "before its first checkpoint"
                 raise KeyboardInterrupt(f"{self.name}: interrupted at step {self.done}; {saved}") from error
+            except Exception as error:
+                clips = f"{self.plan.batch} clips of {self.clips.length} frames at once"
+                told = explained(error, self.done + 1, self.saved, clips)
+                if told is error:
+                    raise
+                raise told from error
 
     def _fit(self, resume: bool) -> None:
         plan, runtime, method = self.plan, self.runtime, self.method

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from temporalkd.config import parse
 from temporalkd.evaluation import as_json, network
 from temporalkd.models import load_segmenter
 from temporalkd.scoring import Scorer
+from temporalkd.training import checkpoint
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +130,60 @@ def test_two_processes_share_the_labels_that_they_make(tmp_path: Path) -> None:
         assert [row[name] for row in together if name in row] == pytest.approx(expected, rel=0.05), name
     names = [sorted(p.name for p in (tmp_path / n / "pseudo").rglob("*.png")) for n in ("one", "two")]
     assert names[0] == names[1] and len(names[0]) == 16
+
+
+def start(config: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
+    """A training of two processes, in a session of its own."""
+    command = [sys.executable, "-m", "temporalkd.cli", "train", str(config), "-o", str(folder), "--devices", "2", *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=folder.parent, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> None:
+    path, deadline = folder / "log.jsonl", time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if path.is_file() and path.read_text().count("\n") >= step:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"no step {step}: {process.communicate()[1]}")
+
+
+@pytest.mark.parametrize("to", ["all", "main"])
+def test_a_signal_stops_two_processes_at_the_same_step_and_dropout_goes_on(to: str, tmp_path: Path) -> None:
+    values = config_of(tmp_path, "baseline")
+    values["student"]["arguments"] = {"dropout": 0.3}
+    values["training"] |= {"steps": 40, "batch": 1, "evaluate_every": 0, "checkpoint_every": 1000, "log_every": 1}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    process = start(tmp_path / "config.yaml", tmp_path / "cut", "--no-score")
+    wait_for_step(process, tmp_path / "cut", 3)
+    if to == "all":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.terminate()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    step = checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"]
+    assert 3 <= step < 40, err
+    assert err.rstrip().endswith(f"error: tiny: interrupted at step {step}; --resume goes on from step {step}"), err
+    for name, more in (("cut", ["--resume"]), ("whole", [])):
+        _, err = start(tmp_path / "config.yaml", tmp_path / name, "--no-score", *more).communicate(timeout=120)
+        assert "error" not in err, err
+    one, two = (load_file(tmp_path / name / "student.safetensors") for name in ("whole", "cut"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_where_one_process_dies_the_other_ends_too(tmp_path: Path) -> None:
+    values = config_of(tmp_path, "baseline")
+    values["training"] |= {"steps": 100_000, "batch": 1, "evaluate_every": 0, "log_every": 1, "checkpoint_every": 2}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    process = start(tmp_path / "config.yaml", tmp_path / "two", "--no-score")
+    wait_for_step(process, tmp_path / "two", 3)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (other,) = (int(c) for c in children if b"temporalkd" in Path(f"/proc/{c}/cmdline").read_bytes())
+    os.kill(other, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert "another process of the training" in err.rstrip().splitlines()[-1], err
+    assert checkpoint.latest(tmp_path / "two" / "checkpoints") is not None

@@ -1,0 +1,40 @@
+"""What ends a training from outside, in words that say what to do: memory, loader workers, other processes."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+import torch.distributed as dist
+
+_AMOUNT = re.compile(r"[Tt]ried to allocate ([\d.]+ ?\w+)")
+_NO_MEMORY = ("can't allocate memory", "not enough memory")
+_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\)")
+_PEER = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
+
+
+def explained(error: Exception, step: int, saved: int, clips: str) -> Exception:
+    """The error in our words where it is one of these, else the error itself.
+
+    Args:
+        step: that was being done.
+        saved: of the last checkpoint, 0 where there is none.
+        clips: what a step computes, in words.
+    """
+    text = str(error)
+    go_on = f"--resume goes on from step {saved}" if saved else "nothing was saved"
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in text for words in _NO_MEMORY):
+        amount = _AMOUNT.search(text)
+        tried = f" ({amount[1]} more were asked for)" if amount else ""
+        return MemoryError(
+            f"no memory for step {step}, {clips}{tried}: lower training.batch and raise training.accumulate instead, "
+            f"or lower data.crop or data.frames; {go_on}"
+        )
+    if isinstance(error, ConnectionResetError | EOFError) or _WORKER.search(text):  # it is found out in either way
+        return ChildProcessError(
+            f"step {step}: a worker that reads clips died, for want of memory?: lower training.workers; {go_on}"
+        )
+    lost = isinstance(error, dist.DistBackendError | dist.DistNetworkError)
+    if lost or (isinstance(error, RuntimeError) and dist.is_initialized() and any(words in text for words in _PEER)):
+        return ConnectionError(f"step {step}: another process of the training ended or cannot be reached; {go_on}")
+    return error

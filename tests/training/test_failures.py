@@ -1,0 +1,118 @@
+"""What a training meets that is no fault of its own: it says so in a line, and nothing that was saved is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from temporalkd import run
+from temporalkd.config import parse
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.methods import Trainee
+from temporalkd.training import checkpoint
+from temporalkd.training.failures import explained
+from tests import tiny
+
+
+def train(values: dict[str, Any], folder: Path, resume: bool = False) -> dict[str, Any]:
+    run.train(parse(values, "test"), folder, resume, lambda line: None)
+    return load_file(folder / "student.safetensors")
+
+
+def config(folder: Path, **training: Any) -> dict[str, Any]:
+    values = tiny.config(folder)
+    values["training"] |= {"checkpoint_every": 2, **training}
+    return values
+
+
+def goes_on_as_if_nothing_had_happened(values: dict[str, Any], folder: Path) -> None:
+    assert not list((folder / "cut").rglob(".*.part"))
+    resumed, whole = train(values, folder / "cut", resume=True), train(values, folder / "whole")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+@pytest.mark.parametrize(("code", "says"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system")])
+def test_a_disk_that_is_full_or_read_only(code: int, says: str, tmp_path: Path) -> None:
+    """From the second checkpoint on: a full one says so when bytes are to be kept, a read-only one at once."""
+    values = config(tmp_path)
+    writes: list[Path] = []
+
+    def refuse(path: Path) -> None:
+        if "last.pt" in path.name:
+            writes.append(path)
+            if len(writes) > 1:
+                raise OSError(code, os.strerror(code), str(path))
+
+    fsync, open_ = os.fsync, Path.open
+
+    def full(descriptor: int) -> None:
+        refuse(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def read_only(path: Path, mode: str = "r", **options: Any) -> Any:
+        if mode == "xb":
+            refuse(path)
+        return open_(path, mode, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        if code == errno.ENOSPC:
+            patched.setattr(os, "fsync", full)
+        else:
+            patched.setattr(Path, "open", read_only)
+        with pytest.raises(OSError, match=rf"last\.pt: the checkpoint cannot be written, .* stays: {says}"):
+            train(values, tmp_path / "cut")
+    assert checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"] == 2
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_a_loader_worker_that_is_killed(tmp_path: Path) -> None:
+    values = config(tmp_path, workers=1)
+    parent, original = os.getpid(), ClipSampler.__getitem__
+
+    def killed(self: ClipSampler, position: int) -> Any:
+        if position == 10 and os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, position)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ClipSampler, "__getitem__", killed)
+        with pytest.raises(
+            ChildProcessError, match=r"step [3-6]: a worker that reads clips died, .* training\.workers"
+        ):
+            train(values, tmp_path / "cut")
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_a_step_for_which_there_is_no_memory(tmp_path: Path) -> None:
+    """A real request that no machine can fulfil."""
+    values = config(tmp_path)
+    original, calls = Trainee.forward, []
+
+    def greedy(self: Trainee, step: Any) -> Any:
+        calls.append(step)
+        if len(calls) == 4:
+            torch.empty(1 << 60)
+        return original(self, step)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainee, "forward", greedy)
+        with pytest.raises(
+            MemoryError, match=r"no memory for step 4, 2 clips of 1 frames at once \(\d+ bytes more"
+        ) as told:
+            train(values, tmp_path / "cut")
+    assert "training.batch" in str(told.value) and str(told.value).endswith("--resume goes on from step 2")
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_of_a_gpu_it_names_the_size_too_and_other_errors_stay_what_they_are() -> None:
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
+    assert "step 7, 4 clips (20.00 GiB more were asked for)" in str(explained(error, 7, 0, "4 clips"))
+    other = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    assert explained(other, 1, 0, "") is other
