@@ -10,6 +10,7 @@ import torch.distributed as dist
 _AMOUNT = re.compile(r"[Tt]ried to allocate ([\d.]+ ?\w+)")
 _NO_MEMORY = ("can't allocate memory", "not enough memory")
 _WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\)")
+_ONE_VALUE = "Expected more than 1 value per channel"
 _PEER = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
 
@@ -33,6 +34,11 @@ def explained(error: Exception, step: int, saved: int, clips: str) -> Exception:
     if isinstance(error, ConnectionResetError | EOFError) or _WORKER.search(text):  # it is found out in either way
         return ChildProcessError(
             f"step {step}: a worker that reads clips died, for want of memory?: lower training.workers; {go_on}"
+        )
+    if _ONE_VALUE in text:
+        return ValueError(
+            f"step {step}, {clips}: a BatchNorm of the student sees one value of each channel, which has no variance: "
+            f"raise training.batch or data.crop; {go_on}"
         )
     lost = isinstance(error, dist.DistBackendError | dist.DistNetworkError)
     if lost or (isinstance(error, RuntimeError) and dist.is_initialized() and any(words in text for words in _PEER)):

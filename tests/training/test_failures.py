@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from temporalkd import run
 from temporalkd.config import parse
@@ -116,3 +117,20 @@ def test_of_a_gpu_it_names_the_size_too_and_other_errors_stay_what_they_are() ->
     assert "step 7, 4 clips (20.00 GiB more were asked for)" in str(explained(error, 7, 0, "4 clips"))
     other = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     assert explained(other, 1, 0, "") is other
+
+
+class Pooled(tiny.Tiny):
+    """With BatchNorm over a single pixel, as image pooling has it."""
+
+    def __init__(self, classes: int):
+        super().__init__(classes)
+        self.body.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(8), nn.Upsample((12, 16))))
+
+
+def test_batch_norm_of_one_value_says_what_to_do(tmp_path: Path) -> None:
+    values = config(tmp_path, batch=1)
+    values["student"]["architecture"] = "tests.training.test_failures:Pooled"
+    with pytest.raises(ValueError, match=r"step 1, 1 clips .* sees one value of each channel.*: raise training\.batch"):
+        train(values, tmp_path / "cut")
+    values["training"]["batch"] = 2
+    train(values, tmp_path / "cut")
