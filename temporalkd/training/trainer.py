@@ -264,10 +264,9 @@ class Trainer:
             batch_sampler=positions,
             collate_fn=collate,
             num_workers=workers,
-            worker_init_fn=give_back_freed_memory,
             pin_memory=self.runtime.device.type == "cuda",
             generator=torch.Generator(),  # of its own: a run that resumes must not draw from the one dropout uses
-            worker_init_fn=leave_to_parent,
+            worker_init_fn=_begin_worker,
         )
         return iter(loader)
 
@@ -316,3 +315,8 @@ class Trainer:
             checkpoint.save(state, place / name, place / checkpoint.PREVIOUS if name == checkpoint.LAST else None)
         if name == checkpoint.LAST:
             self.saved = self.done
+
+
+def _begin_worker(number: int) -> None:
+    leave_to_parent(number)
+    give_back_freed_memory(number)
