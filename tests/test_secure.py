@@ -143,3 +143,16 @@ def test_an_override_is_plain_values(call: Any) -> None:
     config = write_config(Path("a.yaml"), tiny_config())
     _, err = call("config", "check", config, "--set", "name=!!python/object/apply:os.getcwd []", code=2)
     assert "not valid YAML" in err and "could not determine a constructor" in err
+
+
+def test_a_damaged_graph_says_nothing_on_stdout(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is in the extra 'export'")
+    session = pytest.importorskip("temporalkd.export.session", reason="onnx is in the extra 'export'")
+    info = onnx.helper.make_tensor_value_info
+    frames, logits = (info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 9]) for name in ("frames", "logits"))
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["frames"], ["logits"])], "s", [frames], [logits])
+    path = tmp_path / "a.onnx"
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString().replace(b"Relu", b"R\xef\xf4u"))
+    with pytest.raises(ValueError, match=r"a\.onnx is not a readable ONNX file"):
+        session.OnnxStudent(path)
+    assert capfd.readouterr().out == ""

@@ -45,7 +45,8 @@ def open_video(path: Path, **options: str) -> Iterator[InputContainer]:
     wrong = "not a readable video"
     try:
         # A playlist inside the file must not make FFmpeg fetch anything.
-        with av.open(str(path), options={"protocol_whitelist": "file", **options}) as container:
+        asked = {"protocol_whitelist": "file", **options}
+        with av.open(str(path), options=asked, metadata_errors="replace") as container:
             _require_video(path, container)
             wrong = "truncated or damaged video"
             yield container

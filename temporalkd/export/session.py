@@ -42,7 +42,10 @@ class OnnxStudent:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         graph = str(file) if isinstance(file, Path) else file
         try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            # Its fallback, to the provider that has just failed, prints to stdout.
+            self._session = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
         except Exception as error:  # ONNX Runtime's own have no base class but this
             reason = " ".join(str(error).split())[:160]
             raise ValueError(f"{self.name} is not a readable ONNX file: {reason}") from error

@@ -366,3 +366,13 @@ def test_real_video_counts_and_frames(driving: Path) -> None:
     assert source.fps == 25
     for index in (0, 220, 100, 101, 57):
         assert torch.equal(source.frame(index), torch.from_numpy(decoded[index]).permute(2, 0, 1))
+
+
+def test_a_title_in_another_encoding_is_no_reason(video: Path, tmp_path: Path) -> None:
+    """What FFmpeg takes for text may be any bytes: the handler's name, here."""
+    data = bytearray(video.read_bytes())
+    at = data.index(b"VideoHandler")
+    data[at : at + 4] = b"\xef\xf2\xff\x90"
+    path = tmp_path / "latin.mp4"
+    path.write_bytes(bytes(data))
+    assert torch.equal(VideoFile(path).frame(3), VideoFile(video).frame(3))

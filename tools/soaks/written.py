@@ -16,6 +16,7 @@ from temporalkd.commands.verify import recorded
 from temporalkd.config import Config, dump, load
 from temporalkd.data.layout import read_list
 from temporalkd.data.palettes import Palette, palette
+from temporalkd.export import OnnxStudent
 from temporalkd.models import ModelSpec
 from temporalkd.models.weights import load_weights, read_spec, read_tensors
 from temporalkd.records import read_json, read_lines
@@ -101,6 +102,28 @@ def _is_state(found: dict[str, Tensor]) -> bool:
     }
 
 
+def _write_onnx(folder: Path) -> Path:
+    """Frames to logits by one convolution."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weight = numpy_helper.from_array(_state()["weight"].numpy(), "weight")
+    frames = helper.make_tensor_value_info("frames", TensorProto.FLOAT, [1, 3, 8, 9])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 4, 8, 9])
+    node = helper.make_node("Conv", ["frames", "weight"], ["logits"], pads=[1, 1, 1, 1])
+    graph = helper.make_graph([node], "student", [frames], [logits], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (folder / "a.onnx").write_bytes(model.SerializeToString())
+    return folder / "a.onnx"
+
+
+def _run_onnx(path: Path) -> Tensor:
+    return OnnxStudent(path, threads=1)(torch.full((3, 8, 9), 7, dtype=torch.uint8))
+
+
+def _is_class_map(found: Tensor) -> bool:
+    return found.dtype == torch.uint8 and found.ndim == 2
+
+
 def _is_spec(spec: ModelSpec) -> bool:
     return isinstance(spec.architecture, str) and 1 <= spec.classes <= 255 and len(spec.normalisation.mean) == 3
 
@@ -130,6 +153,7 @@ WRITTEN = (
     Reader("checkpoint", _write_checkpoint, checkpoint.load, lambda state: state["step"] == 3, checked=True),
     Reader("pth", _write_pth, read_tensors, _is_state, checked=True),
     Reader("safetensors", _write_safetensors, _load, _is_state),
+    Reader("onnx", _write_onnx, _run_onnx, _is_class_map),
     Reader("student-json", _text("a.json", json.dumps(SPEC, indent=2)), read_spec, _is_spec),
     Reader("evaluation", _text("evaluation.json", json.dumps(EVALUATION)), lambda p: recorded(p.parent), _are_rows),
     Reader("log", _text("log.jsonl", LOG), read_lines, lambda rows: all(isinstance(row, dict) for row in rows)),
