@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,12 +15,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import yaml
 from safetensors.torch import load_file
+from torch import Tensor
 
 from temporalkd import run
 from temporalkd.config import parse
 from temporalkd.evaluation import as_json, network
+from temporalkd.methods import Step, Term
 from temporalkd.models import load_segmenter
 from temporalkd.scoring import Scorer
 from temporalkd.training import checkpoint
@@ -187,3 +191,32 @@ def test_where_one_process_dies_the_other_ends_too(tmp_path: Path) -> None:
     assert process.returncode == 1, err
     assert "another process of the training" in err.rstrip().splitlines()[-1], err
     assert checkpoint.latest(tmp_path / "two" / "checkpoints") is not None
+
+
+class OneSided(Term):
+    """NaN in the second process's second step, with a gradient that is finite: the first one sees nothing of it."""
+
+    calls = 0
+
+    def forward(self, step: Step) -> Tensor:
+        self.calls += 1
+        zero = step.student.native(0).mean() * 0
+        return zero + math.nan if dist.get_rank() == 1 and self.calls == 2 else zero
+
+
+@pytest.mark.parametrize("choice", ["stop", "skip"])
+def test_all_processes_stop_or_skip_where_one_is_not_finite(choice: str, tmp_path: Path) -> None:
+    values = config_of(tmp_path, "baseline")
+    values["method"]["terms"] = [{"import": "tests.training.test_distributed:OneSided"}]
+    values["training"] |= {"on_nonfinite": choice, "batch": 1, "gradient_norms_every": 0, "evaluate_every": 0}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    process = start(tmp_path / "config.yaml", tmp_path / "two", "--no-score")
+    _, err = process.communicate(timeout=120)
+    if choice == "stop":
+        assert process.returncode == 1 and "error: a term or gradient of another process is not finite at step 2" in err
+        assert "error: term 'OneSided' is nan at step 2: stopped" in err
+        return
+    assert process.returncode == 0, err
+    assert "a term or gradient of another process is not finite at step 2: skipped, 1 in a row, 1 in all" in err
+    rows = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
+    assert [row.get("skipped") for row in rows] == [None, 1, None, None]

@@ -1,0 +1,36 @@
+"""Trainings that are killed by SIGKILL, wherever that finds them, end as if nobody had touched them."""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cli_support import ROOT
+
+if "forkserver" not in multiprocessing.get_all_start_methods():
+    pytest.skip("no forkserver here", allow_module_level=True)
+
+
+@pytest.fixture
+def soak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    yield importlib.import_module("soaks.kills")
+    for name in [name for name in sys.modules if name.split(".")[0] == "soaks"]:
+        del sys.modules[name]
+
+
+def test_killed_at_twelve_random_points(soak: Any) -> None:
+    done = list(soak.kills(12, seed=5, methods=["selfcorrecting", "kd", "baseline"], processes=[1], most=1))
+    assert {kill.place for kill in done} == set(soak.PLACES)
+    assert [(kill.method, kill.where, kill.lost) for kill in done if kill.lost] == []
+    assert sum(where not in ("ended before", "") for kill in done for where in kill.where) >= 12, "they were killed"
+
+
+def test_two_processes_killed_at_once(soak: Any) -> None:
+    (kill,) = soak.kills(1, seed=1, methods=["baseline"], processes=[2], most=1)
+    assert kill.processes == 2 and kill.lost == []
