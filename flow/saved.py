@@ -9,15 +9,17 @@ from typing import Any
 import torch
 
 
-def load_saved(path: Path) -> Any:
+def load_saved(path: Path, archive: bool = False) -> Any:
     """The tensors and plain values in a .pt or .pth file, on the CPU.
 
+    Args:
+        archive: refuse what torch.save wrote before it made archives: such files have no checksums.
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: damaged, compressed, or holding code; one line of why, which does not name the file.
     """
     try:
-        if zipfile.is_zipfile(path):
+        if archive or zipfile.is_zipfile(path):
             require_whole(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -97,7 +97,7 @@ def load(path: Path) -> State:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint {path}: nothing to resume from")
     try:
-        state = load_saved(path)
+        state = load_saved(path, archive=True)
     except ValueError as error:
         raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from error
     if not isinstance(state, dict) or not state.keys() >= KEYS:
