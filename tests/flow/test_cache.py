@@ -243,6 +243,9 @@ def test_a_folder_that_cannot_be_made_costs_only_the_keeping(recorder):
 
 
 def _fill(folder, results):
+    torch.set_num_threads(
+        1
+    )  # as a loader's worker does: the pool of a parent that had several is not there after a fork
     cache = FlowCache(folder, limit=60_000)
     recorder = Recorder()
     right = True
@@ -280,6 +283,7 @@ class Slow(Recorder):
 
 
 def _ask(folder, log, start, results):
+    torch.set_num_threads(1)  # see _fill
     cache, slow = FlowCache(folder), Slow(log)
     start.wait(timeout=60)
     pairs = [(texture(20, 30, dx=t), texture(20, 30, dy=t)) for t in range(1, 7)]
