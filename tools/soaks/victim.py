@@ -30,12 +30,16 @@ class Reaper:
 
     def __init__(self, place: str, at: int, report: Path):
         self.place, self.at, self.report = place, at, report
+        self.process = os.getpid()  # workers are forked with it
         self.counts: Counter[str] = Counter()
         self._depth: Counter[str] = Counter()
         self._of: dict[CodeType, list[str]] = {}
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         """See sys.setprofile."""
+        if os.getpid() != self.process:
+            sys.setprofile(None)
+            return
         if event in ("call", "return"):
             if (places := self._of.get(frame.f_code)) is None:
                 places = self._of[frame.f_code] = _places(frame.f_code)
