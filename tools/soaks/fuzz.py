@@ -96,6 +96,7 @@ def outcomes_of(reader: Reader, folder: Path, seed: int, numbers: range) -> Iter
     content = path.read_bytes()
     whole = reader.read(path)
     for number in numbers:
+        path.unlink()  # what was read of the last file may be mapped to memory
         path.write_bytes(damaged(content, seed, zlib.crc32(reader.name.encode()), number))
         yield outcome_of(reader, path, number, whole)
 
