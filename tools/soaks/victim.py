@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -61,6 +62,7 @@ def train(config: Path, folder: Path, resume: bool, place: str, at: int | None, 
     """`temporalkd train`, ended at call number `at` of `place`; 0: never, but counted; None: nor counted."""
     import torch
 
+    multiprocessing.set_start_method("fork", force=True)  # as the command has it; else workers outlive who is killed
     from temporalkd import run
     from temporalkd.config import load
 
