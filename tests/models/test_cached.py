@@ -70,7 +70,7 @@ def values_of(folder: Path, method: str, cached: bool, **data: Any) -> dict[str,
     values = tiny.config(folder, method)
     values["data"] |= data
     values["teacher"] |= {"cached": cached}
-    values["training"] |= {"gradient_norms_every": 0}
+    values["training"] |= {"gradient_norms_every": 0, "batch": 1}  # one frame a batch rounds as each frame alone
     return values
 
 

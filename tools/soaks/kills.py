@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from soaks.victim import PLACES, train
 ROOT = Path(__file__).parents[2]
 LIMIT = 300.0
 """Seconds that a training of a few steps may take."""
+MISSED = "ended before"
+"""Where a kill came too late; the first of a run is then tried again, earlier."""
 ONLY = {"labels": "selfcorrecting", "cache": "kd"}
 """Places that one method alone goes through."""
 
@@ -68,6 +71,10 @@ def kills(
                     calls = whole.counts.get(kill.place, 0) // (1 + turn + (kill.workers > 0))
                     at = rng.randint(1, max(calls, 1))
                     where = _kill_inside(config, run, turn > 0, kill.place, at)
+                    while where == MISSED and turn == 0 and at > 1:
+                        shutil.rmtree(run)
+                        at //= 2
+                        where = _kill_inside(config, run, False, kill.place, at)
                 kill.where.append(where)
             resume = (run / "config.yaml").is_file()
             failure = _finish(config, run, resume, many)
@@ -119,7 +126,7 @@ def _kill_inside(config: Path, run: Path, resume: bool, place: str, at: int) -> 
     report.unlink(missing_ok=True)
     code = _in_process(config, run, resume and (run / "config.yaml").is_file(), place, at)
     if code != -signal.SIGKILL:
-        return "ended before" if code == 0 else f"exit code {code}"
+        return MISSED if code == 0 else f"exit code {code}"
     return json.loads(report.read_text())["where"]
 
 
@@ -148,7 +155,7 @@ def _kill_from_outside(config: Path, run: Path, resume: bool, seconds: float) ->
     if not ended:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    return "ended before" if ended else f"after {seconds:.1f} s"
+    return MISSED if ended else f"after {seconds:.1f} s"
 
 
 def _start(config: Path, run: Path, resume: bool) -> subprocess.Popen[str]:

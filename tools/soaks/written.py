@@ -75,7 +75,11 @@ def _state() -> dict[str, Tensor]:
 
 
 def _write_checkpoint(folder: Path) -> Path:
-    state = {"step": 3, "players": {"trainee": _state()}, "optimisers": {}, "rng": {"cpu": torch.get_rng_state()}}
+    state = dict.fromkeys(checkpoint.KEYS) | {
+        "step": 3,
+        "players": {"trainee": _state()},
+        "rng": [checkpoint.rng_state()],
+    }
     checkpoint.save(state, folder / "last.pt")
     return folder / "last.pt"
 
