@@ -22,7 +22,7 @@ from flow import png
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.palettes import Palette, spelled
 
-MAX_PIXELS = 2**27
+MAX_PIXELS = png.MAX_PIXELS
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 _BROKEN = (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error)
 _ORIENTATION = 0x0112
