@@ -1,4 +1,4 @@
-"""Code of the user's own, named by import string in the user's own config."""
+"""Code of the user's own, named by import string in the user's own config; what others' files name is not imported."""
 
 from __future__ import annotations
 
@@ -6,27 +6,42 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 REFUSED = "TEMPORALKD_NO_IMPORT"
 """Environment variable, so that the processes of a training know too: where it is set, nothing is imported by name."""
+ALLOWED = "TEMPORALKD_IMPORT"
+"""The same for what may be: names, or modules for all that is in them, with commas between."""
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def allow(names: Iterable[str]) -> None:
+    """Callables "package.module:name", or modules and all in them, that may be imported from now on."""
+    known = dict.fromkeys([*_allowed(), *names])
+    if known:
+        os.environ[ALLOWED] = ",".join(known)
 
 
 def imported(name: str) -> Callable[..., Any]:
     """The callable "package.module:name", from what is installed or from the working folder.
 
     Raises:
-        ValueError: refused by --no-import, not of that form, not to be imported, or not callable; says why.
+        ValueError: not allowed, refused by --no-import, not of that form, not to be imported, or not callable; says
+            why.
     """
     if os.environ.get(REFUSED):
         raise ValueError(f"import {name!r}: refused by --no-import")
     if not _NAME.fullmatch(name):
         raise ValueError(f"import {name!r}: expected package.module:name")
     module, _, attribute = name.partition(":")
+    if not any(grant == name or f"{module}.".startswith(f"{grant}.") for grant in _allowed()):
+        raise ValueError(
+            f"import {name!r}: no config of yours names it, and importing it runs it: "
+            f"if you trust it, say temporalkd --import {name} COMMAND, or set {ALLOWED}"
+        )
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
@@ -37,3 +52,7 @@ def imported(name: str) -> Callable[..., Any]:
     if not callable(found):
         raise ValueError(f"import {name!r} is not callable")
     return found
+
+
+def _allowed() -> list[str]:
+    return [name.strip() for name in os.environ.get(ALLOWED, "").split(",") if name.strip()]

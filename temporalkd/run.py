@@ -78,7 +78,9 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
             scores = metrics if scorer else None
             Trainer(method, clips, plan, runtime, folder, scores, config.name, between).fit(resume)
     except BaseException:
-        if runtime.is_main and not resume and not run_folder.has_checkpoint(folder):
+        if runtime.is_main and run_folder.has_checkpoint(folder):
+            run_folder.open_folder(config, folder, data.sources)  # again, if somebody removed it
+        elif runtime.is_main and not resume:
             run_folder.clear(folder)
         raise
     student = method.best_student()

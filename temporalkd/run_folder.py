@@ -38,7 +38,7 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
         begun = folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
         if not path.is_file() and not begun:
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
-        if not begun and (keys := list(differing(load(path).model_dump(), config.model_dump()))):
+        if not begun and (keys := list(differing(load(path, own=False).model_dump(), config.model_dump()))):
             raise ConfigError(
                 f"{path} differs from the config given in {', '.join(keys[:4])}: "
                 "resume with the same, or train into another folder"
@@ -93,7 +93,7 @@ def load_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Config, Segme
     if not (folder / "student.safetensors").is_file():
         raise FileNotFoundError(f"{folder} has no student.safetensors: its training has not ended (train --resume)")
     segmenter, spec = load_segmenter(folder / "student.safetensors")
-    return load(folder / "config.yaml", overrides), segmenter, spec
+    return load(folder / "config.yaml", overrides, own=False), segmenter, spec
 
 
 def differing(one: dict[str, Any], other: dict[str, Any], above: str = "") -> Iterator[str]:

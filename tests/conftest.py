@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from flow import FlowCache
+from temporalkd.imports import ALLOWED
 from tests.cli_support import World, isolated, make_world, run_main
 
 
@@ -30,6 +31,18 @@ def data_root() -> Path:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_networks() -> None:
+    """The networks of these tests may be imported, whoever names them."""
+    os.environ[ALLOWED] = "tests"
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test allows besides ends with it."""
+    monkeypatch.setenv(ALLOWED, "tests")
 
 
 @pytest.fixture(scope="session")

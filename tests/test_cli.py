@@ -362,7 +362,7 @@ def test_two_processes_train_and_one_evaluates(call: Any, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     config = write_config(Path("config.yaml"), tiny_config())
     command = ["train", str(config), "-o", "out", "--devices", "2"]
-    done = run_script("temporalkd/cli.py", command, Path.cwd(), timeout=240)
+    done = run_script("temporalkd/cli/__main__.py", command, Path.cwd(), timeout=240)
     assert done.returncode == 0, done.stderr
     rows = json.loads(Path("out/evaluation.json").read_text())["results"]
     assert [row["system"] for row in rows] == ["student", "ceiling", "floor", "constant"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +15,7 @@ from temporalkd import run
 from temporalkd.config import load
 from temporalkd.data.images import write_map
 from temporalkd.data.street import Street
+from temporalkd.imports import ALLOWED
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = dict(
@@ -46,6 +50,19 @@ def test_the_examples_train(name: str, workshop: Path) -> None:
     rows = run.train(config, workshop / "run")
     assert rows[0].system == "student" and rows[0]["miou"] is not None and rows[0]["consistency"] is not None
     assert (workshop / "run" / "student.safetensors").is_file()
+
+
+def test_a_network_of_ones_own_is_named_again(workshop: Path, call: Callable[..., Any]) -> None:
+    streets = {"count": 1, "size": [48, 64], "length": 2}
+    settings = [f"data.{split}.{key}={value}" for split in ("train", "val") for key, value in streets.items()]
+    settings += ["data.crop=null", "training.steps=1", "training.batch=1", "training.workers=0"]
+    folder = workshop / "runs"
+    call("train", workshop / "my_model.yaml", "-o", folder, *[word for text in settings for word in ("--set", text)])
+    os.environ[ALLOWED] = ""  # as in a command of its own
+    predict = ("predict", folder, workshop / "frames", "-o", workshop / "maps")
+    _, err = call(*predict, code=1)
+    assert "temporalkd --import my_model:tiny COMMAND" in err
+    call("--import", "my_model:tiny", *predict)
 
 
 def test_the_examples_are_short_and_complete() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,28 @@ from pydantic import ValidationError
 from temporalkd.config.explain import explain
 from temporalkd.config.plain import parse_yaml, read_yaml, require_small
 from temporalkd.config.schema import Config
+from temporalkd.imports import allow
 from temporalkd.words import ConfigError
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load(path: Path, overrides: Sequence[str] = (), own: bool = True) -> Config:
     """Read a config file; `extends: other.yaml` fills in what it leaves out, `key.sub=value` overrides win.
+
+    own: whether it is the user's, who may have code imported by naming it there; overrides always are.
 
     Raises:
         ConfigError: names the file, the key, the value and what was expected.
     """
-    values = _read(path, ())
+    values, given = _read(path, ()), dict[str, Any]()
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not all(key.split(".")):
             raise ConfigError(f"--set {override!r}: expected key.sub=value")
-        _assign(values, key.split("."), parse_yaml(text, f"--set {override}"))
+        value = parse_yaml(text, f"--set {override}")
+        for changed in (values, given):
+            _assign(changed, key.split("."), value)
     require_small(values, str(path))
+    allow(_import_strings(values if own else given))
     return parse(values, str(path))
 
 
@@ -76,6 +82,17 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return any(k in new and k in old and new[k] != old[k] for k in ("dataset", "name", "architecture"))
+
+
+def _import_strings(values: Any) -> Iterator[str]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            if key in ("import", "architecture") and isinstance(value, str) and ":" in value:
+                yield value
+            yield from _import_strings(value)
+    elif isinstance(values, list):
+        for value in values:
+            yield from _import_strings(value)
 
 
 def _assign(values: dict[str, Any], keys: list[str], value: Any) -> None:

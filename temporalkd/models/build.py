@@ -64,11 +64,22 @@ def _smp(spec: ModelSpec) -> tuple[nn.Module, dict[str, str | list[str]]]:
     known = {cls.__name__: cls for cls in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     if name not in known:
         raise ValueError(f"segmentation_models_pytorch has no {name!r}{_nearest(name, known)}")
+    _refuse_to_fetch(spec)
     network = _call(known[name], spec, {"encoder_weights": None, "classes": spec.classes})
     channels = network.encoder.out_channels
     stages = [f"encoder[{i}]" for i, width in enumerate(channels) if i > 0 and width > 0][-4:]
     head = "segmentation_head.head" if name == "DPT" else "segmentation_head.0"
     return network, {"native": head, "head": f"<{head}", "fused": "decoder", "low": stages}
+
+
+def _refuse_to_fetch(spec: ModelSpec) -> None:
+    """timm takes encoders "hf-hub:..." and "local-dir:...", and arguments that name files to load or addresses."""
+    encoder = spec.arguments.get("encoder_name", "")
+    if ":" in str(encoder) or "/" in str(encoder):
+        raise ValueError(f"encoder_name: {encoder!r}, expected the name of an encoder: networks are not fetched")
+    for key in spec.arguments:
+        if key.startswith("pretrained") or key in ("checkpoint_path", "cache_dir"):
+            raise ValueError(f"{spec.architecture}: {key!r} is not an argument: say encoder_weights or weights")
 
 
 def _torchvision(spec: ModelSpec) -> tuple[nn.Module, dict[str, str | list[str]]]:

@@ -28,10 +28,15 @@ def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
 
     Raises:
         FileNotFoundError: one of the two is missing.
-        ValueError: the json does not describe a network, or the weights are not those of the network it describes.
+        ValueError: the json does not describe a network, or one that is not to be imported, or the weights are not
+            those of the network it describes.
     """
-    spec = read_spec(path.with_suffix(".json"))
-    segmenter = build(spec)
+    card = path.with_suffix(".json")
+    spec = read_spec(card)
+    try:
+        segmenter = build(spec)
+    except ValueError as error:
+        raise ValueError(f"{card}: {error}") from error
     load_weights(segmenter.network, path)
     return segmenter, spec
 

@@ -1,7 +1,8 @@
-"""What ends a training from outside, in words that say what to do: memory, loader workers, other processes."""
+"""What ends a training from outside, in words that say what to do: memory, disk, loader workers, other processes."""
 
 from __future__ import annotations
 
+import errno
 import re
 
 import torch
@@ -9,6 +10,8 @@ import torch.distributed as dist
 
 _AMOUNT = re.compile(r"[Tt]ried to allocate ([\d.]+ ?\w+)")
 _NO_MEMORY = ("can't allocate memory", "not enough memory")
+_NO_DISK = (errno.ENOSPC, errno.EDQUOT)
+_IN_WORKER = re.compile(r"Caught \w+ in DataLoader worker process")
 _WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\)")
 _ONE_VALUE = "Expected more than 1 value per channel"
 _PEER = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
@@ -40,6 +43,10 @@ def explained(error: Exception, step: int, saved: int, clips: str) -> Exception:
             f"step {step}, {clips}: a BatchNorm of the student sees one value of each channel, which has no variance: "
             f"raise training.batch or data.crop; {go_on}"
         )
+    if _IN_WORKER.match(text):  # torch puts the worker's traceback before what it says
+        return type(error)(text.strip().splitlines()[-1].partition(": ")[2])
+    if getattr(error, "errno", None) in _NO_DISK or getattr(error.__cause__, "errno", None) in _NO_DISK:
+        return OSError(f"{text.rpartition('] ')[2]}: make room; {go_on}")
     lost = isinstance(error, dist.DistBackendError | dist.DistNetworkError)
     if lost or (isinstance(error, RuntimeError) and dist.is_initialized() and any(words in text for words in _PEER)):
         return ConnectionError(f"step {step}: another process of the training ended or cannot be reached; {go_on}")

@@ -156,6 +156,7 @@ class Trainer:
             values = self._step(batches, optimisers)
             if values is not None:
                 values |= {"seconds": time.monotonic() - started}
+            self._require_folder(optimisers, log)
             log.step(self.done, values)
             (leaving,) = self.runtime.any(self.interrupts.asked)
             if leaving:
@@ -285,6 +286,7 @@ class Trainer:
         self.runtime.share_buffers(self.method.trainee)
         with self.interrupts.at_once():
             metrics = self.evaluate(self.method.best_student(), self.done == self.plan.steps)
+        self._require_folder(optimisers, log)
         self.evaluated = self.done
         log.evaluation(self.done, metrics)
         miou = metrics.get("miou")
@@ -295,6 +297,16 @@ class Trainer:
             self._save(optimisers, log, checkpoint.BEST)
         if due or better:
             self._save(optimisers, log, checkpoint.LAST)
+
+    def _require_folder(self, optimisers: Optimisers, log: RunLog) -> None:
+        """Stop where somebody has removed the run's folder; what was trained is saved there first."""
+        (removed,) = self.runtime.any(not self.folder.is_dir())
+        if removed:
+            self._save(optimisers, log, checkpoint.LAST)
+            raise FileNotFoundError(
+                f"{self.folder} was removed while it was trained into: it is there again without its log, "
+                f"and --resume goes on from step {self.done}"
+            )
 
     def _save(self, optimisers: Optimisers, log: RunLog, name: str) -> None:
         """Write a checkpoint, in the main process; all must come here."""

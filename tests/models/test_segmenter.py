@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from temporalkd.imports import allow
 from temporalkd.models import ModelSpec, Normalisation, Segmenter, build, freeze
 from tests.tiny import ROLES, Tiny, segmenter
 
@@ -210,6 +211,7 @@ def test_a_callable_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "number = 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    allow(["garage"])
     system = build(ModelSpec("garage:bare", 7, {"width": 10}, roles=dict(ROLES)))
     assert system.network.classifier.in_channels == 10 and system.classes == 7
     assert build(ModelSpec("garage:whole", 4)).roles == ROLES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from temporalkd import run
 from temporalkd.config import parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.methods import Trainee
+from temporalkd.scoring import Scorer
 from temporalkd.training import checkpoint
 from temporalkd.training.failures import explained
+from temporalkd.training.log import RunLog
 from tests import tiny
 
 
@@ -67,9 +70,65 @@ def test_a_disk_that_is_full_or_read_only(code: int, says: str, tmp_path: Path) 
             patched.setattr(os, "fsync", full)
         else:
             patched.setattr(Path, "open", read_only)
-        with pytest.raises(OSError, match=rf"last\.pt: the checkpoint cannot be written, .* stays: {says}"):
+        with pytest.raises(OSError, match=rf"last\.pt: the checkpoint cannot be written, .* stays: {says}") as told:
             train(values, tmp_path / "cut")
+    assert (code != errno.ENOSPC) or str(told.value).endswith(": make room; --resume goes on from step 2")
     assert checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"] == 2
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_a_disk_that_is_full_when_a_step_is_recorded(tmp_path: Path) -> None:
+    values, written = config(tmp_path), RunLog.step
+
+    def full(self: RunLog, step: int, record: Any) -> None:
+        if step == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "cut/log.jsonl")
+        written(self, step, record)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RunLog, "step", full)
+        with pytest.raises(OSError, match=r"left on device: 'cut/log\.jsonl': make room; --resume .* step 2"):
+            train(values, tmp_path / "cut")
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["step", "evaluation"])
+def test_a_folder_that_is_removed_is_there_again(place: str, tmp_path: Path) -> None:
+    """What was trained is not lost, and the training does not go on without its records unseen."""
+    values = config(tmp_path, log_every=1, evaluate_every=3)
+    folder, calls = tmp_path / "cut", []
+    values["data"]["val"] = values["data"]["train"]
+    owner, name = (Trainee, "forward") if place == "step" else (Scorer, "rows")
+    original = getattr(owner, name)
+
+    def removed(*arguments: Any, **options: Any) -> Any:
+        calls.append(0)
+        if len(calls) == (3 if place == "step" else 1):
+            shutil.rmtree(folder)
+        return original(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(owner, name, removed)
+        with pytest.raises(FileNotFoundError, match=r"cut was removed while .* --resume goes on from step 3"):
+            train(values, folder)
+    assert {"config.yaml", "environment.json", "checkpoints"} <= {path.name for path in folder.iterdir()}
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_a_frame_that_a_worker_cannot_read(tmp_path: Path) -> None:
+    """It says what it says without workers, in one line."""
+    values, original = config(tmp_path, workers=1), ClipSampler.__getitem__
+
+    def missing(self: ClipSampler, position: int) -> Any:
+        if position == 6:
+            raise FileNotFoundError("frames/0007.png: no such image file")
+        return original(self, position)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ClipSampler, "__getitem__", missing)
+        with pytest.raises(FileNotFoundError) as told:
+            train(values, tmp_path / "cut")
+    assert str(told.value) == "frames/0007.png: no such image file"
     goes_on_as_if_nothing_had_happened(values, tmp_path)
 
 

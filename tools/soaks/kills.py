@@ -12,9 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from soaks.trainings import all_methods, differences, write_config
@@ -27,6 +29,7 @@ MISSED = "ended before"
 """Where a kill came too late; the first of a run is then tried again, earlier."""
 ONLY = {"labels": "selfcorrecting", "cache": "kd"}
 """Places that one method alone goes through."""
+WORKERS = (0, 2)
 
 
 @dataclass
@@ -44,42 +47,44 @@ class Kill:
 def kills(
     count: int, seed: int = 0, methods: Sequence[str] = (), processes: Sequence[int] = (1, 2), most: int = 2
 ) -> Iterator[Kill]:
-    """Kill and resume `count` runs; methods, numbers of workers and processes, and places take turns.
+    """Kill and resume `count` runs; every method is met with 0 and 2 workers and each number of processes, in turn.
 
-    One process kills itself at a call drawn from all that the undisturbed run makes in that place; two are killed from
+    One process kills itself at a call drawn from all that the undisturbed run makes in a place; two are killed from
     outside, both at once, after a time drawn at random. Runs are killed once, twice, ... up to `most` times in turn.
     """
     rng = random.Random(seed)
-    methods = methods or all_methods()
-    places = [place for place in PLACES if ONLY.get(place, methods[0]) in methods]
     with tempfile.TemporaryDirectory(prefix="kills") as folder, _importable():
         wholes = _Wholes(Path(folder))
-        for number in range(count):
-            place = places[number % len(places)]
-            method = ONLY.get(place, methods[number % len(methods)])
-            many = processes[number // 3 % len(processes)]
-            kill = Kill(method, rng.choice((0, 2)), many, "anywhere" if many > 1 else place)
+        for number, kill in enumerate(_drawn(count, rng, methods or all_methods(), processes)):
             run = Path(folder) / f"run{number}"
-            config = write_config(Path(folder), method, kill.workers, many)
-            whole = wholes.of(method, many)
-            times = 1 + number % most
-            for turn in range(times):
-                if many > 1:
+            config = write_config(Path(folder), kill.method, kill.workers, kill.processes)
+            whole = wholes.of(kill.method, kill.processes)
+            for turn in range(1 + number % most):
+                if kill.processes > 1:
                     where = _kill_from_outside(config, run, turn > 0, rng.uniform(0, 1) * whole.seconds)
                 else:
                     # Fewer calls are made where less is left to do, and here where workers read.
                     calls = whole.counts.get(kill.place, 0) // (1 + turn + (kill.workers > 0))
-                    at = rng.randint(1, max(calls, 1))
-                    where = _kill_inside(config, run, turn > 0, kill.place, at)
-                    while where == MISSED and turn == 0 and at > 1:
-                        shutil.rmtree(run)
-                        at //= 2
-                        where = _kill_inside(config, run, False, kill.place, at)
+                    where = _kill_at(config, run, turn > 0, kill.place, rng.randint(1, max(calls, 1)))
                 kill.where.append(where)
             resume = (run / "config.yaml").is_file()
-            failure = _finish(config, run, resume, many)
+            failure = _finish(config, run, resume, kill.processes)
             kill.lost = [failure] if failure else list(differences(whole.folder, run))
             yield kill
+
+
+def _drawn(count: int, rng: random.Random, methods: Sequence[str], processes: Sequence[int]) -> Iterator[Kill]:
+    """What is to be killed, in rounds of all that there is to kill; each in the place that was met least."""
+    met = Counter[str]()
+    combinations = list(product(methods, WORKERS, processes))
+    for number in range(count):
+        if number % len(combinations) == 0:
+            rng.shuffle(combinations)
+        method, workers, many = combinations[number % len(combinations)]
+        possible = [place for place in PLACES if ONLY.get(place, method) == method]
+        place = min(possible, key=lambda name: (met[name], name not in ONLY)) if many == 1 else "anywhere"
+        met[place] += many == 1
+        yield Kill(method, workers, many, place)
 
 
 @dataclass
@@ -119,6 +124,16 @@ def _finish(config: Path, run: Path, resume: bool, processes: int) -> str | None
     if code == 0:
         return None
     return _report(run).with_suffix(".err").read_text().strip().rpartition("\n")[2] or f"exit code {code}"
+
+
+def _kill_at(config: Path, run: Path, resume: bool, place: str, at: int) -> str:
+    """Where the kill at call number `at` of a place met it; the first of a run is tried earlier if it came too late."""
+    where = _kill_inside(config, run, resume, place, at)
+    while where == MISSED and not resume and at > 1:
+        shutil.rmtree(run)
+        at //= 2
+        where = _kill_inside(config, run, resume, place, at)
+    return where
 
 
 def _kill_inside(config: Path, run: Path, resume: bool, place: str, at: int) -> str:
