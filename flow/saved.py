@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+_DOS_FOLDER = 0x10
+
 
 def load_saved(path: Path, archive: bool = False) -> Any:
     """The tensors and plain values in a .pt or .pth file, on the CPU.
@@ -33,11 +35,15 @@ def require_whole(path: Path) -> None:
     """Compare the checksums of all that torch.save wrote: torch reads none, and would inflate a record of any size.
 
     Raises:
-        ValueError: one differs, or the file is compressed. zipfile.BadZipFile: it is not what torch.save writes.
+        ValueError: one differs, the file is compressed, or a record is marked as a folder, for which torch would give
+            memory as it finds it. zipfile.BadZipFile: it is not what torch.save writes.
     """
     with zipfile.ZipFile(path) as archive:
-        if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-            raise ValueError("it is compressed, which torch.save does not do")
+        for record in archive.infolist():
+            if record.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("it is compressed, which torch.save does not do")
+            if record.external_attr & _DOS_FOLDER or record.is_dir():
+                raise ValueError(f"{record.filename} is marked as a folder")
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"wrong checksum of {damaged}")

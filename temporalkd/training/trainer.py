@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from temporalkd.data.augment import ColourJitter
-from temporalkd.data.clip import Clip, collate
 from temporalkd.data.sampler import ClipSampler
-from temporalkd.memory import give_back_freed_memory
-from temporalkd.methods import Method, Step
+from temporalkd.methods import Method
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
+from temporalkd.training.batches import Batches
 from temporalkd.training.failures import explained
-from temporalkd.training.guard import Guard, not_finite, refuse_not_finite
-from temporalkd.training.interrupts import Interrupts, leave_to_parent
+from temporalkd.training.guard import Guard, refuse_not_finite
+from temporalkd.training.interrupts import Interrupts
 from temporalkd.training.log import RunLog, Values
 from temporalkd.training.runtime import Runtime, unwrap
 from temporalkd.training.schedule import Plan
+from temporalkd.training.steps import Optimisers, Stepper
 
-Optimisers = dict[str, torch.optim.Optimizer]
-"""One a player of the method."""
 Evaluate = Callable[[Segmenter, bool], Values]
 """(student, whether this is the last time) -> metrics, "miou" among them."""
 Between = Callable[[int, bool], Values]
@@ -65,7 +60,7 @@ class Trainer:
         self.method, self.clips, self.plan, self.runtime = method, clips, plan, runtime
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
         self.ends = [plan.steps * (number + 1) // method.rounds for number in range(method.rounds)]
-        self.jitter = ColourJitter(plan.jitter) if plan.jitter else None
+        self.batches = Batches(clips, plan, runtime)
         self.guard = Guard(method.players, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
         self.interrupts = Interrupts(says=runtime.is_main)
         self.done, self.saved, self.evaluated, self.best = 0, 0, 0, -math.inf
@@ -101,8 +96,8 @@ class Trainer:
         found = checkpoint.latest(self.folder / "checkpoints") if resume else None
         if found is None:
             method.trainee.to(runtime.device)
-            method.prepare(clip.to(runtime.device) for clip in self._batches(0, FIT_CLIPS, workers=0))
-            method.fit(self._fitting_batches)
+            method.prepare(self.batches(0, FIT_CLIPS, workers=0))
+            method.fit(self.batches.labelled_half)
         else:
             for name, player in method.players.items():
                 checkpoint.restore(player, found.state["players"].get(name, {}), found.path)
@@ -150,10 +145,12 @@ class Trainer:
         plan = self.plan
         for player in self.method.players.values():
             player.train()
-        batches = self._batches(self.done * plan.accumulate, max(end - self.done, 0) * plan.accumulate, plan.workers)
+        clips = self.batches(self.done * plan.accumulate, max(end - self.done, 0) * plan.accumulate, plan.workers)
+        step = Stepper(self.method, plan, self.runtime, self.guard, self.batches, optimisers)
         while self.done < end:
             started = time.monotonic()
-            values = self._step(batches, optimisers)
+            values = step(self.done, self.saved, clips)
+            self.done += 1
             if values is not None:
                 values |= {"seconds": time.monotonic() - started}
             self._require_folder(optimisers, log)
@@ -163,113 +160,6 @@ class Trainer:
                 self._save(optimisers, log, checkpoint.LAST)
                 raise KeyboardInterrupt
             self._keep(optimisers, log)
-
-    def _step(self, batches: Iterator[Clip], optimisers: Optimisers) -> dict[str, float] | None:
-        """One step of every player; what is to be recorded of it, if anything."""
-        plan, method, main = self.plan, self.method, optimisers["trainee"]
-        rate = plan.lr * plan.rate(self.done)
-        for group in main.param_groups:
-            group["lr"] = rate
-        self.guard.remember()
-        values, norms, step, waited = self._accumulate(batches)
-        norm = self.runtime.clip_gradients(method.trainee, main, plan.clip_grad)
-        rejected = self._rejected(not_finite(values, norm), *method.players)
-        if not rejected:
-            main.step()
-        main.zero_grad()
-        if not rejected:
-            values |= self._reply(step, optimisers)
-        self.guard.end_step()
-        self.done += 1
-        if rejected:
-            return {"skipped": self.guard.in_a_row, "lr": rate, "waited": waited}
-        if self.done % plan.log_every and self.done not in (1, plan.steps) and not norms:
-            return None
-        values = self.runtime.mean(values | method.observed(step))
-        return values | norms | {"gradient": norm, "lr": rate, "waited": waited}
-
-    def _accumulate(self, batches: Iterator[Clip]) -> tuple[dict[str, float], dict[str, float], Step, float]:
-        """Forward and backward of a step's batches: mean values, gradient norms, the last Step, seconds waited."""
-        plan, method, progress = self.plan, self.method, self.done / self.plan.steps
-        sums: dict[str, float] = {}
-        waited = 0.0
-        for portion in range(plan.accumulate):
-            asked = time.monotonic()
-            clip = next(batches).to(self.runtime.device)
-            waited += time.monotonic() - asked
-            with self.runtime.accumulating(method.trainee, more=portion + 1 < plan.accumulate):
-                step = method.step(clip, self._coloured(clip, portion), progress)
-                losses = method.losses(step)
-                weighted = method.weighted(losses, progress)
-                loss = torch.stack(list(weighted.values())).sum()
-                norms = self._gradient_norms(weighted, step) if self._measures_norms() else {}
-                self.runtime.backward(loss / plan.accumulate)
-            for key, value in {"loss": loss, **losses}.items():
-                sums[key] = sums.get(key, 0.0) + float(value.detach()) / plan.accumulate
-        return sums, norms, step, waited
-
-    def _reply(self, step: Step, optimisers: Optimisers) -> dict[str, float]:
-        """The critics' own step, if there are any; the values of their losses."""
-        values = {}
-        for name, loss in self.method.replies(step):
-            values[f"{name}/critic"] = float(loss.detach())
-            self.runtime.backward(loss)
-            if self._rejected(not_finite({f"{name}/critic": values[f"{name}/critic"]}), name):
-                del values[f"{name}/critic"]
-            else:
-                optimisers[name].step()
-            optimisers[name].zero_grad()
-        return values
-
-    def _measures_norms(self) -> bool:
-        every, number = self.plan.gradient_norms_every, self.done + 1
-        return every > 0 and (number == 1 or number % every == 0)
-
-    def _gradient_norms(self, weighted: dict[str, Tensor], step: Step) -> dict[str, float]:
-        """Norm of each weighted term's gradient at the (first) student's native logits: which term pulls how hard."""
-        logits = step.student.prediction.uncropped
-        return {
-            f"gradient/{name}": self.runtime.gradient_norm(value, logits)
-            for name, value in weighted.items()
-            if value.requires_grad
-        }
-
-    def _coloured(self, clip: Clip, portion: int) -> Tensor | None:
-        if self.jitter is None:
-            return None
-        draw = (self.done * self.plan.accumulate + portion) * self.runtime.world + self.runtime.rank
-        return self.jitter(clip.frames, (self.plan.seed * 1_000_003 + draw) % 2**31)
-
-    def _rejected(self, what: str | None, *players: str) -> bool:
-        """Whether the players must not make their step; all processes agree, where they meet after the backward."""
-        (wrong,) = self.runtime.any(what is not None)
-        if wrong:
-            what = what or "a term or gradient of another process is not finite"
-            self.guard.reject(what, self.done + 1, self.saved, *players)
-        return wrong
-
-    def _fitting_batches(self, count: int) -> Iterator[Clip]:
-        """The first batches of half of the labelled clips, the same in every process."""
-        clips = self.clips.labelled_half()
-        return (clip.to(self.runtime.device) for clip in self._load(clips, range(count), 0))
-
-    def _batches(self, start: int, count: int, workers: int) -> Iterator[Clip]:
-        """Batches number start .. start + count - 1 of this process."""
-        world, rank = self.runtime.world, self.runtime.rank
-        return self._load(self.clips, range(start * world + rank, (start + count) * world, world), workers)
-
-    def _load(self, clips: ClipSampler, numbers: range, workers: int) -> Iterator[Clip]:
-        positions = [[number * self.plan.batch + i for i in range(self.plan.batch)] for number in numbers]
-        loader = DataLoader(
-            clips,
-            batch_sampler=positions,
-            collate_fn=collate,
-            num_workers=workers,
-            pin_memory=self.runtime.device.type == "cuda",
-            generator=torch.Generator(),  # of its own: a run that resumes must not draw from the one dropout uses
-            worker_init_fn=_begin_worker,
-        )
-        return iter(loader)
 
     def _evaluates(self) -> bool:
         every, end = self.plan.evaluate_every, self.done == self.plan.steps
@@ -327,8 +217,3 @@ class Trainer:
             checkpoint.save(state, place / name, place / checkpoint.PREVIOUS if name == checkpoint.LAST else None)
         if name == checkpoint.LAST:
             self.saved = self.done
-
-
-def _begin_worker(number: int) -> None:
-    leave_to_parent(number)
-    give_back_freed_memory(number)

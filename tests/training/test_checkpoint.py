@@ -152,6 +152,17 @@ def test_a_flipped_bit_is_found_wherever_it_matters(path: Path) -> None:
     assert found > len(content) / 97 / 4
 
 
+def test_a_record_that_is_made_a_folder_is_found(path: Path) -> None:
+    """Its checksum still is right, and torch would give memory as it finds it for it."""
+    content = path.read_bytes()
+    entries = [place for place in range(len(content)) if content.startswith(b"PK\1\2", place)]
+    assert len(entries) > 5
+    for entry in entries:
+        path.write_bytes(content[: entry + 38] + b"\x10" + content[entry + 39 :])
+        with pytest.raises(ValueError, match=r"last\.pt is damaged .*is marked as a folder"):
+            checkpoint.load(path)
+
+
 def steps(folder: Path) -> dict[str, int]:
     return {p.name: checkpoint.load(p)["step"] for p in sorted(folder.glob("*.pt"))}
 

@@ -20,6 +20,7 @@ from temporalkd.methods import Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.models import Segmenter, build
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
+from temporalkd.training.steps import Stepper
 from tests import tiny
 
 
@@ -80,9 +81,9 @@ def test_a_skipped_step_is_as_if_it_had_not_been(kind: str, tmp_path: Path, capf
 def test_what_batch_norm_gathered_in_a_skipped_step_is_put_back(tmp_path: Path) -> None:
     method = Method(student(), baseline())
     made = trainer(tmp_path, method, on_nonfinite="skip")
-    original = made._coloured
-    made._coloured = lambda clip, portion: (  # type: ignore[method-assign]
-        clip.frames * math.nan if made.done == 2 else original(clip, portion)
+    original = made.batches.coloured
+    made.batches.coloured = lambda clip, number: (  # type: ignore[method-assign]
+        clip.frames * math.nan if made.done == 2 else original(clip, number)
     )
     made.fit()
     assert "skipped" in rows(tmp_path)[3] and "loss" in rows(tmp_path)[4]
@@ -101,38 +102,40 @@ def test_it_gives_up_after_a_limit_of_consecutive_ones(tmp_path: Path) -> None:
     assert state["step"] == 3 and state["guard"] == {"in_a_row": 0, "skipped": 2}
 
 
-def test_the_count_goes_on_with_a_resumed_run(tmp_path: Path) -> None:
+def test_the_count_goes_on_with_a_resumed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def method(*steps: int) -> Method:
         return Method(tiny.segmenter(), [*baseline(), Weighted("doubtful", Doubtful(set(steps)))])
 
     settings = {"on_nonfinite": "skip", "nonfinite_limit": 2, "checkpoint_every": 1}
     made = trainer(tmp_path, method(2, 3), **settings)
-    original = made._step
+    original = Stepper.__call__
 
-    def stop(*arguments: Any) -> Any:
-        found = original(*arguments)
-        made.interrupts.asked = made.done == 3
+    def stop(self: Stepper, done: int, saved: int, clips: Any) -> Any:
+        found = original(self, done, saved, clips)
+        made.interrupts.asked = done == 2
         return found
 
-    made._step = stop  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Stepper, "__call__", stop)
         made.fit()
     with pytest.raises(FloatingPointError, match="at step 4, after 2 skipped steps in a row"):
         trainer(tmp_path, method(1), **settings).fit(resume=True)
 
 
-def test_weights_that_are_not_finite_do_not_replace_a_good_checkpoint(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_do_not_replace_a_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     method = Method(tiny.segmenter(), baseline())
     made = trainer(tmp_path, method, checkpoint_every=1)
-    original = made._step
+    original = Stepper.__call__
 
-    def spoil(*arguments: Any) -> Any:
-        found = original(*arguments)
-        if made.done == 3:
+    def spoil(self: Stepper, done: int, saved: int, clips: Any) -> Any:
+        found = original(self, done, saved, clips)
+        if done == 2:
             next(iter(method.student.parameters())).data.fill_(math.inf)
         return found
 
-    made._step = spoil  # type: ignore[method-assign]
+    monkeypatch.setattr(Stepper, "__call__", spoil)
     with pytest.raises(FloatingPointError, match=r"weight is not finite after step 3: .*last\.pt stays that of step 2"):
         made.fit()
     state = checkpoint.load(tmp_path / "checkpoints" / "last.pt")

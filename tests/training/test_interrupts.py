@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 
 from temporalkd import run
 from temporalkd.config import parse
-from temporalkd.training import PseudoLabels, Trainer, checkpoint
+from temporalkd.training import PseudoLabels, checkpoint
 from temporalkd.training.interrupts import Interrupts, leave_to_parent
+from temporalkd.training.steps import Stepper
 from tests import tiny
 
 
@@ -106,15 +107,15 @@ def test_a_training_ends_its_step_saves_and_leaves(
     step: int, workers: int, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = values_of(tmp_path, workers=workers)
-    original = Trainer._accumulate
+    original = Stepper._accumulate
 
-    def interrupted(self: Trainer, batches: Any) -> Any:
-        if self.done == step:
+    def interrupted(self: Stepper, done: int, clips: Any) -> Any:
+        if done == step:
             send(number)
-        return original(self, batches)
+        return original(self, done, clips)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Trainer, "_accumulate", interrupted)
+        patched.setattr(Stepper, "_accumulate", interrupted)
         with pytest.raises(KeyboardInterrupt, match=f"interrupted at step {step + 1}; --resume goes on .* {step + 1}$"):
             train(values, tmp_path / "cut")
     assert checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"] == step + 1

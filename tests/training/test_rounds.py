@@ -15,7 +15,8 @@ from temporalkd import run
 from temporalkd.config import parse
 from temporalkd.data.images import read_map
 from temporalkd.data.sampler import ClipSampler, file_name
-from temporalkd.training import PseudoLabels, Trainer, checkpoint
+from temporalkd.training import PseudoLabels, checkpoint
+from temporalkd.training.steps import Stepper
 from tests import tiny
 
 
@@ -98,14 +99,14 @@ def test_workers_read_the_new_labels(workers: int, whole: Path, tmp_path: Path) 
 
 
 def cut_at_step(monkeypatch: pytest.MonkeyPatch, done: int) -> None:
-    original = Trainer._accumulate
+    original = Stepper._accumulate
 
-    def stop(self: Trainer, batches: Any) -> Any:
-        if self.done == done:
+    def stop(self: Stepper, number: int, clips: Any) -> Any:
+        if number == done:
             raise KeyboardInterrupt
-        return original(self, batches)
+        return original(self, number, clips)
 
-    monkeypatch.setattr(Trainer, "_accumulate", stop)
+    monkeypatch.setattr(Stepper, "_accumulate", stop)
 
 
 def cut_at_label(monkeypatch: pytest.MonkeyPatch, count: int) -> None:

@@ -22,6 +22,7 @@ from temporalkd.methods import Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
+from temporalkd.training.steps import Stepper
 from tests import tiny
 
 CPU = "cpu"
@@ -69,15 +70,15 @@ def test_it_learns(tmp_path: Path) -> None:
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, done: int) -> Callable[[], None]:
     """Ctrl-C in the step after `done`; returns what takes that away again."""
-    original = Trainer._accumulate
+    original = Stepper._accumulate
 
-    def stop(self: Trainer, batches: Any) -> Any:
-        if self.done == done:
+    def stop(self: Stepper, number: int, clips: Any) -> Any:
+        if number == done:
             raise KeyboardInterrupt
-        return original(self, batches)
+        return original(self, number, clips)
 
-    monkeypatch.setattr(Trainer, "_accumulate", stop)
-    return lambda: monkeypatch.setattr(Trainer, "_accumulate", original)
+    monkeypatch.setattr(Stepper, "_accumulate", stop)
+    return lambda: monkeypatch.setattr(Stepper, "_accumulate", original)
 
 
 @pytest.mark.parametrize("method", ["baseline", "etc", "multilevel", "stckd", "i2ckd"])
@@ -334,7 +335,7 @@ def test_tensorboard_events(tmp_path: Path) -> None:
 
 def test_workers_give_freed_memory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They live as long as the training and want blocks of changing size: what they kept would splinter and grow."""
-    told = "temporalkd.training.trainer.give_back_freed_memory"
+    told = "temporalkd.training.batches.give_back_freed_memory"
     monkeypatch.setattr(told, lambda number: (tmp_path / f"worker{number}").touch())
     values = tiny.config(tmp_path)
     values["training"]["workers"] = 2

@@ -11,10 +11,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from soaks.network import ROLES, model
+from soaks.network import ROLES, Small, model
 from temporalkd.data.street import CLASSES
 from temporalkd.methods import METHODS
-from temporalkd.models import ModelSpec, Normalisation, build, save_segmenter
+from temporalkd.models import ModelSpec, Normalisation, Segmenter, save_segmenter
 
 SIZE = [48, 64]
 FRAMES = {"etc": 3, "multilevel": 2, "stckd": 2}
@@ -62,7 +62,8 @@ def _teacher(path: Path, width: int) -> str:
     if not path.is_file():
         torch.manual_seed(width)
         spec = ModelSpec("soaks.network:Small", len(CLASSES), {"width": width}, Normalisation(divisor=8), dict(ROLES))
-        save_segmenter(build(spec), spec, path, {})
+        network = Segmenter(Small(spec.classes, width), spec.classes, spec.roles, spec.normalisation)
+        save_segmenter(network, spec, path, {})
     return str(path)
 
 

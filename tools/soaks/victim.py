@@ -14,7 +14,7 @@ from typing import Any
 
 PLACES: dict[str, tuple[str, str]] = {
     "anywhere": ("temporalkd/run.py", "_train"),
-    "step": ("training/trainer.py", "_step"),
+    "step": ("training/steps.py", "__call__"),
     "checkpoint": ("training/checkpoint.py", "save"),
     "log": ("training/log.py", ""),
     "evaluation": ("temporalkd/scoring.py", "rows"),
