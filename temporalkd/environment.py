@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ PACKAGES = (
 )
 
 
-def environment(seed: int, data: str | None = None) -> dict[str, Any]:
+def environment(seed: int, data: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Plain values for environment.json.
 
     Args:
         seed: of the run.
-        data: fingerprint of the footage that it trains on, where it is one.
+        data: fingerprints of the footage that it trains on, "train", and is scored on, "val".
     """
     return {
         "temporalkd": __version__,
@@ -39,7 +39,7 @@ def environment(seed: int, data: str | None = None) -> dict[str, Any]:
         "cuda_version": torch.version.cuda,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "seed": seed,
-        "data": data,
+        **{f"data_{split}": found for split, found in (data or {}).items()},
         **_git(Path(__file__)),
     }
 

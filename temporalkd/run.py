@@ -50,6 +50,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
     clips = assemble.sampler(config, data, method.unlabelled)
     scorer = Scorer(config, runtime.device, classes=student.classes) if score and config.data.val is not None else None
     plan = assemble.plan(config)
+    splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer and scorer.footage else {})}
     if runtime.is_main:
         doubt = run_folder.refuse_unusable(config, folder, resume)
         if doubt is not None:
@@ -57,7 +58,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         say(_cost(config, method, clips, runtime))
         for line in assemble.doubts(config):
             say(line)
-        run_folder.open_folder(config, folder, data.sources)
+        run_folder.open_folder(config, folder, splits)
     runtime.barrier()
 
     rows: list[Row] = []
@@ -79,7 +80,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
             Trainer(method, clips, plan, runtime, folder, scores, config.name, between).fit(resume)
     except BaseException:
         if runtime.is_main and run_folder.has_checkpoint(folder):
-            run_folder.open_folder(config, folder, data.sources)  # again, if somebody removed it
+            run_folder.open_folder(config, folder, splits)  # again, if somebody removed it
         elif runtime.is_main and not resume:
             run_folder.clear(folder)
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,17 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
     return None
 
 
-def open_folder(config: Config, folder: Path, sources: Iterable[Source]) -> None:
-    """Take the folder for a run that trains on these sources, or take it up again; what a killed process left goes."""
+def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source]]) -> None:
+    """Take the folder for a run, or take it up again; what a killed process left goes.
+
+    data: the sources that it trains on, "train", and is scored on, "val".
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder, *LEFTOVERS)
     if not (folder / "config.yaml").exists():
         write_whole(folder / "config.yaml", dump(config).encode())
     if not (folder / "environment.json").exists():
-        found = environment(config.seed, fingerprint(sources))
+        found = environment(config.seed, {split: fingerprint(sources) for split, sources in data.items()})
         write_whole(folder / "environment.json", (json.dumps(found, indent=2) + "\n").encode())
 
 

@@ -38,6 +38,16 @@ def test_a_run_is_verified_by_itself(world: World, call: Any) -> None:
     assert [line for line in lines if line.startswith("visible, exact, mIoU: ")]
 
 
+def test_what_has_changed_since_is_told(world: World, call: Any) -> None:
+    run = changed(world, lambda row: None)
+    assert "since" not in call("verify", run)[1]
+    path = run / "environment.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"torch": "1.0", "data_val": "0123", "seed": 77}))
+    _, err = call("verify", run)
+    assert f"since run was trained: torch was 1.0, is {torch.__version__}, data_val was 0123, is " in err
+
+
 def test_a_number_that_differs_is_told_with_how_much(world: World, call: Any) -> None:
     run = changed(world, lambda row: row.update(miou=row["miou"] - 0.25, consistency=None))
     out, err = call("verify", run, code=1)
@@ -77,7 +87,8 @@ def test_records_that_cannot_be_used(content: str | None, says: str, world: Worl
 
 def test_the_environment_says_what_a_run_was_made_with(world: World) -> None:
     found = json.loads((world.run / "environment.json").read_text())
-    assert found["torch"] == torch.__version__ and found["seed"] == 0 and len(found["data"]) == 16
+    assert found["torch"] == torch.__version__ and found["seed"] == 0
+    assert len(found["data_train"]) == len(found["data_val"]) == 16 and found["data_train"] != found["data_val"]
     assert {"torchvision", "numpy", "pillow", "av", "processor", "cpus", "threads", "git", "dirty"} <= found.keys()
     assert found["deterministic"] is False
 
@@ -119,6 +130,11 @@ def test_the_fingerprint_is_of_the_data_and_not_of_its_place(world: World, tmp_p
     with (tmp_path / "labels" / "002.png").open("ab") as file:
         file.write(b"more")
     assert before != (fingerprint([there]), fingerprint(move_stills(there)))
+    content = bytearray((tmp_path / "frames" / "001.png").read_bytes())
+    content[-20] ^= 1
+    before = fingerprint([there])
+    (tmp_path / "frames" / "001.png").write_bytes(content)
+    assert before != fingerprint([there]), "the same size, another checksum of the pixels"
     assert fingerprint([VideoFile(world.folder / "video.mp4")]) != fingerprint([VideoFile(world.folder / "one.mp4")])
     assert fingerprint([Street(1, 4, (48, 64))]) != fingerprint([Street(2, 4, (48, 64))])
 

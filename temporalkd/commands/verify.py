@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from temporalkd.commands.systems import device
+from temporalkd.data.fingerprint import fingerprint
+from temporalkd.environment import environment
 from temporalkd.evaluation import SHARES, network
+from temporalkd.messages import say
 from temporalkd.progress import progress
 from temporalkd.records import read_json
 from temporalkd.run_folder import load_run
@@ -43,6 +46,8 @@ class Comparison:
 def verify(run: Path) -> Iterator[Comparison]:
     """Evaluate the student of a run folder again, as its evaluation.json says it was.
 
+    What has changed since then and may change a number is told first.
+
     Raises:
         FileNotFoundError: not a run folder with a trained student and its scores; names what is missing.
         ValueError: evaluation.json is damaged; names it.
@@ -50,6 +55,8 @@ def verify(run: Path) -> Iterator[Comparison]:
     config, segmenter, _ = load_run(run)
     rows = recorded(run)
     scorer = Scorer(config, device(), list(dict.fromkeys(row["flow"] for row in rows)), segmenter.classes)
+    if changed := list(_changed(run, scorer)):
+        say(f"since {run} was trained: {', '.join(changed)}")
     scorer.protocols = list(dict.fromkeys(row["protocol"] for row in rows))
     segmenter.to(device()).eval()
     with progress("verify") as tick:
@@ -88,3 +95,13 @@ def _is_row(row: dict[str, Any]) -> bool:
 
 def _shown(share: float | None) -> str:
     return "not defined" if share is None else f"{share:.4f}"
+
+
+def _changed(run: Path, scorer: Scorer) -> Iterator[str]:
+    """What may change a number: versions, the code, the machine, the footage."""
+    path = run / "environment.json"
+    then = read_json(path) if path.is_file() else {}
+    now = environment(0, {"val": fingerprint(scorer.footage.sources)} if scorer.footage else {})
+    for key in now:
+        if key in then and key not in ("seed", "deterministic") and then[key] != now[key]:
+            yield f"{key} was {then[key]}, is {now[key]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeVar, cast
@@ -40,8 +41,12 @@ class Runtime:
 
     def launch(self, job: Callable[[], Any]) -> Any:
         """Run the job in every process; starts them where that is not done yet."""
+        atexit.unregister(_leave)
         self._fabric.launch()
-        return job()
+        found = job()
+        if self.world > 1:  # not where it failed: who waits for another process would wait at the exit too
+            atexit.register(_leave)
+        return found
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +128,12 @@ class Runtime:
         stacked = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
         reduced = cast(Tensor, self._fabric.all_reduce(stacked, reduce_op="mean"))
         return dict(zip(values, reduced.tolist()))
+
+
+def _leave() -> None:
+    """Gloo's threads abort, now and then, a process that ends with them (github.com/pytorch/pytorch/issues/190489)."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def unwrap(module: nn.Module) -> nn.Module:
