@@ -79,5 +79,6 @@ class Interrupts:
 
 
 def leave_to_parent(_: int) -> None:
-    """For a worker, which a terminal's Ctrl-C reaches too: its parent may want a last batch."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """For a worker, which a terminal's Ctrl-C and a cluster's SIGTERM reach too: its parent may want a last batch."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeVar, cast
@@ -131,7 +132,11 @@ class Runtime:
 
 
 def _leave() -> None:
-    """Gloo's threads abort, now and then, a process that ends with them (github.com/pytorch/pytorch/issues/190489)."""
+    """Gloo's threads abort, now and then, a process that ends with them (github.com/pytorch/pytorch/issues/190489).
+
+    They end with the last who knows their group: what is wrapped for it goes first.
+    """
+    gc.collect()
     if dist.is_initialized():
         dist.destroy_process_group()
 

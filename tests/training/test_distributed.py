@@ -159,11 +159,12 @@ def test_a_signal_stops_two_processes_at_the_same_step_and_dropout_goes_on(to: s
     values = config_of(tmp_path, "baseline")
     values["student"]["arguments"] = {"dropout": 0.3}
     values["training"] |= {"steps": 40, "batch": 1, "evaluate_every": 0, "checkpoint_every": 1000, "log_every": 1}
+    values["training"]["workers"] = 1
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     process = start(tmp_path / "config.yaml", tmp_path / "cut", "--no-score")
     wait_for_step(process, tmp_path / "cut", 3)
     if to == "all":
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGTERM)  # as a cluster ends a job: loader workers get it too
     else:
         process.terminate()
     _, err = process.communicate(timeout=120)

@@ -73,6 +73,7 @@ def test_forked_workers_leave_it_to_their_parent() -> None:
             send(signal.SIGINT)
             leave_to_parent(0)
             send(signal.SIGINT)
+            send(signal.SIGTERM)
             os._exit(3 + interrupts.asked)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 
