@@ -17,6 +17,9 @@ import torch
 from PIL import Image
 
 from flow.saved import load_saved
+from temporalkd.comparison import in_process_of_its_own, refuse_foreign
+from temporalkd.comparison.plan import entries
+from temporalkd.config import ConfigError
 from temporalkd.data.images import image_size, read_image, read_map
 from temporalkd.imports import ALLOWED, REFUSED, imported
 from temporalkd.models import ModelSpec, build
@@ -112,6 +115,25 @@ def test_a_name_does_not_lead_out_of_runs(name: str, call: Any, tmp_path: Path) 
     _, err = call("train", config, code=2)
     assert f"name: {name!r} cannot be that of a folder in runs" in err
     assert sorted(tmp_path.parent.iterdir()) == before and not Path("runs").exists()
+
+
+def test_a_comparison_runs_nothing_that_lies_in_the_working_folder(elsewhere: None, tmp_path: Path) -> None:
+    for module in ("yaml", "torch", "typer", "rich"):
+        Path(f"{module}.py").write_text("open('ran', 'w')\n")
+    config = write_config(Path("a.yaml"), tiny_config(training={"steps": 0}))
+    reason = in_process_of_its_own(config, tmp_path / "run", False)
+    assert reason is not None and "training.steps: expected greater than 0" in reason
+    assert not Path("ran").exists()
+
+
+def test_results_of_others_allow_no_import(elsewhere: None) -> None:
+    systems = entries([write_config(Path("a.yaml"), tiny_config())], [], rows=False)
+    run = systems[0].folder(Path("out"), 0)
+    run.mkdir(parents=True)
+    write_config(run / "config.yaml", tiny_config(student={"architecture": "evil_module:thing"}))
+    with pytest.raises(ConfigError, match="holds results of another config"):
+        refuse_foreign(systems, [0], Path("out"))
+    assert "evil_module" not in os.environ[ALLOWED]
 
 
 def test_formats_that_programs_would_be_called_for_are_no_images(tmp_path: Path) -> None:
