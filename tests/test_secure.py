@@ -218,6 +218,40 @@ def test_no_source_reads_what_runs_code() -> None:
                 assert text.count("torch.load(") == text.count("weights_only=True"), path
 
 
+def test_what_merges_to_more_than_the_limit_is_not_merged(call: Any) -> None:
+    layers = [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}" for i in range(1, 20)]
+    Path("a.yaml").write_text("\n".join(["a0: &a0 {x: 1, y: 2}", *layers]))
+    _, err = call("config", "check", "a.yaml", code=2)
+    assert "a.yaml: refused, more values than the limit of 20000" in err
+
+
+STREET = {"dataset": "street", "count": 1, "length": 5, "size": [64, 80]}
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ({"data": {"train": {**STREET, "count": 10**9}}}, "data.train.count"),
+        ({"data": {"train": {**STREET, "length": 10**12}}}, "data.train.length"),
+        ({"data": {"train": {**STREET, "size": [200_000, 200_000]}}}, "data.train.size"),
+        ({"data": {"crop": [200_000, 200_000]}}, "data.crop"),
+        ({"data": {"scale": [1, 1000]}}, "data.scale"),
+        ({"data": {"gaps": [1, 10**15]}}, "data.gaps"),
+        ({"data": {"semi": {"margin": 30_000}}}, "data.semi.margin"),
+        ({"student": {"normalisation": {"divisor": 10**6}}}, "student.normalisation.divisor"),
+        ({"training": {"workers": 10**6}}, "training.workers"),
+        ({"training": {"devices": 10**6}}, "training.devices"),
+        ({"flow": {"cache_gigabytes": float("inf")}}, "flow.cache_gigabytes"),
+        ({"method": {"name": "selfcorrecting", "students": 10**6}}, "method.students"),
+        ({"seed": 10**30}, "seed"),
+    ],
+)
+def test_numbers_that_would_take_the_machine_are_refused(section: dict[str, Any], key: str, call: Any) -> None:
+    config = write_config(Path("a.yaml"), tiny_config(**section))
+    _, err = call("config", "check", config, code=2)
+    assert f"a.yaml: {key}" in err and ("at most" in err or "less than" in err), err
+
+
 def test_an_override_is_plain_values(call: Any) -> None:
     config = write_config(Path("a.yaml"), tiny_config())
     _, err = call("config", "check", config, "--set", "name=!!python/object/apply:os.getcwd []", code=2)
