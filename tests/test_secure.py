@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -134,6 +135,22 @@ def test_results_of_others_allow_no_import(elsewhere: None) -> None:
     with pytest.raises(ConfigError, match="holds results of another config"):
         refuse_foreign(systems, [0], Path("out"))
     assert "evil_module" not in os.environ[ALLOWED]
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "pseudo/round1", "log.jsonl", "metrics.csv"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_links_do_not_lead_out_of_a_run_folder(name: str, resume: bool, world: World, call: Any) -> None:
+    Path("elsewhere").mkdir()
+    if resume:
+        shutil.copytree(world.run, "run")
+    (link := Path("run") / name).parent.mkdir(parents=True, exist_ok=True)
+    if link.is_dir():
+        shutil.rmtree(link)
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path("elsewhere").absolute() / "new")
+    _, err = call("train", world.config.with_suffix(".yaml"), "-o", "run", *(["--resume"] if resume else []), code=2)
+    assert f"run/{name} is a link, and a training writes there" in err
+    assert not list(Path("elsewhere").iterdir())
 
 
 def test_formats_that_programs_would_be_called_for_are_no_images(tmp_path: Path) -> None:
