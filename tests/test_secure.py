@@ -8,8 +8,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -173,19 +171,6 @@ def test_no_damage_of_pixels_is_passed_over(read: Any, tmp_path: Path) -> None:
         read(path)
 
 
-def test_gigapixels_are_refused_by_their_header(tmp_path: Path) -> None:
-    header = struct.pack(">II5B", 30_000, 30_000, 8, 0, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(10**6))), (b"IEND", b"")]
-    path = tmp_path / "bomb.png"
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
-    )
-    for read in (read_image, read_map, image_size):
-        with pytest.raises(ValueError, match=r"bomb\.png: refused, .*limit of 134217728 pixels"):
-            read(path)
-
-
 def test_a_changed_bit_of_a_saved_tensor_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     torch.save({"x": torch.ones(1000)}, path)
@@ -196,18 +181,6 @@ def test_a_changed_bit_of_a_saved_tensor_is_noticed(tmp_path: Path) -> None:
     assert not torch.equal(torch.load(path, weights_only=True)["x"], torch.ones(1000)), "torch itself says nothing"
     with pytest.raises(ValueError, match=r"wrong checksum of .*data/0"):
         load_saved(path)
-
-
-def test_a_saved_file_that_inflates_is_refused(tmp_path: Path) -> None:
-    torch.save({"x": torch.zeros(10**6)}, tmp_path / "a.pth")
-    with (
-        zipfile.ZipFile(tmp_path / "a.pth") as plain,
-        zipfile.ZipFile(tmp_path / "b.pth", "w", zipfile.ZIP_DEFLATED) as small,
-    ):
-        for record in plain.infolist():
-            small.writestr(record.filename, plain.read(record))
-    with pytest.raises(ValueError, match=r"compressed, which torch\.save does not do"):
-        load_saved(tmp_path / "b.pth")
 
 
 def test_nothing_is_fetched_by_importing() -> None:
@@ -235,40 +208,6 @@ def test_no_source_reads_what_runs_code() -> None:
                 assert text.count("torch.load(") == text.count("weights_only=True"), path
 
 
-def test_what_merges_to_more_than_the_limit_is_not_merged(call: Any) -> None:
-    layers = [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 10)}]}}" for i in range(1, 20)]
-    Path("a.yaml").write_text("\n".join(["a0: &a0 {x: 1, y: 2}", *layers]))
-    _, err = call("config", "check", "a.yaml", code=2)
-    assert "a.yaml: refused, more values than the limit of 20000" in err
-
-
-STREET = {"dataset": "street", "count": 1, "length": 5, "size": [64, 80]}
-
-
-@pytest.mark.parametrize(
-    ("section", "key"),
-    [
-        ({"data": {"train": {**STREET, "count": 10**9}}}, "data.train.count"),
-        ({"data": {"train": {**STREET, "length": 10**12}}}, "data.train.length"),
-        ({"data": {"train": {**STREET, "size": [200_000, 200_000]}}}, "data.train.size"),
-        ({"data": {"crop": [200_000, 200_000]}}, "data.crop"),
-        ({"data": {"scale": [1, 1000]}}, "data.scale"),
-        ({"data": {"gaps": [1, 10**15]}}, "data.gaps"),
-        ({"data": {"semi": {"margin": 30_000}}}, "data.semi.margin"),
-        ({"student": {"normalisation": {"divisor": 10**6}}}, "student.normalisation.divisor"),
-        ({"training": {"workers": 10**6}}, "training.workers"),
-        ({"training": {"devices": 10**6}}, "training.devices"),
-        ({"flow": {"cache_gigabytes": float("inf")}}, "flow.cache_gigabytes"),
-        ({"method": {"name": "selfcorrecting", "students": 10**6}}, "method.students"),
-        ({"seed": 10**30}, "seed"),
-    ],
-)
-def test_numbers_that_would_take_the_machine_are_refused(section: dict[str, Any], key: str, call: Any) -> None:
-    config = write_config(Path("a.yaml"), tiny_config(**section))
-    _, err = call("config", "check", config, code=2)
-    assert f"a.yaml: {key}" in err and ("at most" in err or "less than" in err), err
-
-
 STEERS = "\x1b]0;title\x07\u202ex[/b][link=http://evil]"
 SPELT = "\\x1b]0;title\\x07\\u202ex[/b][link=http://evil]"
 
@@ -284,14 +223,6 @@ def test_names_do_not_steer_the_terminal(call: Any) -> None:
     assert "\x1b" not in out + err and SPELT[:12] in out
     _, err = call("evaluate", f"not/{STEERS}", code=1)
     assert "not/" + SPELT[:24] in err and "\x1b" not in err
-
-
-def test_a_quoted_megabyte_is_cut(world: World, call: Any, tmp_path: Path) -> None:
-    card = json.loads((world.run / "student.json").read_text())
-    (tmp_path / "a.json").write_text(json.dumps(card | {"architecture": "x" * 2**20}))
-    (tmp_path / "a.safetensors").write_bytes((world.run / "student.safetensors").read_bytes())
-    _, err = call("predict", tmp_path / "a.safetensors", world.frames, "-o", "maps", code=1)
-    assert len(err) < 5000 and "unknown architecture 'xxx" in err
 
 
 def test_an_override_is_plain_values(call: Any) -> None:

@@ -35,6 +35,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """The image behind `path`; whatever is wrong with the file is a ValueError that names it."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
+    png.refuse_large(path)
     try:
         # Of the other formats that Pillow knows by their content some are handed to programs, EPS for one.
         with Image.open(path, formats=FORMATS) as image:
