@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from flow.files import read_flo, read_kitti
 from flow.saved import load_saved
@@ -53,6 +54,18 @@ def test_weights_without_values_are_refused(value: torch.Tensor, tmp_path: Path)
     torch.save(network.state_dict() | {"weight": value}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"a\.pth: 'weight' is no plain tensor"):
         load_weights(network, tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("read", [read_image, read_map])
+def test_a_picture_of_a_thousand_scans_is_refused(read: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.new("L", (64, 64), 128).save(path, progressive=True)
+    assert read_image(path).shape == (3, 64, 64)
+    content = path.read_bytes()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    path.write_bytes(content[:-2] + 1000 * last + content[-2:])
+    with pytest.raises(ValueError, match=r"a\.jpg: refused, 10\d\d scans are more than the limit of 100"):
+        read(path)
 
 
 def test_gigapixels_are_refused_by_their_header(tmp_path: Path) -> None:
