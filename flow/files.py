@@ -29,18 +29,21 @@ def read_flo(path: str | os.PathLike[str]) -> Tensor:
     Source:
         Baker et al., IJCV 2011: float32 magic, int32 width and height, then (u, v) by rows, little endian.
     """
-    content = Path(path).read_bytes()
-    if len(content) < HEADER:
-        raise ValueError(f"{path}: {len(content)} bytes are too few for a .flo file")
-    magic, width, height = struct.unpack("<fii", content[:HEADER])
+    with Path(path).open("rb") as file:
+        content, found = file.read(HEADER), os.fstat(file.fileno()).st_size
+    if found < HEADER:
+        raise ValueError(f"{path}: {found} bytes are too few for a .flo file")
+    magic, width, height = struct.unpack("<fii", content)
     if magic != MAGIC:
         raise ValueError(f"{path}: not a .flo file, it begins with {magic!r} instead of {MAGIC}")
     if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
         raise ValueError(f"{path}: absurd size {height} x {width} in the header")
     expected = HEADER + 8 * width * height
-    if len(content) != expected:
-        raise ValueError(f"{path}: {len(content)} bytes, expected {expected} for {height} x {width}")
-    values = np.frombuffer(content, "<f4", offset=HEADER).reshape(height, width, 2)
+    if found != expected:
+        raise ValueError(f"{path}: {found} bytes, expected {expected} for {height} x {width}")
+    if width * height > png.MAX_PIXELS:
+        raise ValueError(f"{path}: refused, {height} x {width} is more than the limit of {png.MAX_PIXELS} pixels")
+    values = np.frombuffer(Path(path).read_bytes(), "<f4", offset=HEADER).reshape(height, width, 2)
     return torch.from_numpy(values.transpose(2, 0, 1).astype(np.float32))
 
 
@@ -67,6 +70,7 @@ def read_kitti(path: str | os.PathLike[str]) -> tuple[Tensor, Tensor]:
     """
     import cv2
 
+    png.refuse_large(Path(path))
     content = Path(path).read_bytes()
     if wrong := png.fault(content):
         raise ValueError(f"{path}: {wrong}")

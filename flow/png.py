@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS = 2**27
+MAX_BYTES = 2**31
+"""More than any picture of so many pixels takes."""
+
+
+def refuse_large(path: Path) -> None:
+    """Before the file is read as a whole.
+
+    Raises:
+        ValueError: larger than `MAX_BYTES`; names both.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path}: refused, larger than the limit of {MAX_BYTES} bytes")
 
 
 def fault(content: bytes) -> str:

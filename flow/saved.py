@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
+import pickletools
+import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
+_ARCHIVE = b"PK\x03\x04"
+"""What torch knows an archive by, whatever stands at its end."""
 _DOS_FOLDER = 0x10
+_OLD_PICKLES = 4
+"""That a file of the older form begins with: a magic number, a version, the machine, and what was saved."""
+_GROWS = re.compile(r"bytearray|_rebuild_device_tensor_from_\w+|\w*Tensor")
+"""What weights_only allows, no state dict holds, and takes as much memory as a number in the file says."""
 
 
 def load_saved(path: Path, archive: bool = False) -> Any:
@@ -18,10 +27,16 @@ def load_saved(path: Path, archive: bool = False) -> Any:
         archive: refuse what torch.save wrote before it made archives: such files have no checksums.
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: damaged, compressed, or holding code; one line of why, which does not name the file.
+        ValueError: damaged, compressed, larger in memory than on disk, or holding code; one line of why, which does
+            not name the file.
     """
     try:
-        if archive or zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            archived = file.read(len(_ARCHIVE)) == _ARCHIVE
+            file.seek(0)
+            for _ in range(0 if archive or archived else _OLD_PICKLES):
+                _refuse_growth(file)
+        if archive or archived:
             require_whole(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -35,8 +50,8 @@ def require_whole(path: Path) -> None:
     """Compare the checksums of all that torch.save wrote: torch reads none, and would inflate a record of any size.
 
     Raises:
-        ValueError: one differs, the file is compressed, or a record is marked as a folder, for which torch would give
-            memory as it finds it. zipfile.BadZipFile: it is not what torch.save writes.
+        ValueError: one differs, the file is compressed, what is in it grows, or a record is marked as a folder, for
+            which torch would give memory as it finds it. zipfile.BadZipFile: it is not what torch.save writes.
     """
     with zipfile.ZipFile(path) as archive:
         for record in archive.infolist():
@@ -47,3 +62,33 @@ def require_whole(path: Path) -> None:
         damaged = archive.testzip()
         if damaged is not None:
             raise ValueError(f"wrong checksum of {damaged}")
+        for record in archive.infolist():
+            if record.filename.lower().endswith(".pkl"):  # torch looks for it in any case
+                with archive.open(record) as pickle:
+                    _refuse_growth(pickle)
+
+
+def _refuse_growth(pickle: IO[bytes]) -> None:
+    """Read a pickle without doing what it says, up to its end.
+
+    Raises:
+        ValueError: it asks for memory by number, or for bytes encoded otherwise than pickles have them.
+    """
+    encodes, words = False, set()
+    for operation, argument, _ in pickletools.genops(pickle):
+        if operation.name == "GLOBAL":
+            name = str(argument).rpartition(" ")[2]
+            if _GROWS.fullmatch(name):
+                raise ValueError(f"it holds {name}, which no state dict does: it may take any amount of memory")
+            encodes = encodes or name == "encode"
+        elif isinstance(argument, str):
+            words.add(argument)
+    if encodes and (growing := sorted(filter(_is_no_text_encoding, words))):
+        raise ValueError(f"it holds bytes encoded as {growing[0]!r}: they may take any amount of memory")
+
+
+def _is_no_text_encoding(word: str) -> bool:
+    try:
+        return not codecs.lookup(word)._is_text_encoding
+    except (LookupError, ValueError):
+        return False

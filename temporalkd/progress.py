@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from temporalkd.messages import printable
+
 Tick = Callable[[int, int], None]
 PLAIN_SECONDS = 10.0
 
@@ -17,7 +19,7 @@ PLAIN_SECONDS = 10.0
 @contextmanager
 def progress(name: str) -> Iterator[Tick]:
     """A function to be called with (done, total)."""
-    console = Console(stderr=True)
+    console, name = Console(stderr=True), printable(name)
     if not console.is_terminal:
         last = time.monotonic()
 
@@ -29,7 +31,7 @@ def progress(name: str) -> Iterator[Tick]:
 
         yield plain
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

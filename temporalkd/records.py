@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+MAX_BYTES = 2**24
+MAX_BYTES_OF_LINES = 2**27
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a file.
@@ -23,11 +26,22 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises:
         FileNotFoundError, ValueError: as `read_json`.
     """
-    lines = _text(path).splitlines()
+    lines = _text(path, MAX_BYTES_OF_LINES).splitlines()
     return [_object(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
 
 
-def _text(path: Path) -> str:
+def refuse_large(path: Path, limit: int = MAX_BYTES) -> None:
+    """What is read takes many times its size in memory.
+
+    Raises:
+        ValueError: larger than the limit; names both.
+    """
+    if path.stat().st_size > limit:
+        raise ValueError(f"{path}: refused, larger than the limit of {limit} bytes")
+
+
+def _text(path: Path, limit: int = MAX_BYTES) -> str:
+    refuse_large(path, limit)
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError:

@@ -34,6 +34,7 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
         What is to be told of the checkpoint that it goes on from, if anything.
     """
     path = folder / "config.yaml"
+    _refuse_links(folder)
     if resume:
         begun = folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
         if not path.is_file() and not begun:
@@ -54,6 +55,18 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
     if (folder / PSEUDO).exists():
         raise FileExistsError(f"{folder / PSEUDO} holds labels of another run: delete it, or use another folder")
     return None
+
+
+def _refuse_links(folder: Path) -> None:
+    """What a training writes stays in its folder; the folder itself may be a link.
+
+    Raises:
+        ConfigError: something in it leads elsewhere; names it.
+    """
+    places = (folder, folder / "checkpoints", folder / PSEUDO)
+    for path in (inner for place in places if place.is_dir() for inner in place.iterdir()):
+        if path.is_symlink():
+            raise ConfigError(f"{path} is a link, and a training writes there: put what it leads to in its place")
 
 
 def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source]]) -> None:

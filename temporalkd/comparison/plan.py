@@ -152,7 +152,9 @@ def refuse_foreign(systems: Sequence[Entry], seeds: Sequence[int], out: Path) ->
     for entry in systems:
         for seed in seeds:
             path = entry.folder(out, seed) / "config.yaml"
-            if path.is_file() and (keys := list(differing(load(path).model_dump(), entry.at(seed).model_dump()))):
+            if path.is_file() and (
+                keys := list(differing(load(path, own=False).model_dump(), entry.at(seed).model_dump()))
+            ):
                 raise ConfigError(
                     f"{path.parent} holds results of another config: it differs in {', '.join(keys[:4])}: "
                     "another -o, or delete it"

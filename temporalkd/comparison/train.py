@@ -62,11 +62,15 @@ def train_all(
 
 
 def in_process_of_its_own(file: Path, folder: Path, resume: bool) -> str | None:
-    """`temporalkd train` on the file; what it says goes to stderr."""
+    """`temporalkd train` on the file; what it says goes to stderr.
+
+    PYTHONSAFEPATH: -m would look for every module in the working folder first, and run a yaml.py that lies there.
+    """
     command = [sys.executable, "-m", "temporalkd.cli", "train", str(file), "-o", str(folder), "--no-score"]
     reader, writer = _channel()
     with _interruptible():
-        process = subprocess.Popen([*command, *(["--resume"] if resume else [])], stderr=writer)
+        command += ["--resume"] if resume else []
+        process = subprocess.Popen(command, stderr=writer, env={**os.environ, "PYTHONSAFEPATH": "1"})
         os.close(writer)
         last = _Relay(reader)
         try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from temporalkd.config.section import Section, Size
+from temporalkd.config.section import Count, Section, Seed, Size
 
 
 class CamVid(Section):
@@ -54,9 +54,9 @@ class Video(Section):
 
 class Street(Section):
     dataset: Literal["street"]
-    count: PositiveInt = 40
-    seed: int = Field(0, ge=0)
-    length: PositiveInt = 40
+    count: Count = 40
+    seed: Seed = 0
+    length: Count = 40
     size: Size = (96, 160)
 
 

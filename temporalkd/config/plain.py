@@ -33,7 +33,12 @@ def read_yaml(path: Path) -> Any:
 def parse_yaml(text: str, where: str) -> Any:
     """The values in a text, which is called `where` in errors."""
     try:
-        values = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        require_small(node, where)  # `<<` writes aliases out while the values are made
+        values = None if node is None else loader.construct_document(node)
+    except ConfigError:
+        raise
     except RecursionError:
         raise ConfigError(f"{where}: refused, nested deeper than the limit of {MAX_DEPTH}") from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a date or number that there is not
@@ -56,10 +61,7 @@ def _measure(value: Any, where: str, depth: int, known: dict[int, tuple[int, int
     if depth < 0:  # also of a value that holds itself
         raise ConfigError(f"{where}: refused, nested deeper than the limit of {MAX_DEPTH}")
     if id(value) not in known:
-        inner: Iterable[Any] = value.values() if isinstance(value, dict) else value
-        if not isinstance(value, dict | list | tuple | set):
-            inner = ()
-        sizes = [_measure(one, where, depth - 1, known) for one in inner]
+        sizes = [_measure(one, where, depth - 1, known) for one in _inner(value)]
         known[id(value)] = 1 + sum(count for count, _ in sizes), 1 + max((below for _, below in sizes), default=-1)
     count, below = known[id(value)]
     if count > MAX_VALUES:
@@ -67,3 +69,17 @@ def _measure(value: Any, where: str, depth: int, known: dict[int, tuple[int, int
     if below > depth:
         raise ConfigError(f"{where}: refused, nested deeper than the limit of {MAX_DEPTH}")
     return count, below
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    """What is in a value, or in a node of YAML that a value is made of."""
+    match value:
+        case yaml.MappingNode():
+            return [node for _, node in value.value]
+        case yaml.SequenceNode():
+            return value.value
+        case dict():
+            return value.values()
+        case list() | tuple() | set():
+            return value
+    return ()

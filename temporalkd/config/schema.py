@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from temporalkd.config.datasets import Dataset
 from temporalkd.config.methods import MethodChoice
-from temporalkd.config.section import Colour, Gaps, Scale, Section, Size, Spread
+from temporalkd.config.section import Colour, Few, Gaps, Scale, Section, Seed, Size, Spread
 from temporalkd.words import EvaluationFlow, FlowKind, Protocol
 
 
@@ -24,9 +24,9 @@ class Semi(Section):
     labelled: float = Field(0.25, gt=0, le=1)
     weak: Literal["none", "coarse", "flow"] = "coarse"
     share: float = Field(1 / 3, ge=0, le=1)
-    margin: PositiveInt | None = None
+    margin: Few | None = None
     unlabelled: bool = False
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class Data(Section):
@@ -48,7 +48,7 @@ class Data(Section):
 class Normalisation(Section):
     mean: Colour = (123.675, 116.28, 103.53)
     std: Spread = (58.395, 57.12, 57.375)
-    divisor: PositiveInt = 32
+    divisor: Few = 32
 
 
 class Model(Section):
@@ -91,12 +91,12 @@ class Flow(Section):
 
     kind: FlowKind = "raft_small"
     weights: str | None = None
-    updates: PositiveInt = 12
+    updates: Few = 12
     precision: Literal["float32", "bfloat16"] = "float32"
     tolerance: float = Field(0.0, ge=0)
     cached: bool = False
     cache: str | None = None
-    cache_gigabytes: float = Field(20.0, gt=0)
+    cache_gigabytes: float = Field(20.0, gt=0, le=10**6)
 
 
 class Training(Section):
@@ -116,7 +116,7 @@ class Training(Section):
     power: float = 0.9
     warmup: int = Field(0, ge=0)
     clip_grad: float | None = 5.0
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=1024)
     evaluate_every: int = Field(0, ge=0)
     checkpoint_every: PositiveInt = 200
     log_every: PositiveInt = 10
@@ -124,8 +124,8 @@ class Training(Section):
     on_nonfinite: Literal["stop", "skip"] = "stop"
     nonfinite_limit: PositiveInt = 20
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: PositiveInt | Literal["auto"] = 1
-    nodes: PositiveInt = 1
+    devices: Few | Literal["auto"] = 1
+    nodes: Few = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
@@ -138,7 +138,7 @@ class Evaluation(Section):
 
 class Config(Section):
     name: str
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     data: Data
     student: Model
     teacher: Teacher | None = None

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+MOST = 10**6
+"""Of things that are made, or looked through, one by one."""
+Count = Annotated[int, Field(gt=0, le=MOST)]
+Few = Annotated[int, Field(gt=0, le=1024)]
+"""Of processes and layers."""
+Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Enlargement = Annotated[float, Field(gt=0, le=100)]
 
 
 def _ordered(pair: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -13,9 +21,17 @@ def _ordered(pair: tuple[Any, Any]) -> tuple[Any, Any]:
     return pair
 
 
-Size = tuple[PositiveInt, PositiveInt]
-Gaps = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
-Scale = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ordered)]
+def _of_a_picture(size: tuple[int, int]) -> tuple[int, int]:
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(f"at most {MAX_PIXELS} pixels")
+    return size
+
+
+MAX_PIXELS = 2**27
+"""Of a picture that a config asks for: what images may have."""
+Size = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_of_a_picture)]
+Gaps = Annotated[tuple[Count, Count], AfterValidator(_ordered)]
+Scale = Annotated[tuple[Enlargement, Enlargement], AfterValidator(_ordered)]
 Colour = tuple[float, float, float]
 Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 

@@ -17,6 +17,9 @@ from temporalkd.data.images import MAX_PIXELS, refuse_absurd_size
 MAX_FRAMES = 10_000_000
 # FFmpeg reads texts and stills as one-frame videos.
 _NOT_VIDEO = ("tty", "image2", "bin", "xbin", "idf", "adf")
+# They name other files to read, or wait for what is yet to come: lists that play on, and sessions of a network.
+_ELSEWHERE = {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "vobsub", "webm_dash_manifest"}
+_READ = ",".join(sorted(av.formats_available - _ELSEWHERE))
 
 
 class FrameTimes(NamedTuple):
@@ -44,8 +47,7 @@ def open_video(path: Path, **options: str) -> Iterator[InputContainer]:
         raise ValueError(f"{path}: not a file, expected a video")
     wrong = "not a readable video"
     try:
-        # A playlist inside the file must not make FFmpeg fetch anything.
-        asked = {"protocol_whitelist": "file", **options}
+        asked = {"protocol_whitelist": "file", "format_whitelist": _READ, **options}
         with av.open(str(path), options=asked, metadata_errors="replace") as container:
             _require_video(path, container)
             wrong = "truncated or damaged video"

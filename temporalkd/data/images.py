@@ -23,6 +23,8 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.palettes import Palette, spelled
 
 MAX_PIXELS = png.MAX_PIXELS
+MAX_SCANS = 100
+"""Of a JPEG; encoders write up to about 20."""
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 _BROKEN = (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error)
 _ORIENTATION = 0x0112
@@ -35,6 +37,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     """The image behind `path`; whatever is wrong with the file is a ValueError that names it."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
+    png.refuse_large(path)
     try:
         # Of the other formats that Pillow knows by their content some are handed to programs, EPS for one.
         with Image.open(path, formats=FORMATS) as image:
@@ -73,6 +76,9 @@ def image_size(path: Path) -> tuple[int, int]:
 def _require_whole(path: Path, image: Image.Image) -> None:
     if image.format == "PNG" and (wrong := png.fault(path.read_bytes())):
         raise ValueError(wrong)
+    # A scan of some bytes is a pass over all pixels: a file of a megabyte can have thousands.
+    if image.format in ("JPEG", "MPO") and (scans := path.read_bytes().count(b"\xff\xda")) > MAX_SCANS:
+        raise ImageFault(f"{path}: refused, {scans} scans are more than the limit of {MAX_SCANS}")
 
 
 def _says_which_way_is_up(png: Path) -> bool:

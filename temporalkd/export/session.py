@@ -12,6 +12,8 @@ from torch import Tensor
 
 from temporalkd.export.packages import require_export
 
+MOST = 256
+"""Classes that 8 bits can tell."""
 _INPUT = "frames float32 (1, 3, H, W) in [0, 1]"
 
 
@@ -90,7 +92,17 @@ class OnnxStudent:
                 f"{self.name} cannot be computed at {width}x{height}: export with --size {height}x{width}, "
                 f"without --dynamic ({reason})"
             ) from error
-        return np.asarray(out)
+        return self._of_this_frame(np.asarray(out), frames)
+
+    def _of_this_frame(self, out: NDArray[Any], frames: Tensor) -> NDArray[Any]:
+        """Classes beyond what a class map holds, or of other pixels, would pass for those of the frame."""
+        shape, (height, width) = out.shape, frames.shape[2:]
+        if shape != (1, height, width) and not (shape == (1, *shape[1:2], height, width) and 1 <= shape[1] <= MOST):
+            raise ValueError(
+                f"{self.name} gives {shape} of a frame of {width}x{height}, expected 1 to {MOST} classes at its size: "
+                "write it with temporalkd export"
+            )
+        return out
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(3, H, W) uint8 RGB -> (H, W) uint8."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+MAX_DIVISOR = 1024
 
 
 @dataclass
@@ -39,11 +42,21 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Normalisation:
-    """(255 RGB - mean) / std, per channel, then zeros bottom and right up to a multiple of `divisor`."""
+    """(255 RGB - mean) / std, per channel, then zeros bottom and right up to a multiple of `divisor`.
+
+    Raises:
+        ValueError: a number that would make every answer the same, or frames of any size.
+    """
 
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     divisor: int = 32
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise ValueError(f"mean {self.mean}, std {self.std}: expected finite numbers, std more than 0")
+        if not 1 <= self.divisor <= MAX_DIVISOR:
+            raise ValueError(f"divisor is {self.divisor}, expected 1 to {MAX_DIVISOR}")
 
 
 Roles = Mapping[str, str | Sequence[str]]

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -17,8 +18,10 @@ from flow.files import write_whole
 from flow.saved import load_saved
 from temporalkd.models.build import ModelSpec, build
 from temporalkd.models.segmenter import Normalisation, Segmenter
+from temporalkd.records import refuse_large
 
 PACKAGE = "package:"
+MAX_NAME = 200
 MAX_CLASSES = 255
 """What a class map of 8 bits can tell, ignored pixels aside."""
 
@@ -56,6 +59,7 @@ def read_spec(path: Path) -> ModelSpec:
     if not path.is_file():
         raise FileNotFoundError(f"no {path}: a json that says which network the weights are for must lie beside them")
     try:
+        refuse_large(path)
         card = json.loads(path.read_text())
         normalisation = card.get("normalisation", {})
         arguments = dict(card.get("arguments", {}))
@@ -76,12 +80,27 @@ def read_spec(path: Path) -> ModelSpec:
                 std=tuple(normalisation.get("std", Normalisation.std)),
                 divisor=int(normalisation.get("divisor", Normalisation.divisor)),
             ),
-            roles=dict(card.get("roles", {})),
-            class_names=tuple(card.get("class_names", ())),
-            palette=tuple(tuple(colour) for colour in card.get("palette", ())),
+            roles={role: _texts(names) for role, names in card.get("roles", {}).items()},
+            class_names=tuple(_texts(list(card.get("class_names", ())))),
+            palette=tuple(_colour(colour) for colour in card.get("palette", ())),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} does not describe a network: {type(error).__name__} {error}") from error
+
+
+def _texts(names: Any) -> Any:
+    """A name, or a list of them, as it stands."""
+    for name in [names] if isinstance(names, str) else names:
+        if not isinstance(name, str) or len(name) > MAX_NAME:
+            raise ValueError(f"{str(name)[:60]!r} is not a name of up to {MAX_NAME} characters")
+    return names
+
+
+def _colour(colour: Any) -> tuple[int, int, int]:
+    red, green, blue = colour
+    if not all(type(part) is int and 0 <= part <= 255 for part in colour):
+        raise ValueError(f"palette: {colour} is not a colour, expected r, g, b of 0 to 255")
+    return red, green, blue
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -96,6 +115,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
     for name, tensor in own.items():
         if name not in tensors:
             raise ValueError(f"{path}: no tensor {name!r}: these are the weights of another architecture")
+        if tensors[name].layout != torch.strided or tensors[name].is_meta:
+            raise ValueError(f"{path}: {name!r} is no plain tensor: it holds no values, or not all of them")
         if tensors[name].is_floating_point() != tensor.is_floating_point():
             raise ValueError(f"{path}: {name!r} holds {tensors[name].dtype}, the network expects {tensor.dtype}")
         if tensors[name].shape != tensor.shape:

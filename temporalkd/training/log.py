@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flow.files import write_whole
+from temporalkd.messages import printable
 
 Values = Mapping[str, float | int | None]
 
@@ -25,7 +26,7 @@ class RunLog:
     """The records of one run; a context manager. With enabled=False (other processes) it does nothing."""
 
     def __init__(self, folder: Path, steps: int, name: str, enabled: bool = True):
-        self.folder, self.steps, self.name, self.enabled = folder, steps, name, enabled
+        self.folder, self.steps, self.name, self.enabled = folder, steps, printable(name), enabled
         self.console = Console(stderr=True)
         self._progress: Progress | None = None
         self._board: Any = None
@@ -39,7 +40,7 @@ class RunLog:
         self._open_board()
         if self.console.is_terminal:
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -101,7 +102,7 @@ class RunLog:
             writer.writerow(row)
         self._to_board("val", step, values)
         shown = "  ".join(f"{k} {v:.2f}" for k, v in values.items() if v is not None)
-        self.console.print(f"{self.name}: step {step}  {shown}", highlight=False)
+        self.console.print(f"{self.name}: step {step}  {shown}", highlight=False, markup=False)
 
     def sync(self) -> None:
         """Bring what was recorded onto the disk: a checkpoint must not outlive the records before it."""

@@ -376,3 +376,14 @@ def test_a_title_in_another_encoding_is_no_reason(video: Path, tmp_path: Path) -
     path = tmp_path / "latin.mp4"
     path.write_bytes(bytes(data))
     assert torch.equal(VideoFile(path).frame(3), VideoFile(video).frame(3))
+
+
+@pytest.mark.parametrize("name", ["list.mp4", "list.ffconcat", "list.m3u8"])
+def test_a_list_of_other_videos_is_none(name: str, tmp_path: Path) -> None:
+    """FFmpeg would read what it names, again and again, or wait for the list to go on."""
+    write(tmp_path / "other.ts", 4)
+    head = "#EXTM3U\n#EXT-X-TARGETDURATION:100000\n#EXTINF:1,\nother.ts\n"
+    text = head if name.endswith("m3u8") else "ffconcat version 1.0\n" + 1000 * "file other.ts\n"
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=f"{name}: not a readable video"):
+        VideoFile(tmp_path / name)
