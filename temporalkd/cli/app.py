@@ -12,6 +12,7 @@ import typer
 
 from temporalkd.imports import REFUSED, allow
 from temporalkd.messages import fail, short_warnings
+from temporalkd.stopped import as_interrupts
 from temporalkd.words import ConfigError
 
 app = typer.Typer(
@@ -48,7 +49,7 @@ def main(job: Callable[[], object] = app) -> NoReturn:
     """Entry point: 0 done, 1 failed with a one-line reason, 2 wrong usage."""
     debug = "--debug" in sys.argv
     try:
-        with nullcontext() if debug else short_warnings():
+        with as_interrupts(), nullcontext() if debug else short_warnings():
             job()
     except ConfigError as error:
         fail(error, 2, debug)
