@@ -382,6 +382,12 @@ def test_tools_run_as_scripts(world: World, tmp_path: Path) -> None:
     assert cached.returncode == 0, cached.stderr
     assert f"{2 * (LENGTH - 1)} fields computed, 0 found, in kept" in cached.stderr
     assert len(list((tmp_path / "kept").rglob("*.flow"))) == 2 * (LENGTH - 1)
+    (tmp_path / "full").mkdir()
+    for number in range(256):  # files where the store wants its folders
+        (tmp_path / "full" / f"{number:02x}").write_text("")
+    lost = run_script("tools/cache_flow.py", [frames, "--kind", "dis", "--cache", "full"], tmp_path)
+    assert lost.returncode == 1
+    assert f"error: full: {2 * (LENGTH - 1)} of them could not be kept there" in lost.stderr
     wrong = run_script("tools/cache_flow.py", ["nowhere", "--kind", "dis", "--cache", "kept"], tmp_path)
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("error: nowhere: no such folder or file") and "Traceback" not in wrong.stderr
