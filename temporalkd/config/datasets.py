@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from temporalkd.config.section import Section, Size
+from temporalkd.config.section import Section, Seed, Size
 
 
 class CamVid(Section):
@@ -55,7 +55,7 @@ class Video(Section):
 class Street(Section):
     dataset: Literal["street"]
     count: PositiveInt = 40
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     length: PositiveInt = 40
     size: Size = (96, 160)
 

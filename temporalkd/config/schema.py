@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from temporalkd.config.datasets import Dataset
 from temporalkd.config.methods import MethodChoice
-from temporalkd.config.section import Colour, Gaps, Scale, Section, Size, Spread
+from temporalkd.config.section import Colour, Gaps, Scale, Section, Seed, Size, Spread
 from temporalkd.words import EvaluationFlow, FlowKind, Protocol
 
 
@@ -26,7 +26,7 @@ class Semi(Section):
     share: float = Field(1 / 3, ge=0, le=1)
     margin: PositiveInt | None = None
     unlabelled: bool = False
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class Data(Section):
@@ -138,7 +138,7 @@ class Evaluation(Section):
 
 class Config(Section):
     name: str
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     data: Data
     student: Model
     teacher: Teacher | None = None

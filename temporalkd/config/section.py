@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 
 def _ordered(pair: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -18,9 +18,11 @@ Gaps = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
 Scale = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ordered)]
 Colour = tuple[float, float, float]
 Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What every generator of random numbers takes."""
 
 
 class Section(BaseModel):
-    """A part of a config: no unknown keys."""
+    """A part of a config: no unknown keys, no number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True, allow_inf_nan=False)
