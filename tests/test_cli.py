@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import weakref
 from importlib.metadata import version
 from pathlib import Path
@@ -441,3 +444,15 @@ def test_memory_does_not_grow_with_the_video(kind: str, tmp_path: Path) -> None:
     finally:
         gc.enable()
     assert max(most) <= 8  # two at hand, some read ahead
+
+
+def test_a_name_that_stdout_cannot_show_costs_no_numbers(world: World, tmp_path: Path) -> None:
+    """A terminal or pipe of ASCII, as in a cron job."""
+    maps = tmp_path / "m\u00e4ps"
+    shutil.copytree(world.labels, maps)
+    common = ["--frames", str(world.frames), "--predictions", str(maps), "--flow", "zero", "--csv"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "TEMPORALKD_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, str(ROOT / "tools/measure_tc.py"), *common]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].startswith("m\\xe4ps,visible,zero,")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -48,6 +49,8 @@ _INTERRUPTED = 130
 def main(job: Callable[[], object] = app) -> NoReturn:
     """Entry point: 0 done, 1 failed with a one-line reason, 2 wrong usage."""
     debug = "--debug" in sys.argv
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show must not cost the numbers
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with as_interrupts(), nullcontext() if debug else short_warnings():
             job()

@@ -39,7 +39,7 @@ class RunLog:
         self._open_board()
         if self.console.is_terminal:
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
@@ -101,7 +101,7 @@ class RunLog:
             writer.writerow(row)
         self._to_board("val", step, values)
         shown = "  ".join(f"{k} {v:.2f}" for k, v in values.items() if v is not None)
-        self.console.print(f"{self.name}: step {step}  {shown}", highlight=False)
+        self.console.print(f"{self.name}: step {step}  {shown}", highlight=False, markup=False)
 
     def sync(self) -> None:
         """Bring what was recorded onto the disk: a checkpoint must not outlive the records before it."""
