@@ -45,6 +45,8 @@ class Store:
         folder: created when missing.
         limit: bytes.
         name: in messages.
+    Attributes:
+        unwritten: entries that could not be kept, by this object.
     Raises:
         ValueError: a limit below 1.
         NotADirectoryError: the folder is a file.
@@ -62,6 +64,7 @@ class Store:
         except OSError as error:
             warnings.warn(f"{self.name}: {self.folder} cannot be made, going on without: {error}", stacklevel=3)
         self.limit = limit
+        self.unwritten = 0
         self._written = 0
         self._allowance = 0  # bytes that may be written before the next look at the folder
 
@@ -105,7 +108,9 @@ class Store:
         try:
             write_whole(path, content)
         except OSError as error:
-            warnings.warn(f"{self.name}: {path} could not be written, going on without: {error}", stacklevel=2)
+            reason = OSError(error.errno, error.strerror) if error.strerror else error  # the file is named already
+            self.unwritten += 1
+            warnings.warn(f"{self.name}: {path} could not be written, going on without: {reason}", stacklevel=2)
             return
         self._written += len(content)
         if self._written > self._allowance:

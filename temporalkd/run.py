@@ -58,8 +58,6 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         say(_cost(config, method, clips, runtime))
         for line in assemble.doubts(config):
             say(line)
-        run_folder.open_folder(config, folder, splits)
-    runtime.barrier()
 
     rows: list[Row] = []
 
@@ -75,6 +73,9 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
 
     between = PseudoLabels(method, clips, runtime, folder / run_folder.PSEUDO) if method.labeller else None
     try:
+        if runtime.is_main:
+            run_folder.open_folder(config, folder, splits)
+        runtime.barrier()
         with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
             scores = metrics if scorer else None
             Trainer(method, clips, plan, runtime, folder, scores, config.name, between).fit(resume)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import gc
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 import weakref
 from importlib.metadata import version
 from pathlib import Path
@@ -382,6 +385,12 @@ def test_tools_run_as_scripts(world: World, tmp_path: Path) -> None:
     assert cached.returncode == 0, cached.stderr
     assert f"{2 * (LENGTH - 1)} fields computed, 0 found, in kept" in cached.stderr
     assert len(list((tmp_path / "kept").rglob("*.flow"))) == 2 * (LENGTH - 1)
+    (tmp_path / "full").mkdir()
+    for number in range(256):  # files where the store wants its folders
+        (tmp_path / "full" / f"{number:02x}").write_text("")
+    lost = run_script("tools/cache_flow.py", [frames, "--kind", "dis", "--cache", "full"], tmp_path)
+    assert lost.returncode == 1
+    assert f"error: full: {2 * (LENGTH - 1)} of them could not be kept there" in lost.stderr
     wrong = run_script("tools/cache_flow.py", ["nowhere", "--kind", "dis", "--cache", "kept"], tmp_path)
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("error: nowhere: no such folder or file") and "Traceback" not in wrong.stderr
@@ -435,3 +444,15 @@ def test_memory_does_not_grow_with_the_video(kind: str, tmp_path: Path) -> None:
     finally:
         gc.enable()
     assert max(most) <= 8  # two at hand, some read ahead
+
+
+def test_a_name_that_stdout_cannot_show_costs_no_numbers(world: World, tmp_path: Path) -> None:
+    """A terminal or pipe of ASCII, as in a cron job."""
+    maps = tmp_path / "m\u00e4ps"
+    shutil.copytree(world.labels, maps)
+    common = ["--frames", str(world.frames), "--predictions", str(maps), "--flow", "zero", "--csv"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "TEMPORALKD_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, str(ROOT / "tools/measure_tc.py"), *common]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].startswith("m\\xe4ps,visible,zero,")

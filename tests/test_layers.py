@@ -18,6 +18,7 @@ LAYERS = [
             "temporalkd.memory",
             "temporalkd.deterministic",
             "temporalkd.records",
+            "temporalkd.stopped",
             "temporalkd.words",
             "temporalkd.environment",
         ),

@@ -24,6 +24,8 @@ def cache_flow(frames: Path, kind: str = "raft_small", weights: str | None = Non
         for done, _ in enumerate(store.video(estimator, images), start=1):
             tick(done, len(source) - 1)
     print(f"{store.misses} fields computed, {store.hits} found, in {store.folder}", file=sys.stderr)
+    if store.store.unwritten:
+        raise OSError(f"{store.folder}: {store.store.unwritten} of them could not be kept there, see above")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import typer
 
 from temporalkd.imports import REFUSED, allow
 from temporalkd.messages import fail, short_warnings
+from temporalkd.stopped import as_interrupts
 from temporalkd.words import ConfigError
 
 app = typer.Typer(
@@ -47,8 +49,10 @@ _INTERRUPTED = 130
 def main(job: Callable[[], object] = app) -> NoReturn:
     """Entry point: 0 done, 1 failed with a one-line reason, 2 wrong usage."""
     debug = "--debug" in sys.argv
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show must not cost the numbers
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with nullcontext() if debug else short_warnings():
+        with as_interrupts(), nullcontext() if debug else short_warnings():
             job()
     except ConfigError as error:
         fail(error, 2, debug)

@@ -9,14 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from flow.files import write_whole
 from temporalkd import run_folder
 from temporalkd.comparison.plan import Entry
 from temporalkd.config import dump
+from temporalkd.stopped import as_interrupts
 
 PATIENCE, GRACE = 3.0, 30.0
 """Seconds after which a process that was interrupted is told so, and then has to end its step and save."""
@@ -68,7 +69,7 @@ def in_process_of_its_own(file: Path, folder: Path, resume: bool) -> str | None:
     """
     command = [sys.executable, "-m", "temporalkd.cli", "train", str(file), "-o", str(folder), "--no-score"]
     reader, writer = _channel()
-    with _interruptible():
+    with as_interrupts():
         command += ["--resume"] if resume else []
         process = subprocess.Popen(command, stderr=writer, env={**os.environ, "PYTHONSAFEPATH": "1"})
         os.close(writer)
@@ -93,19 +94,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             end()
             process.wait(seconds)
             return
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """A request to terminate is an interrupt: the training must not go on without its parent."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _signal(code: int) -> str:

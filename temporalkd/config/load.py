@@ -51,11 +51,11 @@ def dump(config: Config) -> str:
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise ConfigError(f"{path}: extends itself")
     if not path.is_file():
         near = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         raise ConfigError(f"no config file {path}" + (f", in its folder are {', '.join(near[:8])}" if near else ""))
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: extends itself")
     values = read_yaml(path)
     if not isinstance(values, dict):
         found = "an empty file" if values is None else type(values).__name__

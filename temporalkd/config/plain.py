@@ -15,6 +15,20 @@ MAX_VALUES = 20_000
 MAX_DEPTH = 30
 
 
+class _OnceEach(yaml.SafeLoader):
+    """YAML leaves open which of two values a key has that is there twice; here it has neither."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.composer.ComposerError(None, None, f"key {key.value!r} twice", key.start_mark)
+                seen.add(key.value)
+        return node
+
+
 def read_yaml(path: Path) -> Any:
     """The values in a file.
 
@@ -33,7 +47,7 @@ def read_yaml(path: Path) -> Any:
 def parse_yaml(text: str, where: str) -> Any:
     """The values in a text, which is called `where` in errors."""
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _OnceEach(text)
         node = loader.get_single_node()
         require_small(node, where)  # `<<` writes aliases out while the values are made
         values = None if node is None else loader.construct_document(node)

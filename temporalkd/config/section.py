@@ -8,10 +8,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 
 MOST = 10**6
 """Of things that are made, or looked through, one by one."""
+MAX_PIXELS = 2**27
+"""Of a picture that a config asks for: what images may have."""
 Count = Annotated[int, Field(gt=0, le=MOST)]
 Few = Annotated[int, Field(gt=0, le=1024)]
 """Of processes and layers."""
-Seed = Annotated[int, Field(ge=0, lt=2**62)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""What every generator of random numbers takes."""
 Enlargement = Annotated[float, Field(gt=0, le=100)]
 
 
@@ -27,8 +30,6 @@ def _of_a_picture(size: tuple[int, int]) -> tuple[int, int]:
     return size
 
 
-MAX_PIXELS = 2**27
-"""Of a picture that a config asks for: what images may have."""
 Size = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_of_a_picture)]
 Gaps = Annotated[tuple[Count, Count], AfterValidator(_ordered)]
 Scale = Annotated[tuple[Enlargement, Enlargement], AfterValidator(_ordered)]
@@ -37,6 +38,6 @@ Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 class Section(BaseModel):
-    """A part of a config: no unknown keys."""
+    """A part of a config: no unknown keys, no number that is not finite."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True, allow_inf_nan=False)

@@ -79,6 +79,17 @@ class Interrupts:
 
 
 def leave_to_parent(_: int) -> None:
-    """For a worker, which a terminal's Ctrl-C and a cluster's SIGTERM reach too: its parent may want a last batch."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    """For a worker, which a terminal's Ctrl-C reaches too, and `timeout`'s SIGTERM: its parent may want a last batch.
+
+    The parent's own SIGTERM ends it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=_until_parent_ends_it, daemon=True).start()
+
+
+def _until_parent_ends_it() -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)

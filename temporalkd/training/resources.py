@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def recorded(folder: Path, device: torch.device, resume: bool, enabled: bool = T
         found |= {"cpu_seconds": _cpu_seconds() - cpu_started, "peak_mib": _peak_mib()}
         if device.type == "cuda":
             found["gpu_peak_mib"] = torch.cuda.max_memory_allocated(device) / 2**20
-        _write(path, [*attempts, found])
+        with suppress(OSError):  # a disk that is full must not hide why the training ended
+            _write(path, [*attempts, found])
 
 
 def read(folder: Path) -> list[dict[str, Any] | None]:

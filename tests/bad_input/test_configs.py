@@ -294,6 +294,32 @@ def motion_from_nowhere(world: World, tmp: Path) -> list[Any]:
     return train_on_folder(tmp, method={"terms": [{"term": "motion_consistency"}]})
 
 
+@case(2, "config.yaml: not valid YAML: key 'lr' twice .*line 3")
+def key_twice(world: World, tmp: Path) -> list[Any]:
+    return check(tmp, "training:\n  lr: 1.0\n  lr: 0.01\n")
+
+
+@case(2, "training.lr: expected a finite number, got inf")
+def infinite_number(world: World, tmp: Path) -> list[Any]:
+    return check_values(tmp, training={"lr": float("inf")})
+
+
+@case(2, "training.clip_grad: expected a finite number, got nan")
+def no_number(world: World, tmp: Path) -> list[Any]:
+    return check_values(tmp, "--set", "training.clip_grad=.nan")
+
+
+@case(2, "seed: expected less than or equal to 4294967295, got 99999999999")
+def seed_that_no_generator_takes(world: World, tmp: Path) -> list[Any]:
+    return check_values(tmp, seed=99999999999)
+
+
+@case(2, "no config file .*loop.yaml")
+def link_to_itself(world: World, tmp: Path) -> list[Any]:
+    (tmp / "loop.yaml").symlink_to("loop.yaml")
+    return ["config", "check", tmp / "loop.yaml"]
+
+
 @pytest.mark.parametrize("name", case)
 def test_bad_input(name: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     must_be_refused(case[name], world, tmp_path, capsys)

@@ -1,4 +1,6 @@
+import errno
 import os
+import re
 import struct
 
 import cv2
@@ -131,3 +133,17 @@ def test_a_missing_file_says_its_name(tmp_path):
         read_flo(tmp_path / "none.flo")
     with pytest.raises(FileNotFoundError, match=r"none.png"):
         read_kitti(tmp_path / "none.png")
+
+
+def test_what_cannot_be_written_is_named_and_leaves_what_was_there(tmp_path, monkeypatch):
+    """A full disk speaks up when bytes are written, where Python does not know of what file."""
+    path = tmp_path / "a.flo"
+    path.write_bytes(b"before")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'")):
+        write_flo(path, torch.zeros(2, 3, 4))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.flo"] and path.read_bytes() == b"before"

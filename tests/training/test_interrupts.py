@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,26 @@ def test_forked_workers_leave_it_to_their_parent() -> None:
             send(signal.SIGTERM)
             os._exit(3 + interrupts.asked)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="who sent a signal is not told here")
+def test_forked_workers_are_ended_by_their_parent_alone() -> None:
+    """`timeout` and service managers tell all processes at once, and the last batch is still wanted."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        leave_to_parent(0)
+        send(signal.SIGTERM)
+        while signal.sigpending():  # signals are not counted: a second one would be taken for the first
+            time.sleep(0.001)
+        os.write(writer, b"still here")
+        while True:
+            signal.pause()
+    assert os.read(reader, 100) == b"still here"
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(reader)
+    os.close(writer)
 
 
 def values_of(folder: Path, method: str = "baseline", **training: Any) -> dict[str, Any]:

@@ -75,3 +75,10 @@ def test_events_are_those_of_the_records(tmp_path: Path) -> None:
     assert losses == [(step, pytest.approx(1 / step)) for step in range(1, 6)]
     assert [e.step for e in board.Scalars("val/miou")] == [1, 2, 3, 4, 5]
     assert "val/consistency" not in board.Tags()["scalars"]
+
+
+def test_a_name_is_text_and_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = RunLog(tmp_path, 9, "mine [red] [/x]").open(0, 0)
+    log.evaluation(3, {"miou": 50.0})
+    log.close()
+    assert capsys.readouterr().err == "mine [red] [/x]: step 3  miou 50.00\n"
