@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 
 from flow import FlowCache
 from temporalkd.imports import ALLOWED
+from temporalkd.stopped import REQUESTS
 from tests.cli_support import World, isolated, make_world, run_main
 
 
@@ -31,6 +33,14 @@ def data_root() -> Path:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_heard() -> None:
+    """Whoever runs the tests may ignore some, as `nohup` does, and a shell for what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in REQUESTS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
