@@ -31,14 +31,19 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
     Returns:
         The scores, in the main process of several; none in the others.
     Raises:
-        FileExistsError: the folder holds a run and `resume` is not set.
+        FileExistsError: the folder holds a run and `resume` is not set, or another training writes there.
         KeyboardInterrupt: SIGINT or SIGTERM, once the step is ended and saved.
         ConfigError: resuming with another config than the run was started with.
     """
     torch.manual_seed(config.seed)
     section = config.training
     runtime = Runtime(section.accelerator, section.devices, section.precision, section.nodes)
-    return runtime.launch(lambda: _train(config, folder, resume, say, score, runtime))
+
+    def job() -> list[Row]:
+        with run_folder.taken(folder, resume, enabled=runtime.is_main):
+            return _train(config, folder, resume, say, score, runtime)
+
+    return runtime.launch(job)
 
 
 def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from flow.files import write_whole
 from temporalkd.config import Config, ConfigError, dump, load
@@ -16,10 +16,62 @@ from temporalkd.environment import environment
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
 from temporalkd.training import checkpoint
 
+try:
+    import fcntl
+except ImportError:  # Windows: there two trainings are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
 PSEUDO = "pseudo"
 """Folder of the labels that a run makes itself."""
+LOCK = ".lock"
 LEFTOVERS = (".*.part", "checkpoints/.*.part", f"{PSEUDO}/.*.part", f"{PSEUDO}/round*/.*.partial")
 """What a process that is killed while it writes leaves behind."""
+
+
+@contextmanager
+def taken(folder: Path, resume: bool, enabled: bool = True) -> Iterator[None]:
+    """Within it the folder is there and no other training writes to it; a process that is killed gives it free.
+
+    Where nothing was written it is as it was, in the end.
+
+    Raises:
+        FileExistsError: another training writes there, or it is a file; FileNotFoundError: there is none to resume.
+    """
+    if not enabled:
+        yield
+        return
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file, expected a folder")
+    if resume and not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / LOCK
+    try:
+        with lock.open("ab") as file:
+            _take(file, folder)
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()
+
+
+def _take(file: IO[bytes], folder: Path) -> None:
+    """Not by flock: the loader workers of a killed process would hold it on."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise FileExistsError(
+            f"{folder}: another training writes there: wait, or name another folder with -o"
+        ) from None
+    except OSError:  # a file system that knows no locks
+        return
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -36,7 +88,7 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
     path = folder / "config.yaml"
     _refuse_links(folder)
     if resume:
-        begun = folder.is_dir() and all(file.name.startswith(".") for file in folder.iterdir())
+        begun = all(file.name.startswith(".") for file in folder.iterdir())
         if not path.is_file() and not begun:
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
         if not begun and (keys := list(differing(load(path, own=False).model_dump(), config.model_dump()))):
@@ -48,8 +100,6 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
         if found is None:
             return f"{folder} was stopped before its first checkpoint: it begins again"
         return found.doubt
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file, expected a folder")
     if path.exists():
         raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
     if (folder / PSEUDO).exists():
@@ -87,9 +137,8 @@ def clear(folder: Path) -> None:
     """Take back what a training wrote that ended before its first checkpoint: there is nothing to resume."""
     names = ("config.yaml", "environment.json", "resources.json", "log.jsonl", "metrics.csv")
     _sweep(folder, *names, "events.out.tfevents.*", *LEFTOVERS)
-    for place in (folder / "checkpoints", folder):
-        with suppress(OSError):
-            place.rmdir()
+    with suppress(OSError):
+        (folder / "checkpoints").rmdir()
 
 
 def _sweep(folder: Path, *patterns: str) -> None:

@@ -6,11 +6,14 @@ import errno
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from torch import nn
 
@@ -23,6 +26,7 @@ from temporalkd.training import checkpoint
 from temporalkd.training.failures import explained
 from temporalkd.training.log import RunLog
 from tests import tiny
+from tests.cli_support import ROOT
 
 
 def train(values: dict[str, Any], folder: Path, resume: bool = False) -> dict[str, Any]:
@@ -113,6 +117,34 @@ def test_a_folder_that_is_removed_is_there_again(place: str, tmp_path: Path) -> 
             train(values, folder)
     assert {"config.yaml", "environment.json", "checkpoints"} <= {path.name for path in folder.iterdir()}
     goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path) -> None:
+    """A second one is refused while the first is at it, and what the first does is as if nobody had asked."""
+    values, forward, told = config(tmp_path), Trainee.forward, []
+
+    def asked(self: Trainee, step: Any) -> Any:
+        if not told:
+            code = (
+                "import sys, pathlib, yaml\nfrom temporalkd import run\nfrom temporalkd.config import parse\n"
+                f"run.train(parse(yaml.safe_load(sys.stdin), 'x'), pathlib.Path(sys.argv[1]), {resume})"
+            )
+            command = [sys.executable, "-c", code, str(tmp_path / "cut")]
+            told.append(subprocess.run(command, input=yaml.safe_dump(values), cwd=ROOT, capture_output=True, text=True))
+        return forward(self, step)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainee, "forward", asked)
+        first = train(values, tmp_path / "cut")
+    assert "cut: another training writes there" in told[0].stderr.splitlines()[-1]
+    whole = train(values, tmp_path / "whole")
+    assert all(torch.equal(whole[key], first[key]) for key in whole)
+    names = [
+        sorted(path.name for path in (tmp_path / run).iterdir() if "events" not in path.name)
+        for run in ("cut", "whole")
+    ]
+    assert names[0] == names[1]
 
 
 def test_a_frame_that_a_worker_cannot_read(tmp_path: Path) -> None:
