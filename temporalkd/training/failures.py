@@ -14,6 +14,7 @@ _NO_DISK = (errno.ENOSPC, errno.EDQUOT)
 _IN_WORKER = re.compile(r"Caught \w+ in DataLoader worker process")
 _WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\)")
 _ONE_VALUE = "Expected more than 1 value per channel"
+PEER = "another process of the training ended or cannot be reached"
 _PEER = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
 
@@ -47,7 +48,14 @@ def explained(error: Exception, step: int, saved: int, clips: str) -> Exception:
         return type(error)(text.strip().splitlines()[-1].partition(": ")[2])
     if getattr(error, "errno", None) in _NO_DISK or getattr(error.__cause__, "errno", None) in _NO_DISK:
         return OSError(f"{text.rpartition('] ')[2]}: make room; {go_on}")
-    lost = isinstance(error, dist.DistBackendError | dist.DistNetworkError)
-    if lost or (isinstance(error, RuntimeError) and dist.is_initialized() and any(words in text for words in _PEER)):
-        return ConnectionError(f"step {step}: another process of the training ended or cannot be reached; {go_on}")
+    if of_another_process(error):
+        return ConnectionError(f"step {step}: {PEER}; {go_on}")
     return error
+
+
+def of_another_process(error: Exception) -> bool:
+    """Whether it says no more than that another process has ended: why, that one has said."""
+    if isinstance(error, dist.DistBackendError | dist.DistNetworkError):
+        return True
+    met = isinstance(error, RuntimeError) and dist.is_initialized()
+    return met and any(words in str(error) for words in _PEER)

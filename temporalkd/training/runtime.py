@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeVar, cast
@@ -12,6 +13,8 @@ import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+
+from temporalkd.training.failures import PEER, of_another_process
 
 T = TypeVar("T")
 
@@ -33,6 +36,7 @@ class Runtime:
         nodes: int = 1,
     ):
         strategy = "auto" if devices == 1 and nodes == 1 else "ddp"
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no frames of C++ where a process leaves early
         try:
             self._fabric = Fabric(
                 accelerator=accelerator, devices=devices, precision=precision, num_nodes=nodes, strategy=strategy
@@ -41,10 +45,19 @@ class Runtime:
             raise ValueError(f"training.accelerator {accelerator!r}, training.devices {devices!r}: {error}") from error
 
     def launch(self, job: Callable[[], Any]) -> Any:
-        """Run the job in every process; starts them where that is not done yet."""
+        """Run the job in every process; starts them where that is not done yet.
+
+        Raises:
+            ConnectionError: another process has ended; what the job raises.
+        """
         atexit.unregister(_leave)
-        self._fabric.launch()
-        found = job()
+        try:
+            self._fabric.launch()
+            found = job()
+        except Exception as error:
+            if of_another_process(error):
+                raise ConnectionError(PEER) from error
+            raise
         if self.world > 1:  # not where it failed: who waits for another process would wait at the exit too
             atexit.register(_leave)
         return found
