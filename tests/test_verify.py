@@ -64,6 +64,11 @@ def test_another_student_is_noticed(world: World, call: Any) -> None:
     tensors["head.bias"] = tensors["head.bias"].roll(1) + torch.linspace(0, 9, len(tensors["head.bias"]))
     save_file(tensors, "run/student.safetensors")
     _, err = call("verify", "run", code=1)
+    assert "run/student.safetensors: damaged, or changed since run/student.json was written" in err
+    card = json.loads(Path("run/student.json").read_text())
+    del card["sha256"]
+    Path("run/student.json").write_text(json.dumps(card))
+    _, err = call("verify", "run", code=1)
     assert "differ from its evaluation.json" in err
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,12 @@ from torch import Tensor, nn
 from flow.files import write_whole
 from flow.saved import load_saved
 from temporalkd.models.build import ModelSpec, build
-from temporalkd.models.segmenter import Normalisation, Segmenter
-from temporalkd.records import refuse_large
+from temporalkd.models.card import read_spec
+from temporalkd.models.segmenter import Segmenter
+from temporalkd.records import read_json
 
 PACKAGE = "package:"
-MAX_NAME = 200
-MAX_CLASSES = 255
-"""What a class map of 8 bits can tell, ignored pixels aside."""
+DIGEST = "sha256"
 
 
 def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
@@ -41,66 +41,23 @@ def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
     except ValueError as error:
         raise ValueError(f"{card}: {error}") from error
     load_weights(segmenter.network, path)
+    if read_json(card).get(DIGEST) not in (None, sha256(path.read_bytes()).hexdigest()):
+        raise ValueError(
+            f"{path}: damaged, or changed since {card} was written: if that was meant, take {DIGEST!r} out"
+        )
     return segmenter, spec
 
 
 def save_segmenter(segmenter: Segmenter, spec: ModelSpec, path: Path, extra: Mapping[str, Any]) -> None:
-    """Write `name.safetensors` and `name.json`, each whole or not at all; `extra` (metrics) joins the json."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in segmenter.network.state_dict().items()}
-    write_whole(path, save(tensors))
-    write_whole(path.with_suffix(".json"), (json.dumps(asdict(spec) | dict(extra), indent=2) + "\n").encode())
+    """Write `name.safetensors` and `name.json`, each whole or not at all; `extra` (metrics) joins the json.
 
-
-def read_spec(path: Path) -> ModelSpec:
-    """The description of a network beside its weights.
-
-    Besides our own form it reads one with the encoder's name among the top-level keys and one mean and std a channel.
+    The json holds the weights' SHA-256, as safetensors has no checksum.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no {path}: a json that says which network the weights are for must lie beside them")
-    try:
-        refuse_large(path)
-        card = json.loads(path.read_text())
-        normalisation = card.get("normalisation", {})
-        arguments = dict(card.get("arguments", {}))
-        if "encoder_name" in card:
-            arguments["encoder_name"] = card["encoder_name"]
-        for key in ("mean", "std"):
-            if key in normalisation and len(normalisation[key]) != 3:
-                raise ValueError(f"normalisation.{key} is {normalisation[key]}, expected one number a channel")
-        classes = int(card["classes"])
-        if not 1 <= classes <= MAX_CLASSES:
-            raise ValueError(f"classes is {classes}, expected 1 to {MAX_CLASSES}")
-        return ModelSpec(
-            architecture=str(card["architecture"]),
-            classes=classes,
-            arguments=arguments,
-            normalisation=Normalisation(
-                mean=tuple(normalisation.get("mean", Normalisation.mean)),
-                std=tuple(normalisation.get("std", Normalisation.std)),
-                divisor=int(normalisation.get("divisor", Normalisation.divisor)),
-            ),
-            roles={role: _texts(names) for role, names in card.get("roles", {}).items()},
-            class_names=tuple(_texts(list(card.get("class_names", ())))),
-            palette=tuple(_colour(colour) for colour in card.get("palette", ())),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path} does not describe a network: {type(error).__name__} {error}") from error
-
-
-def _texts(names: Any) -> Any:
-    """A name, or a list of them, as it stands."""
-    for name in [names] if isinstance(names, str) else names:
-        if not isinstance(name, str) or len(name) > MAX_NAME:
-            raise ValueError(f"{str(name)[:60]!r} is not a name of up to {MAX_NAME} characters")
-    return names
-
-
-def _colour(colour: Any) -> tuple[int, int, int]:
-    red, green, blue = colour
-    if not all(type(part) is int and 0 <= part <= 255 for part in colour):
-        raise ValueError(f"palette: {colour} is not a colour, expected r, g, b of 0 to 255")
-    return red, green, blue
+    tensors = {k: v.detach().cpu().contiguous() for k, v in segmenter.network.state_dict().items()}
+    content = save(tensors)
+    card = asdict(spec) | {DIGEST: sha256(content).hexdigest()} | dict(extra)
+    write_whole(path, content)
+    write_whole(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -115,8 +72,6 @@ def load_weights(module: nn.Module, path: Path) -> None:
     for name, tensor in own.items():
         if name not in tensors:
             raise ValueError(f"{path}: no tensor {name!r}: these are the weights of another architecture")
-        if tensors[name].layout != torch.strided or tensors[name].is_meta:
-            raise ValueError(f"{path}: {name!r} is no plain tensor: it holds no values, or not all of them")
         if tensors[name].is_floating_point() != tensor.is_floating_point():
             raise ValueError(f"{path}: {name!r} holds {tensors[name].dtype}, the network expects {tensor.dtype}")
         if tensors[name].shape != tensor.shape:
@@ -172,7 +127,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """A state dict from .safetensors, or from .pth / .pt read with weights_only; nothing in the file is run.
 
     Raises:
-        FileNotFoundError, ValueError: no such file, or not a file of tensors; names it.
+        FileNotFoundError, ValueError: no such file, not a file of tensors, or NaN in one; names it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path}")
@@ -185,4 +140,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         loaded = loaded["state_dict"]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise ValueError(f"{path} does not hold a state dict (names to tensors)")
+    for name, tensor in loaded.items():
+        if tensor.layout is not torch.strided or tensor.is_meta:
+            raise ValueError(f"{path}: {name!r} is no plain tensor: it holds no values, or not all of them")
+        if tensor.is_floating_point() and bool(tensor.isnan().any()):
+            raise ValueError(f"{path}: {name!r} holds NaN: damaged, or of a training that went wrong")
     return dict(loaded)

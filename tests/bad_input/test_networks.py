@@ -119,9 +119,16 @@ def method_without_teacher(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"name": "kd"})
 
 
+@case(1, "student.safetensors: damaged, or changed since", "student.json was written")
+def weights_of_another_training(world: World, tmp: Path) -> list[Any]:
+    path = weights(world, tmp)
+    save_file({k: v + 1 if v.is_floating_point() else v for k, v in load_file(path).items()}, path)
+    return predict(world, tmp, path)
+
+
 @case(1, "the teacher has 5 classes, the student 9")
 def teacher_of_other_classes(world: World, tmp: Path) -> list[Any]:
-    path = weights(world, tmp, classes=5)
+    path = weights(world, tmp, classes=5, sha256=None)
     tensors = load_file(path)
     save_file({k: v[:5].clone() if k.startswith("head") else v for k, v in tensors.items()}, path)
     return train(tmp, method={"name": "kd"}, teacher={"weights": str(path)})

@@ -253,3 +253,21 @@ def test_camvid_teacher_scores_what_its_json_says(data_root: Path) -> None:
     assert row.frames == 101
     assert row["miou"] == pytest.approx(card["val_mIoU_percent"], abs=0.1)
     assert row.per_class["iou"] == pytest.approx([card["val_IoU_percent"][name] for name in val.class_names], abs=0.5)
+
+
+def test_a_flipped_bit_of_a_student_is_found_wherever_it_is(saved: Path) -> None:
+    content = saved.read_bytes()
+    for place in range(0, len(content), 61):
+        saved.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(ValueError, match=r"net\.safetensors"):
+            load_segmenter(saved)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_weights_that_are_not_numbers_are_refused(suffix: str, tmp_path: Path) -> None:
+    state = {name: tensor.contiguous() for name, tensor in segmenter(4).network.state_dict().items()}
+    state["classifier.weight"][0, 0] = float("nan")
+    path = tmp_path / f"net.{suffix}"
+    (save_file if suffix == "safetensors" else torch.save)(state, path)
+    with pytest.raises(ValueError, match=rf"net\.{suffix}: 'classifier\.weight' holds NaN"):
+        load_weights(segmenter(4).network, path)
