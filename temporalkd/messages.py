@@ -52,7 +52,7 @@ def fail(reason: object, code: int, debug: bool) -> NoReturn:
     """End with that reason, and its traceback where one debugs."""
     if debug:
         traceback.print_exc()
-    text = printable(" ".join(str(reason).split())) or type(reason).__name__
+    text = printable(" ".join(_in_words(reason).split())) or type(reason).__name__
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
     kind = (
         ""
@@ -62,3 +62,10 @@ def fail(reason: object, code: int, debug: bool) -> NoReturn:
     hint = "" if debug or not kind else " (temporalkd --debug COMMAND shows where)"
     print(f"error: {kind}{text}{hint}", file=sys.stderr)
     sys.exit(code)
+
+
+def _in_words(reason: object) -> str:
+    """Python's "[Errno 13] Permission denied: 'name'" with the name first, as all else has it."""
+    if isinstance(reason, OSError) and reason.strerror and reason.filename is not None and reason.filename2 is None:
+        return f"{reason.filename}: {reason.strerror}"
+    return str(reason)

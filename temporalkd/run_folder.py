@@ -48,7 +48,7 @@ def taken(folder: Path, resume: bool, enabled: bool = True) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / LOCK
     try:
-        with lock.open("ab") as file:
+        with _opened(lock) as file:
             _take(file, folder)
             try:
                 yield
@@ -58,6 +58,13 @@ def taken(folder: Path, resume: bool, enabled: bool = True) -> Iterator[None]:
         with suppress(OSError):
             for place in made:
                 place.rmdir()
+
+
+def _opened(lock: Path) -> IO[bytes]:
+    try:
+        return lock.open("ab")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(lock.parent)) from error
 
 
 def _take(file: IO[bytes], folder: Path) -> None:

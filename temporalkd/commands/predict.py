@@ -27,12 +27,8 @@ def predict(system: Path, frames: Path, out: Path, precision: str = "fp32", comp
     stems = source.stems if isinstance(source, ImageFolder) else [f"{i:06d}" for i in range(len(source))]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} exists: name a new folder with -o")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise NotADirectoryError(f"{out}: cannot be made, {error.filename} is a file") from error
     count = 0
-    with TemporaryDirectory(prefix=f".{out.name}.", suffix=".partial", dir=out.parent) as beside:
+    with _folder_beside(out) as beside:
         partial = Path(beside) / out.name
         partial.mkdir()
         done = each_class_map(mapper, source, lambda i, classes: write_map(partial / f"{stems[i]}.png", classes))
@@ -44,3 +40,13 @@ def predict(system: Path, frames: Path, out: Path, precision: str = "fp32", comp
             out.rmdir()
         partial.rename(out)
     return count
+
+
+def _folder_beside(out: Path) -> TemporaryDirectory[str]:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix=f".{out.name[:100]}.", suffix=".partial", dir=out.parent)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{out}: cannot be made, {error.filename} is a file") from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out)) from error

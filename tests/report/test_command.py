@@ -213,7 +213,7 @@ def test_a_page_that_is_there_is_replaced_when_the_new_one_is_whole(
     with monkeypatch.context() as patched:
         patched.setattr("temporalkd.commands.report.write_whole", full)
         _, err = call("report", world.run, "-o", "page.html", code=1)
-    assert err == "error: [Errno 28] No space left on device: 'page.html'\n"
+    assert err == "error: page.html: No space left on device\n"
     assert Path("page.html").read_text() == "old"
     call("report", world.run, "-o", "page.html")
     assert "<!doctype html>" in Path("page.html").read_text()
