@@ -86,8 +86,8 @@ class Store:
                 shape, dtype = expected[name]
                 if not _fits(tensor.shape, shape) or tensor.dtype != dtype:
                     raise ValueError(f"it holds {tensor.dtype} {tuple(tensor.shape)}")
-                if known.get(name, checksum := _checksum(tensor)) != checksum:  # older entries have none
-                    raise ValueError("wrong checksum")
+                if known.get(name) != _checksum(tensor):
+                    raise ValueError("wrong checksum" if name in known else "it has no checksum")
         except FileNotFoundError:
             return {}
         except (SafetensorError, OSError, ValueError, RuntimeError) as error:

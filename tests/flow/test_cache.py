@@ -7,6 +7,8 @@ import warnings
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torchvision.models import optical_flow
 
 from flow import FlowCache, LazyFrame, visible
@@ -156,7 +158,7 @@ def test_lazy_and_decoded_frames_meet_in_the_cache(tmp_path, recorder):
     assert all(torch.equal(x, y) for one, other in zip(decoded, lazy) for x, y in zip(one, other))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "swapped", "folder"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "swapped", "unsigned", "folder"])
 def test_an_unusable_file_is_computed_again_with_one_line(tmp_path, recorder, damage):
     cache = FlowCache(tmp_path)
     expected = cache.flow(recorder, A, B)
@@ -166,6 +168,9 @@ def test_an_unusable_file_is_computed_again_with_one_line(tmp_path, recorder, da
         cache.flow(recorder, A, C)
         (other,) = (p for p in files(cache) if p != path)
         path.write_bytes(other.read_bytes())
+    elif damage == "unsigned":
+        with safe_open(path, "pt") as file:
+            save_file({name: file.get_tensor(name) for name in file.keys()}, path, {"key": file.metadata()["key"]})  # noqa: SIM118
     elif damage == "folder":
         path.unlink()
         path.mkdir()

@@ -135,7 +135,7 @@ def _is_video(frames: Tensor) -> bool:
 FOOTAGE = (
     Reader("flo", _write_flo, read_flo, _is_field),
     Reader("kitti", _write_kitti, read_kitti, lambda found: _is_field(found[0]), checked=True),
-    Reader("store", _write_entry, _read_entry, _is_entry),  # entries without a checksum are older ones
+    Reader("store", _write_entry, _read_entry, _is_entry, checked=True),
     Reader("png", _write_image(".png"), _read_frame, _is_frame, checked=True),
     Reader("deep-png", _write_image(".png", deep=True), _read_frame, _is_frame, checked=True),
     Reader("jpeg", _write_image(".jpg"), _read_frame, _is_frame),

@@ -11,14 +11,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from soaks.network import ROLES, Small
 from soaks.reader import Reader
 from temporalkd.commands.verify import recorded
 from temporalkd.config import Config, dump, load
 from temporalkd.data.layout import read_list
 from temporalkd.data.palettes import Palette, palette
 from temporalkd.export import OnnxStudent
-from temporalkd.models import ModelSpec
-from temporalkd.models.weights import load_weights, read_spec, read_tensors
+from temporalkd.imports import allow
+from temporalkd.models import ModelSpec, Normalisation, Segmenter, load_segmenter, read_spec, save_segmenter
+from temporalkd.models.weights import load_weights, read_tensors
 from temporalkd.records import read_json, read_lines
 from temporalkd.training import checkpoint
 
@@ -106,6 +108,18 @@ def _is_state(found: dict[str, Tensor]) -> bool:
     }
 
 
+def _write_student(folder: Path) -> Path:
+    spec = ModelSpec("soaks.network:Small", 3, {"width": 4}, Normalisation(divisor=8), dict(ROLES))
+    network = Segmenter(Small(spec.classes, 4), spec.classes, spec.roles, spec.normalisation)
+    save_segmenter(network, spec, folder / "student.safetensors", {})
+    return folder / "student.safetensors"
+
+
+def _load_student(path: Path) -> dict[str, Tensor]:
+    allow(["soaks.network"])
+    return load_segmenter(path)[0].network.state_dict()
+
+
 def _write_onnx(folder: Path) -> Path:
     """Frames to logits by one convolution."""
     from onnx import TensorProto, helper, numpy_helper
@@ -157,6 +171,7 @@ WRITTEN = (
     Reader("checkpoint", _write_checkpoint, checkpoint.load, lambda state: state["step"] == 3, checked=True),
     Reader("pth", _write_pth, read_tensors, _is_state, checked=True),
     Reader("safetensors", _write_safetensors, _load, _is_state),
+    Reader("student", _write_student, _load_student, bool, checked=True),
     Reader("onnx", _write_onnx, _run_onnx, _is_class_map),
     Reader("student-json", _text("a.json", json.dumps(SPEC, indent=2)), read_spec, _is_spec),
     Reader("evaluation", _text("evaluation.json", json.dumps(EVALUATION)), lambda p: recorded(p.parent), _are_rows),
