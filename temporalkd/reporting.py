@@ -10,7 +10,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from temporalkd.data.images import read_map, write_map
+from temporalkd.data.maps import read_map, write_map
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import Answer, Row, System
 from temporalkd.metrics import FramePair, Series

@@ -20,7 +20,7 @@ from PIL import Image
 from torch import nn
 
 from temporalkd import cli
-from temporalkd.data.images import write_map
+from temporalkd.data.maps import write_map
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.render import VideoWriter
 

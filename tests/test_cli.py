@@ -23,7 +23,7 @@ from torch import Tensor
 
 import flow
 from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
-from temporalkd.data.images import read_map, write_map
+from temporalkd.data.maps import read_map, write_map
 from temporalkd.data.source import Source
 from temporalkd.data.street import Street
 from temporalkd.evaluation import Answer, evaluate, folder_of_maps

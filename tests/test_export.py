@@ -12,7 +12,7 @@ import torch
 
 from temporalkd import export
 from temporalkd.data.frames import open_frames
-from temporalkd.data.images import read_map
+from temporalkd.data.maps import read_map
 from temporalkd.export import Parity, card_of, onnx_graph, parity
 from temporalkd.models import ModelSpec, Segmenter, build, load_segmenter
 from tests import tiny

@@ -16,7 +16,8 @@ from PIL import Image
 
 from flow.files import read_flo, read_kitti
 from flow.saved import load_saved
-from temporalkd.data.images import image_size, read_image, read_map
+from temporalkd.data.images import image_size, read_image
+from temporalkd.data.maps import read_map
 from temporalkd.models.weights import load_weights, read_spec
 from temporalkd.records import read_json, read_lines
 from tests.cli_support import World, tiny_config, write_config

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from temporalkd.data.frames import open_frames
-from temporalkd.data.images import read_map
+from temporalkd.data.maps import read_map
 from temporalkd.data.source import Source
 from temporalkd.data.street import Street
 from temporalkd.evaluation import class_maps, each_class_map

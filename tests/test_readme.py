@@ -13,7 +13,7 @@ import torch
 
 from temporalkd import run
 from temporalkd.config import load
-from temporalkd.data.images import write_map
+from temporalkd.data.maps import write_map
 from temporalkd.data.street import Street
 from temporalkd.imports import ALLOWED
 

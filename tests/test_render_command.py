@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from temporalkd.commands import render as command
 from temporalkd.data.frames import MapFolder
-from temporalkd.data.images import write_map
+from temporalkd.data.maps import write_map
 from temporalkd.data.video import VideoFile
 from temporalkd.render import VideoWriter
 from tests.cli_support import LENGTH, ROOT, SIZE, World, isolated, run_main, write_frames

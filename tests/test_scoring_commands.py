@@ -18,7 +18,7 @@ from PIL import Image
 import flow
 from flow import FlowEstimator
 from temporalkd.config import Protocol
-from temporalkd.data.images import read_map, resize_map, write_map
+from temporalkd.data.maps import read_map, resize_map, write_map
 from temporalkd.data.palettes import palette
 from temporalkd.evaluation import SHARES
 from tests.cli_support import LENGTH, SIZE, World, as_shown, results

@@ -19,7 +19,8 @@ from flow.saved import load_saved
 from temporalkd.comparison import in_process_of_its_own, refuse_foreign
 from temporalkd.comparison.plan import entries
 from temporalkd.config import ConfigError
-from temporalkd.data.images import image_size, read_image, read_map
+from temporalkd.data.images import image_size, read_image
+from temporalkd.data.maps import read_map
 from temporalkd.imports import ALLOWED, REFUSED, imported
 from temporalkd.models import ModelSpec, build
 from tests.cli_support import ROOT, World, tiny_config, write_config

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from temporalkd.commands.mappers import load_mapper
 from temporalkd.data.frames import ImageFolder, open_frames
-from temporalkd.data.images import write_map
+from temporalkd.data.maps import write_map
 from temporalkd.evaluation import each_class_map
 from temporalkd.memory import keep_freed_memory
 from temporalkd.progress import progress

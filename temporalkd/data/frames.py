@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from temporalkd.data.image_files import IMAGES, MAPS, ImageFiles, MapReader, files_in
-from temporalkd.data.images import resize_map
+from temporalkd.data.maps import resize_map
 from temporalkd.data.palettes import Palette
 from temporalkd.data.source import Source
 from temporalkd.data.video import VideoFile

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from temporalkd.data.images import class_table, image_size, read_image, read_map
+from temporalkd.data.images import image_size, read_image
+from temporalkd.data.maps import class_table, read_map
 from temporalkd.data.palettes import Palette
 from temporalkd.data.source import Frame, Source
 

@@ -183,3 +183,8 @@ def _inside(what: str, pairs: Iterable[int], count: int) -> None:
     for pair in pairs:
         if not 0 <= pair < count:
             raise ValueError(f"{what} at pair {pair}, but there are {count} pairs of frames")
+
+
+def finite(number: float | None) -> float | None:
+    """The number as a float, or None where there is none or it is not finite."""
+    return None if number is None or not math.isfinite(number) else float(number)

@@ -1,16 +1,15 @@
-"""What the page's template is filled with: numbers as text, the best of a column, the settings that differ."""
+"""What the page's template is filled with: numbers as text, the best of a column."""
 
 from __future__ import annotations
 
 import base64
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import yaml
-
-from temporalkd.report.contents import Column, Report, System, Value
+from temporalkd.report.contents import Column, Report, System, Value, finite
+from temporalkd.report.script import script_data
+from temporalkd.report.settings import differing_settings
 
 KINDS = {
     "student": "",
@@ -51,7 +50,7 @@ def view(report: Report) -> dict[str, Any]:
     """The template's variables."""
     systems = report.systems
     columns = [c for c in report.columns if any(_number(s.values.get(c.key)) is not None for s in systems)]
-    costs = [(c, of) for c, of in _COSTS if any(_finite(of(s)) is not None for s in systems)]
+    costs = [(c, of) for c, of in _COSTS if any(finite(of(s)) is not None for s in systems)]
     best = {column.key: _best(column, systems) for column in columns}
     rows = []
     for system in systems:
@@ -70,7 +69,7 @@ def view(report: Report) -> dict[str, Any]:
         "configured": [system.name for system in systems if system.config],
         "differing": differing_settings(systems),
         "video": "" if report.video is None else base64.b64encode(report.video.data).decode(),
-        "data": _data(report),
+        "data": script_data(report),
     }
 
 
@@ -91,7 +90,7 @@ _COSTS: tuple[tuple[Column, Callable[[System], float | None]], ...] = (
 
 
 def _cost(number: float | None) -> Cell:
-    known = _finite(number)
+    known = finite(number)
     return Cell(known, "–" if known is None else _short(known))
 
 
@@ -131,7 +130,7 @@ def _verdict(difference: Value, column: Column) -> str:
 
 
 def _interval(value: Value, *, signed: bool) -> str:
-    if _finite(value.low) is None or _finite(value.high) is None:
+    if finite(value.low) is None or finite(value.high) is None:
         return ""
     low, high = value.low or 0.0, value.high or 0.0
     return f"{_signed(low)} to {_signed(high)}" if signed else _minus(f"{low:.2f} to {high:.2f}")
@@ -151,11 +150,7 @@ def _short(number: float) -> str:
 
 
 def _number(value: Value | None) -> float | None:
-    return None if value is None else _finite(value.value)
-
-
-def _finite(number: float | None) -> float | None:
-    return None if number is None or not math.isfinite(number) else float(number)
+    return None if value is None else finite(value.value)
 
 
 def _classes(report: Report) -> list[dict[str, Any]]:
@@ -165,7 +160,7 @@ def _classes(report: Report) -> list[dict[str, Any]]:
     rows = []
     for index, (name, colour) in enumerate(zip(report.class_names, report.class_colours)):
         bars = {
-            heading: [_finite(getattr(s, key)[index]) if getattr(s, key) else None for s in report.systems]
+            heading: [finite(getattr(s, key)[index]) if getattr(s, key) else None for s in report.systems]
             for heading, key in metrics
         }
         known = [number for numbers in bars.values() for number in numbers if number is not None]
@@ -211,84 +206,3 @@ def picture(data: bytes, what: str) -> str:
         if data.startswith(start):
             return f"data:{kind};base64,{base64.b64encode(data).decode()}"
     raise ValueError(f"{what}: the picture is neither PNG nor JPEG")
-
-
-def differing_settings(systems: Sequence[System]) -> list[tuple[str, list[str]]]:
-    """(dotted key, its value in every system that has a config), for keys that are not the same in all of them."""
-    flat = [dict(_flattened(_parsed(system.config))) for system in systems if system.config]
-    keys = dict.fromkeys(key for settings in flat for key in settings)
-    rows = [(key, [settings.get(key, "–") for settings in flat]) for key in keys]
-    return [(key, values) for key, values in rows if len(set(values)) > 1]
-
-
-def _parsed(config: str) -> object:
-    try:
-        return yaml.safe_load(config)
-    except yaml.YAMLError:
-        return None  # shown as it is, but not compared
-
-
-def _flattened(node: object, above: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(node, Mapping) and node:
-        for key, value in node.items():
-            yield from _flattened(value, f"{above}.{key}" if above else str(key))
-    elif above:
-        yield above, yaml.safe_dump(node, default_flow_style=True, width=1000).removesuffix("...\n").strip()
-
-
-def _data(report: Report) -> dict[str, Any]:
-    """What the page's script reads."""
-    curves = [c for c in report.curves if any(_any_number(s.per_pair.get(c.key, ())) for s in report.systems)]
-    video = report.video
-    return {
-        "fps": report.fps,
-        "frames": list(report.frame_names),
-        "curves": [{"key": c.key, "heading": c.heading, "unit": c.unit, "about": c.explanation} for c in curves],
-        "systems": [
-            {
-                "name": system.name,
-                "pairs": {
-                    c.key: [None if _finite(n) is None else round(n or 0.0, 4) for n in system.per_pair.get(c.key, ())]
-                    for c in curves
-                },
-            }
-            for system in report.systems
-        ],
-        "scatter": _scatter(report),
-        "video": None
-        if video is None
-        else {
-            "first": video.first,
-            "frames": video.frames,
-            "tiles": [_tiles(video.tiles[s.name]) if s.name in video.tiles else None for s in report.systems],
-        },
-    }
-
-
-def _scatter(report: Report) -> dict[str, Any] | None:
-    """The systems' numbers in two columns, each with its interval where that is known; None where nothing compares."""
-    if report.scatter is None:
-        return None
-    x, y = report.scatter
-    headings = {column.key: column.heading for column in report.columns}
-    points = [
-        {"system": index, "x": _with_interval(system.values.get(x)), "y": _with_interval(system.values.get(y))}
-        for index, system in enumerate(report.systems)
-        if system.kind != "reference"
-    ]
-    points = [point for point in points if point["x"] and point["y"]]
-    return {"x": headings[x], "y": headings[y], "points": points} if len(points) > 1 else None
-
-
-def _with_interval(value: Value | None) -> list[float]:
-    numbers = [] if value is None else [_finite(value.value), _finite(value.low), _finite(value.high)]
-    known = [number for number in numbers if number is not None]
-    return known if len(known) == 3 else known[:1] if numbers and numbers[0] is not None else []
-
-
-def _tiles(tiles: Mapping[str, Any]) -> dict[str, list[int]]:
-    return {name: [tile.x, tile.y, tile.width, tile.height] for name, tile in tiles.items()}
-
-
-def _any_number(numbers: Sequence[float | None]) -> bool:
-    return any(_finite(number) is not None for number in numbers)

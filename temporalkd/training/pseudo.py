@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flow.files import write_whole
-from temporalkd.data.images import read_map, write_map
+from temporalkd.data.maps import read_map, write_map
 from temporalkd.data.sampler import Anchor, ClipSampler, file_name
 from temporalkd.methods import Method
 from temporalkd.metrics import SegmentationScore

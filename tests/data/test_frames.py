@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
-from temporalkd.data.images import class_table, read_image, read_map, resize_map, write_map
+from temporalkd.data.images import read_image
+from temporalkd.data.maps import class_table, read_map, resize_map, write_map
 from temporalkd.data.palettes import Palette
 from temporalkd.data.video import VideoFile
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from temporalkd.report import Column, Moment, System, Value, Video, render_page
-from temporalkd.report.view import differing_settings
+from temporalkd.report.settings import differing_settings
 
 from .support import COLUMNS, FRAMES, SYSTEMS, png, report, with_curves_and_moments
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from temporalkd import run
 from temporalkd.config import parse
-from temporalkd.data.images import read_map
+from temporalkd.data.maps import read_map
 from temporalkd.data.sampler import ClipSampler, file_name
 from temporalkd.training import PseudoLabels, checkpoint
 from temporalkd.training.steps import Stepper

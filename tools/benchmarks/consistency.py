@@ -20,7 +20,7 @@ from PIL import Image
 import flow
 from benchmarks.result import Result, rates
 from temporalkd.data.frames import ImageFolder, MapFolder
-from temporalkd.data.images import write_map
+from temporalkd.data.maps import write_map
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.evaluation import evaluate, folder_of_maps
 from temporalkd.metrics import PROTOCOLS

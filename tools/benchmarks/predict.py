@@ -19,7 +19,7 @@ from benchmarks.result import Result, rates
 from benchmarks.step import STUDENT
 from temporalkd.data.camvid import camvid
 from temporalkd.data.frames import ImageFolder, open_frames
-from temporalkd.data.images import read_map, write_map
+from temporalkd.data.maps import read_map, write_map
 from temporalkd.data.source import Source
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.evaluation import ClassMapper, each_class_map, frames_at_once

@@ -14,7 +14,8 @@ from torch import Tensor
 from flow import read_flo, read_kitti, write_flo, write_kitti
 from flow.store import Store
 from soaks.reader import Reader
-from temporalkd.data.images import image_size, read_image, read_map
+from temporalkd.data.images import image_size, read_image
+from temporalkd.data.maps import read_map
 from temporalkd.data.palettes import palette
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.data.video import VideoFile
