@@ -79,7 +79,7 @@ def _refuse_growth(pickle: IO[bytes]) -> None:
         if operation.name == "GLOBAL":
             name = str(argument).rpartition(" ")[2]
             if _GROWS.fullmatch(name):
-                raise ValueError(f"it holds {name}, which no state dict does: it may take any amount of memory")
+                raise ValueError(f"it holds {name}, which may take any amount of memory")
             encodes = encodes or name == "encode"
         elif isinstance(argument, str):
             words.add(argument)

@@ -40,13 +40,14 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
     runtime = Runtime(section.accelerator, section.devices, section.precision, section.nodes)
 
     def job() -> list[Row]:
-        with run_folder.taken(folder, resume, enabled=runtime.is_main):
-            return _train(config, folder, resume, say, score, runtime)
+        with run_folder.taken(folder, resume, enabled=runtime.is_main) as hold:
+            return _train(config, hold, resume, say, score, runtime)
 
     return runtime.launch(job)
 
 
-def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
+def _train(config: Config, hold: run_folder.Hold, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
+    folder = hold.folder
     data = assemble.training_footage(config)
     torch.manual_seed(config.seed)  # the student starts the same whatever was built before it
     student, spec = assemble.model(config.student, "student", data)
@@ -83,12 +84,12 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         runtime.barrier()
         with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
             scores = metrics if scorer else None
-            Trainer(method, clips, plan, runtime, folder, scores, config.name, between).fit(resume)
+            Trainer(method, clips, plan, runtime, folder, scores, config.name, between, hold.removed).fit(resume)
     except BaseException:
-        if runtime.is_main and run_folder.has_checkpoint(folder):
-            run_folder.open_folder(config, folder, splits)  # again, if somebody removed it
-        elif runtime.is_main and not resume:
+        if runtime.is_main and hold.is_whole() and not resume and not run_folder.has_checkpoint(folder):
             run_folder.clear(folder)
+        elif runtime.is_main and not hold.is_whole() and hold.removed() and run_folder.has_checkpoint(folder):
+            run_folder.open_folder(config, folder, splits)
         raise
     student = method.best_student()
     if scorer and not rows:  # resumed at the very end

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,8 +30,34 @@ LEFTOVERS = (".*.part", "checkpoints/.*.part", f"{PSEUDO}/.*.part", f"{PSEUDO}/r
 """What a process that is killed while it writes leaves behind."""
 
 
+@dataclass(frozen=True)
+class Hold:
+    """A run folder that is taken: here, or by another process of the same training, which has the open `file`."""
+
+    folder: Path
+    file: IO[bytes] | None = None
+
+    def is_whole(self) -> bool:
+        """Whether the folder still is the one that was taken."""
+        with suppress(OSError):
+            return self.file is None or os.path.samestat(os.fstat(self.file.fileno()), (self.folder / LOCK).stat())
+        return False
+
+    def removed(self) -> bool:
+        """Whether somebody has removed it.
+
+        Raises:
+            FileExistsError: and another training has taken its place.
+        """
+        if self.is_whole():
+            return False
+        if (self.folder / LOCK).exists():
+            raise FileExistsError(f"{self.folder} was removed while it was trained into, and is another training's now")
+        return True
+
+
 @contextmanager
-def taken(folder: Path, resume: bool, enabled: bool = True) -> Iterator[None]:
+def taken(folder: Path, resume: bool, enabled: bool = True) -> Iterator[Hold]:
     """Within it the folder is there and no other training writes to it; a process that is killed gives it free.
 
     Where nothing was written it is as it was, in the end.
@@ -38,33 +66,37 @@ def taken(folder: Path, resume: bool, enabled: bool = True) -> Iterator[None]:
         FileExistsError: another training writes there, or it is a file; FileNotFoundError: there is none to resume.
     """
     if not enabled:
-        yield
+        yield Hold(folder)
         return
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, expected a folder")
     if resume and not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
     made = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / LOCK
     try:
-        with _opened(lock) as file:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _opened(folder) as file:
             _take(file, folder)
+            hold = Hold(folder, file)
             try:
-                yield
+                yield hold
             finally:
-                lock.unlink(missing_ok=True)
+                if hold.is_whole():
+                    with suppress(OSError):  # where open files cannot be deleted it stays
+                        (folder / LOCK).unlink()
     finally:
         with suppress(OSError):
             for place in made:
                 place.rmdir()
 
 
-def _opened(lock: Path) -> IO[bytes]:
+def _opened(folder: Path) -> IO[bytes]:
+    """Not through a link, which leads elsewhere."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        return lock.open("ab")
+        return os.fdopen(os.open(folder / LOCK, flags), "rb")
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(lock.parent)) from error
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def _take(file: IO[bytes], folder: Path) -> None:
@@ -95,10 +127,10 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
     path = folder / "config.yaml"
     _refuse_links(folder)
     if resume:
-        begun = all(file.name.startswith(".") for file in folder.iterdir())
-        if not path.is_file() and not begun:
+        empty = all(file.name.startswith(".") for file in folder.iterdir())
+        if not path.is_file() and not empty:
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
-        if not begun and (keys := list(differing(load(path, own=False).model_dump(), config.model_dump()))):
+        if not empty and (keys := list(differing(load(path, own=False).model_dump(), config.model_dump()))):
             raise ConfigError(
                 f"{path} differs from the config given in {', '.join(keys[:4])}: "
                 "resume with the same, or train into another folder"
@@ -107,7 +139,7 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
         if found is None:
             return f"{folder} was stopped before its first checkpoint: it begins again"
         return found.doubt
-    if path.exists():
+    if path.exists() or has_checkpoint(folder):
         raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
     if (folder / PSEUDO).exists():
         raise FileExistsError(f"{folder / PSEUDO} holds labels of another run: delete it, or use another folder")
@@ -143,9 +175,10 @@ def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source
 def clear(folder: Path) -> None:
     """Take back what a training wrote that ended before its first checkpoint: there is nothing to resume."""
     names = ("config.yaml", "environment.json", "resources.json", "log.jsonl", "metrics.csv")
-    _sweep(folder, *names, "events.out.tfevents.*", *LEFTOVERS)
-    with suppress(OSError):
-        (folder / "checkpoints").rmdir()
+    _sweep(folder, *names, "events.out.tfevents.*", *LEFTOVERS, LOCK)
+    for place in (folder / "checkpoints", folder):
+        with suppress(OSError):
+            place.rmdir()
 
 
 def _sweep(folder: Path, *patterns: str) -> None:
@@ -164,8 +197,8 @@ def load_run(folder: Path, overrides: Sequence[str] = ()) -> tuple[Config, Segme
         raise FileNotFoundError(f"{folder} is not a run folder: it has no config.yaml")
     if not (folder / "student.safetensors").is_file():
         raise FileNotFoundError(f"{folder} has no student.safetensors: its training has not ended (train --resume)")
-    segmenter, spec = load_segmenter(folder / "student.safetensors")
-    return load(folder / "config.yaml", overrides, own=False), segmenter, spec
+    config = load(folder / "config.yaml", overrides, own=False)
+    return config, *load_segmenter(folder / "student.safetensors")
 
 
 def differing(one: dict[str, Any], other: dict[str, Any], above: str = "") -> Iterator[str]:

@@ -69,6 +69,20 @@ def test_a_picture_of_a_thousand_scans_is_refused(read: Any, tmp_path: Path) -> 
         read(path)
 
 
+def test_what_follows_a_photo_is_not_counted(tmp_path: Path) -> None:
+    """The film of a moving photo, say; and a small picture within it, which cameras write."""
+    path = tmp_path / "a.jpg"
+    Image.new("L", (64, 64), 128).save(path, progressive=True)
+    content = path.read_bytes()
+    small = b"\xff\xe1" + struct.pack(">H", 2 + len(content)) + content
+    path.write_bytes(content[:2] + small + content[2:] + 1000 * b"\xff\xda")
+    assert read_image(path).shape == (3, 64, 64)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    path.write_bytes(content[:2] + small + content[2:-2] + 1000 * last + content[-2:])
+    with pytest.raises(ValueError, match=r"10\d\d scans are more than the limit"):
+        read_image(path)
+
+
 def test_gigapixels_are_refused_by_their_header(tmp_path: Path) -> None:
     header = struct.pack(">II5B", 30_000, 30_000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(10**6))), (b"IEND", b"")]

@@ -58,6 +58,19 @@ def no_thread_is_left() -> bool:
     return not any(thread.name.startswith("ahead") for thread in threading.enumerate())
 
 
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_an_empty_folder_is_filled_and_stays(kind: str, world: World, call: Any) -> None:
+    """It may be a link, or another disk."""
+    Path("place").mkdir()
+    out = Path("place")
+    if kind == "link":
+        out = Path("maps")
+        out.symlink_to("place")
+    call("predict", world.run, world.frames, "-o", out)
+    assert len(list(Path("place").glob("*.png"))) == len(list(Path(world.frames).glob("*.png")))
+    assert {path.name for path in Path().iterdir()} == {"place", *([out.name] if kind == "link" else [])}
+
+
 def test_the_maps_are_those_of_the_plain_loop_in_order(threads: int) -> None:
     segmenter, source = tiny.segmenter().eval(), Counted(12)
     written: list[tuple[int, Tensor]] = []

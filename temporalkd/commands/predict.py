@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,16 +30,18 @@ def predict(system: Path, frames: Path, out: Path, precision: str = "fp32", comp
         raise FileExistsError(f"{out} exists: name a new folder with -o")
     count = 0
     with _folder_beside(out) as beside:
-        partial = Path(beside) / out.name
+        partial = Path(beside) / "maps"
         partial.mkdir()
         done = each_class_map(mapper, source, lambda i, classes: write_map(partial / f"{stems[i]}.png", classes))
         with progress("predict") as tick, closing(done):
             for index in done:
                 count = index + 1
                 tick(count, len(source))
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
+        if out.exists():  # a mount point, or a link to a folder, which must stay
+            for path in partial.iterdir():
+                shutil.move(path, out / path.name)
+        else:
+            partial.rename(out)
     return count
 
 

@@ -51,15 +51,23 @@ def train_all(
         file = folder.with_suffix(".yaml")
         write_whole(file, dump(entry.at(seed)).encode())
         resume = (folder / "config.yaml").is_file() and run_folder.has_checkpoint(folder)
-        if not resume:
-            run_folder.clear(folder)
-        reason = train(file, folder, resume)
+        reason = (None if resume else _cleared(folder)) or train(file, folder, resume)
         if reason is None and not is_finished(folder):
             reason = "it ended without a student"
         if reason is not None:
             failed[entry.name, seed] = reason
             say(f"{entry.name}, seed {seed}, failed: {reason}")
     return failed
+
+
+def _cleared(folder: Path) -> str | None:
+    """Take back what a training left that has saved nothing; why that cannot be, if another one is at it."""
+    try:
+        with run_folder.taken(folder, resume=False):
+            run_folder.clear(folder)
+    except FileExistsError as error:
+        return str(error)
+    return None
 
 
 def in_process_of_its_own(file: Path, folder: Path, resume: bool) -> str | None:

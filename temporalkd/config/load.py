@@ -84,10 +84,14 @@ def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return any(k in new and k in old and new[k] != old[k] for k in ("dataset", "name", "architecture"))
 
 
+_NAMING = ("architecture", "import", "imported", "name")
+"""Keys that may name a callable; the last two are what a section calls its `import`."""
+
+
 def _import_strings(values: Any) -> Iterator[str]:
     if isinstance(values, dict):
         for key, value in values.items():
-            if key in ("import", "architecture") and isinstance(value, str) and ":" in value:
+            if key in _NAMING and isinstance(value, str) and ":" in value:
                 yield value
             yield from _import_strings(value)
     elif isinstance(values, list):

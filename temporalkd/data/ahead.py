@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import repeat
+from threading import Event
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -31,10 +32,22 @@ def ahead(
         begin: what each thread does first.
     """
     pending: deque[Future[Result]] = deque()
+    failed = Event()
+
+    def unless_failed(item: Item) -> Result:
+        """What is begun after a failure is not asked for: its thread took it before the error was heard."""
+        if failed.is_set():
+            raise CancelledError
+        try:
+            return work(item)
+        except BaseException:
+            failed.set()
+            raise
+
     pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead", initializer=begin)
     try:
         for item in items:
-            pending.append(pool.submit(work, item))
+            pending.append(pool.submit(unless_failed, item))
             if len(pending) > threads:
                 yield pending.popleft().result()
         while pending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ MAX_SCANS = 100
 """Of a JPEG; encoders write up to about 20."""
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 _BROKEN = (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error)
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]", re.DOTALL)
+"""Of a JPEG's segments; FF00 and FFD0 to FFD7 are within the pixels."""
+_SCAN, _END = 0xDA, 0xD9
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -70,13 +74,25 @@ def require_whole(path: Path, image: Image.Image) -> None:
     if image.format == "PNG" and (wrong := png.fault(path.read_bytes())):
         raise ValueError(wrong)
     # A scan of some bytes is a pass over all pixels: a file of a megabyte can have thousands.
-    if image.format in ("JPEG", "MPO") and (scans := path.read_bytes().count(b"\xff\xda")) > MAX_SCANS:
+    if image.format in ("JPEG", "MPO") and (scans := _scans(path.read_bytes())) > MAX_SCANS:
         raise ImageFault(f"{path}: refused, {scans} scans are more than the limit of {MAX_SCANS}")
 
 
-def _says_which_way_is_up(png: Path) -> bool:
-    """Whether any chunk but the pixels could hold an orientation."""
-    with png.open("rb", buffering=0) as file:
+def _scans(jpeg: bytes) -> int:
+    """Of the (first) picture in a JPEG file; what is in segments, or behind its end, is none."""
+    count, place = 0, 2
+    while found := _MARKER.search(jpeg, place):
+        marker, place = found[0][1], found.end()
+        if marker == _END:
+            break
+        count += marker == _SCAN
+        place += int.from_bytes(jpeg[place : place + 2], "big")
+    return count
+
+
+def _says_which_way_is_up(path: Path) -> bool:
+    """Whether any chunk of a PNG but the pixels could hold an orientation."""
+    with path.open("rb", buffering=0) as file:
         place = 8
         while len(head := os.pread(file.fileno(), 8, place)) == 8:
             if head[4:] in (b"eXIf", b"zTXt", b"iTXt", b"tEXt"):

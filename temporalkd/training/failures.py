@@ -45,7 +45,8 @@ def explained(error: Exception, step: int, saved: int, clips: str) -> Exception:
             f"raise training.batch or data.crop; {go_on}"
         )
     if _IN_WORKER.match(text):  # torch puts the worker's traceback before what it says
-        return type(error)(text.strip().splitlines()[-1].partition(": ")[2])
+        last = text.strip().splitlines()[-1]
+        return type(error)(last.partition(": ")[2] or last)
     if getattr(error, "errno", None) in _NO_DISK or getattr(error.__cause__, "errno", None) in _NO_DISK:
         return OSError(f"{text.rpartition('] ')[2]}: make room; {go_on}")
     if of_another_process(error):

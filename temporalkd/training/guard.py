@@ -83,8 +83,9 @@ def refuse_not_finite(player: nn.Module, step: int, saved: int) -> None:
     Raises:
         FloatingPointError: names the first that is not finite.
     """
-    for name, parameter in player.named_parameters():
-        if not bool(torch.isfinite(parameter.detach().sum())) and not bool(torch.isfinite(parameter).all()):
+    held = [(name, buffer) for name, buffer in player.named_buffers() if buffer.is_floating_point()]
+    for name, tensor in (*player.named_parameters(), *held):
+        if not bool(torch.isfinite(tensor.detach().sum())) and not bool(torch.isfinite(tensor).all()):
             kept = f"checkpoints/last.pt stays that of step {saved}" if saved else "nothing is saved"
             raise FloatingPointError(
                 f"{name} is not finite after step {step}: stopped, {kept}; "

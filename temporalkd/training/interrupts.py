@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -90,6 +91,8 @@ def leave_to_parent(_: int) -> None:
 
 
 def _until_parent_ends_it() -> None:
-    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+    starter = multiprocessing.parent_process()  # the system's parent may be a server that forks
+    parent = os.getppid() if starter is None else starter.pid
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
         pass
     os._exit(0)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
@@ -36,6 +37,7 @@ class Trainer:
     Args:
         folder: checkpoints/ and the log go there.
         evaluate: called every plan.evaluate_every steps and at the end, in every process.
+        removed: whether somebody has removed the folder; asked in the main process, after each step.
         between: called after each of the method's rounds, with its last step in checkpoints/last.pt; a run that is
             resumed there calls it again. Where it has been called, clips are read anew.
     Raises:
@@ -52,6 +54,7 @@ class Trainer:
         evaluate: Evaluate | None = None,
         name: str = "train",
         between: Between | None = None,
+        removed: Callable[[], bool] | None = None,
     ):
         if method.rounds > plan.steps:
             raise ValueError(
@@ -59,6 +62,7 @@ class Trainer:
             )
         self.method, self.clips, self.plan, self.runtime = method, clips, plan, runtime
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
+        self.removed = removed or (lambda: not folder.is_dir())
         self.ends = [plan.steps * (number + 1) // method.rounds for number in range(method.rounds)]
         self.batches = Batches(clips, plan, runtime)
         self.guard = Guard(method.players, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
@@ -153,9 +157,10 @@ class Trainer:
             self.done += 1
             if values is not None:
                 values |= {"seconds": time.monotonic() - started}
-            self._require_folder(optimisers, log)
+            removed, leaving = self.runtime.any(self.runtime.is_main and self.removed(), self.interrupts.asked)
+            if removed:
+                self._leave_removed(optimisers, log)
             log.step(self.done, values)
-            (leaving,) = self.runtime.any(self.interrupts.asked)
             if leaving:
                 self._save(optimisers, log, checkpoint.LAST)
                 raise KeyboardInterrupt
@@ -176,7 +181,9 @@ class Trainer:
         self.runtime.share_buffers(self.method.trainee)
         with self.interrupts.at_once():
             metrics = self.evaluate(self.method.best_student(), self.done == self.plan.steps)
-        self._require_folder(optimisers, log)
+        (removed,) = self.runtime.any(self.runtime.is_main and self.removed())
+        if removed:
+            self._leave_removed(optimisers, log)
         self.evaluated = self.done
         log.evaluation(self.done, metrics)
         miou = metrics.get("miou")
@@ -188,15 +195,13 @@ class Trainer:
         if due or better:
             self._save(optimisers, log, checkpoint.LAST)
 
-    def _require_folder(self, optimisers: Optimisers, log: RunLog) -> None:
+    def _leave_removed(self, optimisers: Optimisers, log: RunLog) -> NoReturn:
         """Stop where somebody has removed the run's folder; what was trained is saved there first."""
-        (removed,) = self.runtime.any(not self.folder.is_dir())
-        if removed:
-            self._save(optimisers, log, checkpoint.LAST)
-            raise FileNotFoundError(
-                f"{self.folder} was removed while it was trained into: it is there again without its log, "
-                f"and --resume goes on from step {self.done}"
-            )
+        self._save(optimisers, log, checkpoint.LAST)
+        told = f"{self.folder} was removed while it was trained into: it is there again without its log, "
+        if self.between is not None and self.done > self.ends[0]:
+            raise FileNotFoundError(f"{told}and without the labels that it made: train into another folder")
+        raise FileNotFoundError(f"{told}and --resume goes on from step {self.done}")
 
     def _save(self, optimisers: Optimisers, log: RunLog, name: str) -> None:
         """Write a checkpoint, in the main process; all must come here."""

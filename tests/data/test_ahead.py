@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -65,3 +66,25 @@ def test_a_stream_is_read_in_one_thread_to_its_end() -> None:
 
     assert list(read_ahead(stream())) == list(range(6))
     assert len(readers) == 1 and threading.get_ident() not in readers
+
+
+def test_what_waits_behind_an_error_is_not_begun() -> None:
+    """Though a thread is free for it long before the error is heard."""
+    begun: list[int] = []
+    failed = threading.Event()
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 0:
+            assert failed.wait(10)
+            time.sleep(0.1)
+        if number == 1:
+            failed.set()
+            raise ValueError("broken")
+        return number
+
+    results = ahead(work, range(4), threads=2)
+    assert next(results) == 0
+    with pytest.raises(ValueError, match="broken"):
+        list(results)
+    assert begun == [0, 1]

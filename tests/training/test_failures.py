@@ -17,7 +17,8 @@ import yaml
 from safetensors.torch import load_file
 from torch import nn
 
-from temporalkd import run
+from temporalkd import run, run_folder
+from temporalkd.comparison.train import _cleared
 from temporalkd.config import parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.methods import Trainee
@@ -145,6 +146,55 @@ def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path
         for run in ("cut", "whole")
     ]
     assert names[0] == names[1]
+
+
+def test_a_folder_that_another_training_took_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    values, forward, calls = config(tmp_path), Trainee.forward, []
+    folder = tmp_path / "cut"
+
+    def removed(self: Trainee, step: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 3:
+            shutil.rmtree(folder)
+            folder.mkdir()
+            for name in (".lock", "config.yaml", ".last.pt.part"):
+                (folder / name).write_text("another's")
+        return forward(self, step)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainee, "forward", removed)
+        with pytest.raises(FileExistsError, match=r"cut was removed .* and is another training's now"):
+            train(values, folder)
+    left = {path.name for path in folder.iterdir() if "events" not in path.name and path.name != "resources.json"}
+    assert left == {".lock", "config.yaml", ".last.pt.part"}
+
+
+def test_a_comparison_takes_nothing_back_from_a_training(tmp_path: Path) -> None:
+    """Before its first checkpoint it looks like one that was killed."""
+    folder = tmp_path / "run"
+    with run_folder.taken(folder, resume=False):
+        (folder / "config.yaml").write_text("its")
+        code = (
+            "import sys, pathlib\nfrom temporalkd.comparison.train import _cleared\n"
+            "print(_cleared(pathlib.Path(sys.argv[1])))"
+        )
+        told = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
+        assert "another training writes there" in told.stdout and (folder / "config.yaml").is_file()
+    assert _cleared(folder) is None and not folder.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_the_lock_of_a_strangers_folder_leads_nowhere(kind: str, tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    folder.mkdir()
+    if kind == "fifo":
+        os.mkfifo(folder / ".lock")
+        with run_folder.taken(folder, resume=True):
+            return
+    (folder / ".lock").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="run"), run_folder.taken(folder, resume=True):
+        pytest.fail("it is a link")
+    assert not elsewhere.exists()
 
 
 def test_a_frame_that_a_worker_cannot_read(tmp_path: Path) -> None:
