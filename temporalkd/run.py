@@ -12,6 +12,7 @@ from temporalkd import assemble, run_folder
 from temporalkd.config import Config
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.evaluation import Row, network
+from temporalkd.hold import Hold, taken
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter, Teacher, save_segmenter
 from temporalkd.scoring import Scorer, write_rows
@@ -40,13 +41,13 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
     runtime = Runtime(section.accelerator, section.devices, section.precision, section.nodes)
 
     def job() -> list[Row]:
-        with run_folder.taken(folder, resume, enabled=runtime.is_main) as hold:
+        with taken(folder, resume, enabled=runtime.is_main) as hold:
             return _train(config, hold, resume, say, score, runtime)
 
     return runtime.launch(job)
 
 
-def _train(config: Config, hold: run_folder.Hold, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
+def _train(config: Config, hold: Hold, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
     folder = hold.folder
     data = assemble.training_footage(config)
     torch.manual_seed(config.seed)  # the student starts the same whatever was built before it

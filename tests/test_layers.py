@@ -21,6 +21,7 @@ LAYERS = [
             "temporalkd.stopped",
             "temporalkd.words",
             "temporalkd.environment",
+            "temporalkd.hold",
         ),
     },
     {"temporalkd.data", "temporalkd.models"},

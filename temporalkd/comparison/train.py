@@ -17,6 +17,7 @@ from flow.files import write_whole
 from temporalkd import run_folder
 from temporalkd.comparison.plan import Entry
 from temporalkd.config import dump
+from temporalkd.hold import taken
 from temporalkd.stopped import as_interrupts
 
 PATIENCE, GRACE = 3.0, 30.0
@@ -63,7 +64,7 @@ def train_all(
 def _cleared(folder: Path) -> str | None:
     """Take back what a training left that has saved nothing; why that cannot be, if another one is at it."""
     try:
-        with run_folder.taken(folder, resume=False):
+        with taken(folder, resume=False):
             run_folder.clear(folder)
     except FileExistsError as error:
         return str(error)
