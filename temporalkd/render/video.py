@@ -10,6 +10,7 @@ from types import TracebackType
 
 import av
 import numpy as np
+import torch
 from av.codec import codecs_available
 from av.container import OutputContainer
 from av.video.stream import VideoStream
@@ -19,6 +20,8 @@ from temporalkd.render.overlay import as_uint8
 
 CODEC = "libx264"
 _BT709 = 1
+# x264's kernels for AVX-512 weigh macroblocks by memory that nothing was written to: another file at each writing.
+_KERNELS = {"x264-params": "asm=avx2"} if torch.backends.cpu.get_cpu_capability() == "AVX512" else {}
 
 
 class VideoWriter:
@@ -26,7 +29,7 @@ class VideoWriter:
 
     The file appears under its name only when everything has been written; until then, and after any failure, an
     existing file of that name is untouched. The first frame sets the size; an odd size is padded by repeating the
-    last row or column.
+    last row or column. The same frames give the same file on the same machine.
 
     Args:
         path: the mp4 to write; missing folders above it are made.
@@ -103,7 +106,8 @@ class VideoWriter:
         return OSError(error.errno, f"cannot write video ({error.strerror})", str(self.path))
 
     def _open_stream(self, container: OutputContainer, height: int, width: int) -> VideoStream:
-        stream = container.add_stream(CODEC, rate=self.fps, options={"crf": str(self.crf), "preset": "medium"})
+        options = {"crf": str(self.crf), "preset": "medium", **_KERNELS}
+        stream = container.add_stream(CODEC, rate=self.fps, options=options)
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         # Without these tags players guess the colour matrix from the size.

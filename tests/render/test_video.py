@@ -148,3 +148,17 @@ def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="has no libx264"):
         VideoWriter(path)
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_same_frames_give_the_same_file_whatever_memory_held_before(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    frames = [torch.from_numpy(random.integers(0, 256, (3, 12, 16), dtype=np.uint8)) for _ in range(8)]
+    frames = [frame.repeat_interleave(15, 1).repeat_interleave(15, 2) for frame in frames]
+    written = set()
+    for attempt in range(6):
+        _ = [random.integers(0, 256, random.integers(1000, 400_000), dtype=np.uint8) for _ in range(50)]  # freed again
+        with VideoWriter(tmp_path / f"{attempt}.mp4", 10) as writer:
+            for frame in frames:
+                writer.write(frame)
+        written.add((tmp_path / f"{attempt}.mp4").read_bytes())
+    assert len(written) == 1
