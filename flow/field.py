@@ -15,7 +15,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as V
 
-from .warp import raised, resize_flow
+from .sampling import raised
+from .warp import resize_flow
 
 REFUSED = ("affine", "rotate", "perspective", "elastic", "uniform_temporal_subsample")
 UNCHANGED = (

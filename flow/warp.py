@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .sampling import bilinear, nearest, raised
+
 MODES = ("bilinear", "nearest")
 PADDINGS = ("border", "zeros")
 
@@ -42,10 +44,10 @@ def warp(image: Tensor, field: Tensor, mode: str = "bilinear", padding: str = "b
     if padding not in PADDINGS:
         raise ValueError(f"warp: padding is {padding!r}, expected one of {PADDINGS}")
     if mode == "nearest":
-        return _nearest(image, _target(field), padding)
+        return nearest(image, _target(field), padding)
     if not image.is_floating_point():
         raise ValueError(f"warp: image is {image.dtype}; class ids and masks are warped with mode='nearest'")
-    return _bilinear(image, _target(field), padding)
+    return bilinear(image, _target(field), padding)
 
 
 def in_frame(field: Tensor) -> Tensor:
@@ -132,11 +134,6 @@ def resize_flow(field: Tensor, size: tuple[int, int]) -> Tensor:
     return (resized * scale).reshape(*field.shape[:-2], height, width)
 
 
-def raised(tensor: Tensor) -> Tensor:
-    """At least float32: half precision is raised, float64 stays float64, anything else is cast to float32."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
 def _check_field(field: Tensor) -> None:
     if field.ndim != 4 or field.shape[1] != 2 or not field.is_floating_point():
         raise ValueError(f"flow field is {field.dtype} {tuple(field.shape)}, expected floating point (B, 2, H, W)")
@@ -149,40 +146,3 @@ def _target(field: Tensor) -> Tensor:
     x = torch.arange(width, dtype=field.dtype, device=field.device)
     y = torch.arange(height, dtype=field.dtype, device=field.device)
     return torch.stack((field[:, 0] + x, field[:, 1] + y[:, None]), 1)
-
-
-def _nearest(image: Tensor, target: Tensor, padding: str) -> Tensor:
-    height, width = image.shape[2:]
-    x, y = torch.floor(target.detach() + 0.5).nan_to_num(nan=-1.0).unbind(1)
-    column, row = x.clamp(0, width - 1).long(), y.clamp(0, height - 1).long()
-    index = (row * width + column).flatten(1).unsqueeze(1).expand(-1, image.shape[1], -1)
-    sampled = image.flatten(2).gather(2, index).view_as(image)
-    if padding == "border":
-        return sampled
-    outside = (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)
-    return sampled.masked_fill(outside.unsqueeze(1), 0)
-
-
-def _bilinear(image: Tensor, target: Tensor, padding: str) -> Tensor:
-    """grid_sample, made exact at integer coordinates.
-
-    grid_sample wants coordinates normalised by size - 1, and dividing by anything but a power of two moves an integer
-    coordinate off its pixel by up to 1e-5 of the width. So the image is padded until size - 1 IS a power of two: the
-    normalisation then rounds nothing. The pad is never seen under "border", because coordinates are clamped to the
-    true image first (by hardtanh, whose gradient is 0 from the edge on), and it is the wanted zero under "zeros".
-    A size of 1 becomes 2, so nothing divides by zero.
-    """
-    dtype = torch.promote_types(raised(image[:0]).dtype, target.dtype)
-    height, width = image.shape[2:]
-    padded_height, padded_width = _power_of_two_plus_one(height), _power_of_two_plus_one(width)
-    padded = F.pad(image.to(dtype), (0, padded_width - width, 0, padded_height - height))
-    x, y = target.to(dtype).nan_to_num(nan=-1.0).unbind(1)
-    margin = 0 if padding == "border" else 1
-    x = F.hardtanh(x, -margin, width - 1 + margin)
-    y = F.hardtanh(y, -margin, height - 1 + margin)
-    grid = torch.stack((x * (2 / (padded_width - 1)) - 1, y * (2 / (padded_height - 1)) - 1), -1)
-    return F.grid_sample(padded, grid, mode="bilinear", padding_mode=padding, align_corners=True).to(image.dtype)
-
-
-def _power_of_two_plus_one(size: int) -> int:
-    return (1 << max(size - 2, 0).bit_length()) + 1

@@ -1,4 +1,4 @@
-"""`verify`, environment.json and `train --deterministic`: whether a run can be had again."""
+"""`verify` and environment.json: whether a run can be had again."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from temporalkd.data.footage import move_stills
 from temporalkd.data.frames import ImageFolder
 from temporalkd.data.street import Street
 from temporalkd.data.video import VideoFile
-from tests import tiny
-from tests.cli_support import World, write_config
+from tests.cli_support import World
 
 
 def changed(world: World, change: Any) -> Path:
@@ -142,15 +141,3 @@ def test_the_fingerprint_is_of_the_data_and_not_of_its_place(world: World, tmp_p
     assert before != fingerprint([there]), "the same size, another checksum of the pixels"
     assert fingerprint([VideoFile(world.folder / "video.mp4")]) != fingerprint([VideoFile(world.folder / "one.mp4")])
     assert fingerprint([Street(1, 4, (48, 64))]) != fingerprint([Street(2, 4, (48, 64))])
-
-
-@pytest.mark.parametrize("method", ["baseline", "kd", "etc", "fckd", "multilevel", "stckd", "i2ckd", "selfcorrecting"])
-def test_deterministic_training_is_the_same_training_on_the_processor(method: str, call: Any, tmp_path: Path) -> None:
-    config = write_config(Path("a.yaml"), tiny.config(tmp_path, method, training={"steps": 3}))
-    try:
-        for name, options in (("plain", ()), ("same", ("--deterministic",))):
-            call("train", config, "-o", name, "--no-score", *options)
-    finally:
-        torch.use_deterministic_algorithms(False)
-    assert Path("plain/student.safetensors").read_bytes() == Path("same/student.safetensors").read_bytes()
-    assert json.loads(Path("same/environment.json").read_text())["deterministic"] is True

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from flow.ordered import resized
 from temporalkd.losses.reduce import full_precision
 
 
@@ -47,7 +48,7 @@ class AffinityMemory(nn.Module):
 
     def read(self, features: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 1, N, N), cosine self-affinity of the feature pooled to the grid, N = its cells."""
-        unit = F.normalize(F.adaptive_avg_pool2d(features, self.grid), dim=1).flatten(2)
+        unit = F.normalize(resized(features, self.grid, F.adaptive_avg_pool2d), dim=1).flatten(2)
         return (unit.mT @ unit).unsqueeze(1)
 
     def forward(self, frames: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

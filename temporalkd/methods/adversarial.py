@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flow import warp
+from flow.ordered import resized
 from temporalkd import losses
 from temporalkd.methods.step import ClipPrediction, Step
 from temporalkd.methods.term import Term
@@ -94,13 +95,16 @@ class Adversarial(Term):
         t = step.clip.anchor
         height, width = (max(pixels, losses.LEAST_SIZE) for pixels in self._teacher(step).native(t).shape[2:])
 
-        def resized(x: Tensor) -> Tensor:
-            same = x.shape[2:] == (height, width)
-            return x if same else F.interpolate(x, (height, width), mode="bilinear", antialias=True)
+        def to_size(x: Tensor) -> Tensor:
+            return x if x.shape[2:] == (height, width) else resized(x, (height, width), _smooth)
 
-        image, probs = resized(step.frames[:, t]), resized(side.probs(t))
+        image, probs = to_size(step.frames[:, t]), to_size(side.probs(t))
         views = []
         for k, (flow, visible) in step.along(t, (height, width)):
-            warped = warp(resized(side.probs(k)), flow)
+            warped = warp(to_size(side.probs(k)), flow)
             views.append(losses.coupled_input(probs, warped, visible, image, self.view))
         return torch.cat(views)
+
+
+def _smooth(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", antialias=True)

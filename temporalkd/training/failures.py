@@ -13,6 +13,7 @@ _NO_MEMORY = ("can't allocate memory", "not enough memory")
 _NO_DISK = (errno.ENOSPC, errno.EDQUOT)
 _IN_WORKER = re.compile(r"Caught \w+ in DataLoader worker process")
 _WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\)")
+_NO_ORDER = re.compile(r"(\w+) does not have a deterministic implementation")
 _ONE_VALUE = "Expected more than 1 value per channel"
 PEER = "another process of the training ended or cannot be reached"
 _PEER = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
@@ -43,6 +44,11 @@ def explained(error: Exception, step: int, saved: int, clips: str) -> Exception:
         return ValueError(
             f"step {step}, {clips}: a BatchNorm of the student sees one value of each channel, which has no variance: "
             f"raise training.batch or data.crop; {go_on}"
+        )
+    if refused := _NO_ORDER.search(text):
+        return ValueError(
+            f"step {step}: --deterministic: torch has no deterministic {refused[1]}: take a network without it, or "
+            f"train without --deterministic; {go_on}"
         )
     if _IN_WORKER.match(text):  # torch puts the worker's traceback before what it says
         last = text.strip().splitlines()[-1]

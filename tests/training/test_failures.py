@@ -261,6 +261,12 @@ def test_of_a_gpu_it_names_the_size_too_and_other_errors_stay_what_they_are() ->
     assert explained(other, 1, 0, "") is other
 
 
+def test_what_has_no_deterministic_form_is_named() -> None:
+    words = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set 'torch.use_..."
+    told = explained(RuntimeError(words), 1, 0, "")
+    assert "step 1: --deterministic: torch has no deterministic adaptive_avg_pool2d_backward_cuda: take" in str(told)
+
+
 class Pooled(tiny.Tiny):
     """With BatchNorm over a single pixel, as image pooling has it."""
 

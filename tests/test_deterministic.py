@@ -1,0 +1,98 @@
+"""`train --deterministic`: the same training on the processor; on a GPU, no kernel that torch refuses there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from flow import ordered, sampling
+from tests import tiny
+from tests.cli_support import write_config
+
+METHODS = ["baseline", "kd", "etc", "fckd", "multilevel", "stckd", "i2ckd", "selfcorrecting"]
+# Of those that torch.use_deterministic_algorithms lists as raising an error on CUDA, what a training might call. Not
+# bilinear upsampling, which torch itself takes apart there.
+REFUSED = {
+    "_adaptive_avg_pool2d_backward",
+    "_upsample_bicubic2d_aa_backward",
+    "_upsample_bilinear2d_aa_backward",
+    "adaptive_max_pool2d_backward",
+    "avg_pool3d_backward",
+    "grid_sampler_2d_backward",
+    "grid_sampler_3d_backward",
+    "histc",
+    "index_reduce",
+    "median",
+    "put_",
+    "reflection_pad2d_backward",
+    "scatter_reduce",
+}
+
+
+class Refused(TorchDispatchMode):
+    """The kernels among those that run which a GPU would refuse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        weighted = name == "bincount" and (args[1:2] or [(kwargs or {}).get("weights")])[0] is not None
+        reduced = name == "nll_loss2d_forward" and args[3] != 0
+        if name in REFUSED or weighted or reduced:
+            self.seen.add(name)
+        return func(*args, **(kwargs or {}))
+
+
+def trained(method: str, call: Any, folder: Path, output: str, *options: str) -> bytes:
+    config = write_config(Path("a.yaml"), tiny.config(folder, method, training={"steps": 3}))
+    call("train", config, "-o", output, "--no-score", *options)
+    return Path(output, "student.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_is_the_same_training_on_the_processor(method: str, call: Any, tmp_path: Path) -> None:
+    try:
+        students = [
+            trained(method, call, tmp_path, f"to{n}", *options) for n, options in enumerate([(), ("--deterministic",)])
+        ]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert students[0] == students[1]
+    assert json.loads(Path("to1/environment.json").read_text())["deterministic"] is True
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_gradient_needs_what_a_gpu_refuses(
+    method: str, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(*tensors: torch.Tensor) -> bool:
+        return any(tensor.requires_grad for tensor in tensors)
+
+    for module in (ordered, sampling):
+        monkeypatch.setattr(module, "must_be_ordered", elsewhere)
+    with Refused() as met:
+        trained(method, call, tmp_path, "run")
+    assert met.seen == set()
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda x: torch.nn.functional.adaptive_avg_pool2d(x, 3).sum().backward(),
+        lambda x: torch.nn.functional.grid_sample(x, x.new_zeros(1, 2, 2, 2)).sum().backward(),
+        lambda x: torch.nn.functional.cross_entropy(x, torch.zeros(1, 8, 8).long()),
+        lambda x: torch.bincount(torch.zeros(2).long(), x.detach().flatten()[:2]),
+    ],
+)
+def test_they_would_be_seen(refused: Callable[[torch.Tensor], object]) -> None:
+    with Refused() as met:
+        refused(torch.randn(1, 5, 8, 8, requires_grad=True))
+    assert len(met.seen) == 1
