@@ -72,7 +72,7 @@ class Raft(FlowEstimator):
             self._warned = True
             told = f"flow {self.name!r}: {frames.device} has no native {self.precision}, {self.used_precision} is used"
             warnings.warn(told, stacklevel=2)
-        return Encoded(self.network, frames)
+        return Encoded(self.network, frames.to(next(self.network.parameters()).device))
 
     def match(self, source: Encoded, target: Encoded) -> Tensor:
         return self._refined([source], [target])

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from flow import ordered, sampling
 from tests import tiny
 from tests.cli_support import write_config
+from tests.pretended import pretended_gpu
 
 METHODS = ["baseline", "kd", "etc", "fckd", "multilevel", "stckd", "i2ckd", "selfcorrecting"]
 # Of those that torch.use_deterministic_algorithms lists as raising an error on CUDA, what a training might call. Not
@@ -70,16 +70,12 @@ def test_it_is_the_same_training_on_the_processor(method: str, call: Any, tmp_pa
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_no_gradient_needs_what_a_gpu_refuses(
-    method: str, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def elsewhere(*tensors: torch.Tensor) -> bool:
-        return any(tensor.requires_grad for tensor in tensors)
-
-    for module in (ordered, sampling):
-        monkeypatch.setattr(module, "must_be_ordered", elsewhere)
-    with Refused() as met:
-        trained(method, call, tmp_path, "run")
+def test_no_gradient_needs_what_a_gpu_refuses(method: str, call: Any, tmp_path: Path) -> None:
+    try:
+        with Refused() as met, pretended_gpu():
+            trained(method, call, tmp_path, "run", "--deterministic")
+    finally:
+        torch.use_deterministic_algorithms(False)
     assert met.seen == set()
 
 
