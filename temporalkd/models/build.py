@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from temporalkd.imports import imported
-from temporalkd.models.segmenter import Normalisation, Segmenter
+from temporalkd.models.segmenter import Normalisation, Roles, Segmenter
+from temporalkd.models.size import MAX_VALUES, LimitedSize
 
 SMP = "segmentation_models_pytorch."
 TORCHVISION = "torchvision."
@@ -35,29 +36,34 @@ class ModelSpec:
     palette: tuple[tuple[int, int, int], ...] = ()
 
 
-def build(spec: ModelSpec) -> Segmenter:
+def build(spec: ModelSpec, values: int = MAX_VALUES) -> Segmenter:
     """An untrained network.
 
+    Args:
+        values: numbers in all tensors that are made for it, at most.
     Raises:
-        ValueError: unknown architecture or argument; names the nearest.
+        ValueError: unknown architecture or argument, which names the nearest; a larger network.
     """
-    roles: dict[str, str | list[str]] = {}
-    if ":" in spec.architecture:
-        network = _call(imported(spec.architecture), spec, {"classes": spec.classes})
-    elif spec.architecture.startswith(SMP):
-        network, roles = _smp(spec)
-    elif spec.architecture.startswith(TORCHVISION):
-        network, roles = _torchvision(spec)
-    else:
-        raise ValueError(
-            f"unknown architecture {spec.architecture!r}, expected {SMP}NAME, {TORCHVISION}NAME or package.module:name"
-        )
+    with LimitedSize(values):
+        network, roles = _network(spec)
     if isinstance(network, Segmenter):
         return network
     return Segmenter(network, spec.classes, {**roles, **spec.roles}, spec.normalisation)
 
 
-def _smp(spec: ModelSpec) -> tuple[nn.Module, dict[str, str | list[str]]]:
+def _network(spec: ModelSpec) -> tuple[nn.Module, Roles]:
+    if ":" in spec.architecture:
+        return _call(imported(spec.architecture), spec, {"classes": spec.classes}), {}
+    if spec.architecture.startswith(SMP):
+        return _smp(spec)
+    if spec.architecture.startswith(TORCHVISION):
+        return _torchvision(spec)
+    raise ValueError(
+        f"unknown architecture {spec.architecture!r}, expected {SMP}NAME, {TORCHVISION}NAME or package.module:name"
+    )
+
+
+def _smp(spec: ModelSpec) -> tuple[nn.Module, Roles]:
     import segmentation_models_pytorch as smp
 
     name = spec.architecture.removeprefix(SMP)
@@ -82,7 +88,7 @@ def _refuse_to_fetch(spec: ModelSpec) -> None:
             raise ValueError(f"{spec.architecture}: {key!r} is not an argument: say encoder_weights or weights")
 
 
-def _torchvision(spec: ModelSpec) -> tuple[nn.Module, dict[str, str | list[str]]]:
+def _torchvision(spec: ModelSpec) -> tuple[nn.Module, Roles]:
     from torchvision import models
 
     name = spec.architecture.removeprefix(TORCHVISION)

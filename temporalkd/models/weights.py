@@ -20,10 +20,13 @@ from flow.saved import load_saved
 from temporalkd.models.build import ModelSpec, build
 from temporalkd.models.card import read_spec
 from temporalkd.models.segmenter import Segmenter
+from temporalkd.models.size import MAX_VALUES
 from temporalkd.records import read_json
 
 PACKAGE = "package:"
 DIGEST = "sha256"
+MADE, SMALL = 2, 2**27
+"""Numbers that are made for a network, to each that it keeps; and what it may have whatever the weights hold."""
 
 
 def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
@@ -36,8 +39,9 @@ def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
     """
     card = path.with_suffix(".json")
     spec = read_spec(card)
+    most = MADE * _require_file(path).stat().st_size + SMALL  # a number takes a byte at least
     try:
-        segmenter = build(spec)
+        segmenter = build(spec, min(MAX_VALUES, most))
     except ValueError as error:
         raise ValueError(f"{card}: {error}") from error
     load_weights(segmenter.network, path)
@@ -129,8 +133,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         FileNotFoundError, ValueError: no such file, not a file of tensors, or NaN in one; names it.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights file {path}")
+    _require_file(path)
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else load_saved(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -146,3 +149,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if tensor.is_floating_point() and bool(tensor.isnan().any()):
             raise ValueError(f"{path}: {name!r} holds NaN: damaged, or of a training that went wrong")
     return dict(loaded)
+
+
+def _require_file(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    return path
