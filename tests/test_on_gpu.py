@@ -96,3 +96,4 @@ def test_students_are_used(raft: Path, world: World, call: Any) -> None:
         sides = ("--left", world.run, "--right", "maps", "--panel", world.run)
         call("render", "--frames", world.frames, *sides, "--flow", "raft_small", "-o", "a.mp4")
         call("report", world.run, "-o", "report.html")
+        assert "pretended" in call("doctor")[0]

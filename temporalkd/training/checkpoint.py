@@ -29,10 +29,10 @@ class Found(NamedTuple):
 
 
 def rng_state() -> State:
-    """State of torch's random generators, which dropout uses."""
+    """State of torch's random generators, which dropout uses: the processor's, and that of this process's GPU."""
     state: State = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
     return state
 
 
@@ -40,7 +40,7 @@ def set_rng_state(state: State) -> None:
     """Put the generators back."""
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and "cuda" in state:
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 def save(state: State, path: Path, previous: Path | None = None) -> None:
