@@ -23,7 +23,7 @@ class Runtime:
     """One process of a training: where it runs, and how its gradients meet those of the others.
 
     Args:
-        accelerator: "auto", "cpu", "gpu".
+        accelerator: "cpu", "gpu", or "auto": CUDA where there is some. Apple's GPUs lack the float64 of some counts.
         devices: processes on this machine, or "auto".
         precision: "32-true" or "bf16-mixed".
     """
@@ -35,6 +35,8 @@ class Runtime:
         precision: Literal["32-true", "bf16-mixed"] = "32-true",
         nodes: int = 1,
     ):
+        if accelerator == "auto":
+            accelerator = "cuda" if torch.cuda.is_available() else "cpu"
         strategy = "auto" if devices == 1 and nodes == 1 else "ddp"
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no frames of C++ where a process leaves early
         try:

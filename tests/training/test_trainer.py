@@ -398,3 +398,10 @@ def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
     checkpoint.save(state | {"rng": state["rng"] * 2}, path)
     with pytest.raises(ValueError, match=r"last\.pt is of 2 processes, now there are 1: resume with as many"):
         train(values, tmp_path / "run", resume=True)
+
+
+def test_a_gpu_without_float64_is_not_taken_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning_fabric.accelerators import MPSAccelerator
+
+    monkeypatch.setattr(MPSAccelerator, "is_available", staticmethod(lambda: True))
+    assert Runtime("auto").device.type == ("cuda" if torch.cuda.is_available() else "cpu")
