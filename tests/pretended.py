@@ -148,6 +148,16 @@ def _move(module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
 _to, _as_subclass = nn.Module.to, Tensor.as_subclass
 
 
+def _here(job: Any) -> Any:
+    """A job for which nothing is pretended: tracing looks behind tensors."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            return job(*args, **kwargs)
+
+    return run
+
+
 @contextmanager
 def pretended_gpu() -> Iterator[None]:
     """Commands find a GPU, and take it."""
@@ -168,6 +178,8 @@ def pretended_gpu() -> Iterator[None]:
         (nn.Module, "to"): _move,
         (nn.Module, "cpu"): lambda module: module.to("cpu"),
         (threading.Thread, "run"): in_mode,
+        (torch.export, "export"): _here(torch.export.export),
+        (torch.onnx, "export"): _here(torch.onnx.export),
         (DataLoader, "__init__"): unpinned,
         (Runtime, "device"): property(lambda runtime: GPU),
         (Runtime, "setup"): set_up,

@@ -96,4 +96,5 @@ def test_students_are_used(raft: Path, world: World, call: Any) -> None:
         sides = ("--left", world.run, "--right", "maps", "--panel", world.run)
         call("render", "--frames", world.frames, *sides, "--flow", "raft_small", "-o", "a.mp4")
         call("report", world.run, "-o", "report.html")
+        call("export", world.run, "-o", "student.onnx")
         assert "pretended" in call("doctor")[0]
