@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+import flow
 from temporalkd import __version__
 
 PACKAGES = (
@@ -29,6 +31,7 @@ def environment(seed: int, data: Mapping[str, str] | None = None) -> dict[str, A
     """
     return {
         "temporalkd": __version__,
+        "code": code(),
         **dict(_versions()),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -42,6 +45,15 @@ def environment(seed: int, data: Mapping[str, str] | None = None) -> dict[str, A
         **{f"data_{split}": found for split, found in (data or {}).items()},
         **_git(Path(__file__)),
     }
+
+
+def code() -> str:
+    """16 hexadecimal digits of the sources that run, wherever they are installed."""
+    found = hashlib.sha256()
+    for package in (Path(__file__).parent, Path(flow.__file__).parent):
+        for file in sorted(package.rglob("*.py")):
+            found.update(f"{file.relative_to(package.parent).as_posix()}\n".encode() + file.read_bytes())
+    return found.hexdigest()[:16]
 
 
 def _versions() -> Iterator[tuple[str, str | None]]:

@@ -44,21 +44,19 @@ class Hold:
 
 
 @contextmanager
-def taken(folder: Path, resume: bool, enabled: bool = True) -> Iterator[Hold]:
+def taken(folder: Path, enabled: bool = True) -> Iterator[Hold]:
     """Within it the folder is there and no other training writes to it; a process that is killed gives it free.
 
     Where nothing was written it is as it was, in the end.
 
     Raises:
-        FileExistsError: another training writes there, or it is a file; FileNotFoundError: there is none to resume.
+        FileExistsError: another training writes there, or it is a file.
     """
     if not enabled:
         yield Hold(folder)
         return
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, expected a folder")
-    if resume and not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)

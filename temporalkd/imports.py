@@ -39,8 +39,8 @@ def imported(name: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
     if not any(grant == name or f"{module}.".startswith(f"{grant}.") for grant in _allowed()):
         raise ValueError(
-            f"import {name!r}: no config of yours names it, and importing it runs it: "
-            f"if you trust it, say temporalkd --import {name} COMMAND, or set {ALLOWED}"
+            f"import {name!r}: no config of yours names it, and importing it runs it: if you trust it, say "
+            f"temporalkd --import {name} COMMAND, or set {ALLOWED}, which is {os.environ.get(ALLOWED) or 'empty'}"
         )
     here = str(Path.cwd())
     if here not in sys.path:
@@ -48,7 +48,7 @@ def imported(name: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"import {name!r}: {error}") from error
+        raise ValueError(f"import {name!r}: {error} (looked for in {here} and among installed packages)") from error
     if not callable(found):
         raise ValueError(f"import {name!r} is not callable")
     return found

@@ -28,5 +28,6 @@ def find(path: str | Path, room: str) -> Path:
     for place in places:
         if place.exists():
             return place
-    hint = "" if base is not None else f" (set {VARIABLE} to the folder that holds data/ and weights/)"
-    raise FileNotFoundError(f"no {' and no '.join(map(str, places))}{hint}")
+    named = os.environ.get(VARIABLE)
+    hint = f"{VARIABLE} is {named}" if named else f"set {VARIABLE} to the folder that holds data/ and weights/"
+    raise FileNotFoundError(f"no {' and no '.join(map(str, places))} ({hint})")

@@ -24,7 +24,8 @@ Say = Callable[[str], None]
 def train(config: Config, folder: Path, resume: bool = False, say: Say = print, score: bool = True) -> list[Row]:
     """Train the configured student into `folder` and, where data.val is given, score it.
 
-    With `resume` it goes on from the newest checkpoint, or begins again where the run was ended before its first.
+    With `resume` it goes on from the newest checkpoint, begins where there is none, and leaves a run alone that has
+    ended.
 
     The folder gets config.yaml, environment.json, resources.json, log.jsonl, metrics.csv, checkpoints/, of methods that
     make labels pseudo/, and at the end student.safetensors + student.json and evaluation.json.
@@ -34,28 +35,33 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set, or another training writes there.
         KeyboardInterrupt: SIGINT or SIGTERM, once the step is ended and saved.
-        ConfigError: resuming with another config than the run was started with.
+        ConfigError: resuming with another config than the run was started with, or other data.
     """
     torch.manual_seed(config.seed)
     section = config.training
     runtime = Runtime(section.accelerator, section.devices, section.precision, section.nodes)
 
     def job() -> list[Row]:
-        with taken(folder, resume, enabled=runtime.is_main) as hold:
+        with taken(folder, runtime.is_main) as hold:
             return _train(config, hold, resume, say, score, runtime)
 
     return runtime.launch(job)
 
 
 def _train(config: Config, hold: Hold, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
-    folder = hold.folder
+    folder, scored = hold.folder, score and config.data.val is not None
+    if resume and run_folder.is_finished(folder, scored):
+        if runtime.is_main:
+            run_folder.refuse_unusable(config, folder, resume)
+            say(f"{folder} has ended, there is nothing to go on with: its student and its scores stay as they are")
+        return []
     data = assemble.training_footage(config)
     torch.manual_seed(config.seed)  # the student starts the same whatever was built before it
     student, spec = assemble.model(config.student, "student", data)
     teacher = assemble.teacher(config, data)
     method = assemble.method(config, student, teacher, data)
     clips = assemble.sampler(config, data, method.unlabelled)
-    scorer = Scorer(config, runtime.device, classes=student.classes) if score and config.data.val is not None else None
+    scorer = Scorer(config, runtime.device, classes=student.classes) if scored else None
     plan = assemble.plan(config)
     splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer and scorer.footage else {})}
     if runtime.is_main:

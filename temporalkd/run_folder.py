@@ -15,6 +15,7 @@ from temporalkd.data.source import Source
 from temporalkd.environment import environment
 from temporalkd.hold import LOCK
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
+from temporalkd.records import read_json
 from temporalkd.training import checkpoint
 
 PSEUDO = "pseudo"
@@ -28,6 +29,10 @@ def has_checkpoint(folder: Path) -> bool:
     return any((folder / "checkpoints" / name).is_file() for name in (checkpoint.LAST, checkpoint.PREVIOUS))
 
 
+FREE = {"training.workers", "data.root", "data.train.root", "data.val.root", "flow.cache", "flow.cache_gigabytes"}
+"""Settings that change nothing of what comes out: a run may be resumed with others. Data has a fingerprint."""
+
+
 def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
     """Look whether this training may use the folder.
 
@@ -37,17 +42,20 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
     path = folder / "config.yaml"
     _refuse_links(folder)
     if resume:
-        empty = all(file.name.startswith(".") for file in folder.iterdir())
-        if not path.is_file() and not empty:
+        if all(file.name.startswith(".") for file in folder.iterdir()):
+            return f"{folder} holds no checkpoint: the training begins"
+        if not path.is_file():
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
-        if not empty and (keys := list(differing(load(path, own=False).model_dump(), config.model_dump()))):
+        if keys := [
+            key for key in differing(load(path, own=False).model_dump(), config.model_dump()) if key not in FREE
+        ]:
             raise ConfigError(
                 f"{path} differs from the config given in {', '.join(keys[:4])}: "
                 "resume with the same, or train into another folder"
             )
         found = checkpoint.latest(folder / "checkpoints")
         if found is None:
-            return f"{folder} was stopped before its first checkpoint: it begins again"
+            return f"{folder} holds no checkpoint: the training begins again"
         return found.doubt
     if path.exists() or has_checkpoint(folder):
         raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
@@ -72,14 +80,30 @@ def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source
     """Take the folder for a run, or take it up again; what a killed process left goes.
 
     data: the sources that it trains on, "train", and is scored on, "val".
+
+    Raises:
+        ConfigError: they are not those that the run began with.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder, *LEFTOVERS)
     if not (folder / "config.yaml").exists():
         write_whole(folder / "config.yaml", dump(config).encode())
-    if not (folder / "environment.json").exists():
-        found = environment(config.seed, {split: fingerprint(sources) for split, sources in data.items()})
-        write_whole(folder / "environment.json", (json.dumps(found, indent=2) + "\n").encode())
+    prints, path = {split: fingerprint(sources) for split, sources in data.items()}, folder / "environment.json"
+    if not path.exists():
+        write_whole(path, (json.dumps(environment(config.seed, prints), indent=2) + "\n").encode())
+    began = read_json(path)
+    for split, found in prints.items():
+        if began.get(f"data_{split}", found) != found:
+            raise ConfigError(
+                f"data.{split} is not what {folder} began with (fingerprint {began[f'data_{split}']} in {path.name}, "
+                f"now {found}): put it back, or train into another folder"
+            )
+
+
+def is_finished(folder: Path, scored: bool = False) -> bool:
+    """Whether the run folder holds a trained student, and its scores."""
+    names = ("student.safetensors", "student.json", *(["evaluation.json"] if scored else []))
+    return all((folder / name).is_file() for name in names)
 
 
 def clear(folder: Path) -> None:

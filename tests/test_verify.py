@@ -44,7 +44,7 @@ def test_what_has_changed_since_is_told(world: World, call: Any) -> None:
     values = json.loads(path.read_text())
     path.write_text(json.dumps(values | {"torch": "1.0", "data_val": "0123", "seed": 77}))
     _, err = call("verify", run)
-    assert f"since run was trained: torch was 1.0, is {torch.__version__}, data_val was 0123, is " in err
+    assert f"since run was trained: torch was 1.0, is {torch.__version__}, the validation data was 0123, is " in err
 
 
 def test_a_number_that_differs_is_told_with_how_much(world: World, call: Any) -> None:
@@ -141,3 +141,16 @@ def test_the_fingerprint_is_of_the_data_and_not_of_its_place(world: World, tmp_p
     assert before != fingerprint([there]), "the same size, another checksum of the pixels"
     assert fingerprint([VideoFile(world.folder / "video.mp4")]) != fingerprint([VideoFile(world.folder / "one.mp4")])
     assert fingerprint([Street(1, 4, (48, 64))]) != fingerprint([Street(2, 4, (48, 64))])
+
+
+def test_what_nobody_wrote_down_is_not_taken_for_unchanged(world: World, call: Any) -> None:
+    run = changed(world, lambda row: None)
+    (run / "environment.json").unlink()
+    assert "nobody knows what has changed, there is no run/environment.json" in call("verify", run)[1]
+
+
+def test_edited_code_is_told_wherever_it_is_installed(world: World, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(environment.code()) == 16 and environment.code() == environment.code()
+    monkeypatch.setattr(environment, "code", lambda: "another")
+    run = changed(world, lambda row: None)
+    assert "the code of temporalkd was " in call("verify", run)[1]

@@ -23,14 +23,19 @@ def footage(section: Any, root: str | None, seed: int, labelled: bool = True) ->
     """The footage that a dataset section names; what is not to be `labelled` needs no labels on disk."""
 
     def at(path: str) -> Path:
-        return Path(root) / path if root is not None else find(path, "data")
+        if root is not None:
+            return Path(root) / path
+        try:
+            return find(path, "data")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"data: {section.dataset}: {error}") from None
 
     def place(layout: str) -> Path:
         given = section.root or root
         try:
             return Path(given).expanduser() if given else find(section.dataset, "data")
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}; {layout}") from None
+            raise FileNotFoundError(f"data: {section.dataset}: {error}; {layout}") from None
 
     match section:
         case datasets.CamVid():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from flow.store import Store
@@ -28,7 +29,7 @@ from temporalkd.roots import find
 def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segmenter, ModelSpec]:
     """The network of a model section, with its weights; `data` says how many classes an untrained one gets."""
     if section.weights and section.architecture is None:
-        return load_segmenter(find(section.weights, "weights"))
+        return load_segmenter(_found(section.weights, where))
     if section.architecture is None:
         raise ConfigError(f"{where}: name an architecture, or weights with a json beside them")
     if data is None or not data.class_names:
@@ -50,8 +51,17 @@ def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segm
             raise ConfigError(f"{where}.encoder_weights: {section.architecture} has no encoder or backbone")
         load_encoder(encoder, source if source.startswith("package:") else find(source, "weights"))
     if section.weights:
-        load_weights(segmenter.network, find(section.weights, "weights"))
+        load_weights(segmenter.network, _found(section.weights, where))
     return segmenter, spec
+
+
+def _found(weights: str, where: str) -> Path:
+    try:
+        return find(weights, "weights")
+    except FileNotFoundError as error:
+        run = Path(weights).parent.name if Path(weights).name == "student.safetensors" else None
+        hint = f"; it is what the config named {run!r} trains: train that first, or name other weights" if run else ""
+        raise FileNotFoundError(f"{where}.weights: {error}{hint}") from None
 
 
 def teacher(config: Config, data: Footage) -> Teacher | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 
 from torch import Tensor
@@ -15,6 +14,7 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.frames import ImageFolder, MapFolder, open_frames
 from temporalkd.evaluation import Row, folder_of_maps, network
 from temporalkd.evaluation import evaluate as score
+from temporalkd.messages import say
 from temporalkd.progress import progress
 from temporalkd.run_folder import load_run
 from temporalkd.scoring import Scorer
@@ -66,8 +66,11 @@ def consistency(
     estimators = assemble.flows(flows, device(), weights)
     classes = maps.classes or (len(maps.palette) if maps.palette else None)
     if classes is None:
-        truths = (source.label(i) for i in source.labelled)
-        classes = 1 + max(_largest(m) for m in chain(maps, truths) if m is not None)
+        truths = (label for i in source.labelled if (label := source.label(i)) is not None)
+        told, true = max(map(_largest, maps)), max(map(_largest, truths), default=0)
+        if true > told:
+            say(f"{labels} has class {true}, which no prediction has: where it is no class, say --void {true}")
+        classes = 1 + max(told, true)
     systems = {name_of(maps.folder): folder_of_maps(maps)}
     with progress("consistency") as tick:
         return score([source], systems, classes, estimators, protocols, assemble.default_cache(), progress=tick)

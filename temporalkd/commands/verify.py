@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from temporalkd import assemble
 from temporalkd.commands.systems import device
+from temporalkd.config import Config
 from temporalkd.data.fingerprint import fingerprint
 from temporalkd.environment import environment
 from temporalkd.evaluation import SHARES, network
@@ -16,6 +19,14 @@ from temporalkd.progress import progress
 from temporalkd.records import read_json
 from temporalkd.run_folder import load_run
 from temporalkd.scoring import Scorer
+
+CALLED = {
+    "code": "the code of temporalkd",
+    "data_train": "the training data",
+    "data_val": "the validation data",
+    "dirty": "whether the code was edited",
+    "git": "the commit",
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ def verify(run: Path) -> Iterator[Comparison]:
     config, segmenter, _ = load_run(run)
     rows = recorded(run)
     scorer = Scorer(config, device(), list(dict.fromkeys(row["flow"] for row in rows)), segmenter.classes)
-    if changed := list(_changed(run, scorer)):
+    if changed := list(_changed(run, config, scorer)):
         say(f"since {run} was trained: {', '.join(changed)}")
     scorer.protocols = list(dict.fromkeys(row["protocol"] for row in rows))
     segmenter.to(device()).eval()
@@ -97,11 +108,17 @@ def _shown(share: float | None) -> str:
     return "not defined" if share is None else f"{share:.4f}"
 
 
-def _changed(run: Path, scorer: Scorer) -> Iterator[str]:
+def _changed(run: Path, config: Config, scorer: Scorer) -> Iterator[str]:
     """What may change a number: versions, the code, the machine, the footage."""
     path = run / "environment.json"
-    then = read_json(path) if path.is_file() else {}
-    now = environment(0, {"val": fingerprint(scorer.footage.sources)} if scorer.footage else {})
+    if not path.is_file():
+        yield f"nobody knows what has changed, there is no {path}"
+        return
+    then, splits = read_json(path), {"val": fingerprint(scorer.footage.sources)} if scorer.footage else {}
+    with suppress(OSError, ValueError):  # to score it again, the data that it was trained on need not be there
+        splits["train"] = fingerprint(assemble.training_footage(config).sources)
+    now = environment(0, splits)
+    known = {"seed", "deterministic"} | ({"git", "dirty"} if "code" in then else set())
     for key in now:
-        if key in then and key not in ("seed", "deterministic") and then[key] != now[key]:
-            yield f"{key} was {then[key]}, is {now[key]}"
+        if key in then and key not in known and then[key] != now[key]:
+            yield f"{CALLED.get(key, key)} was {then[key]}, is {now[key]}"

@@ -8,9 +8,10 @@ from pathlib import Path
 from temporalkd.comparison.plan import Entry, digest
 from temporalkd.comparison.results import Subject
 from temporalkd.comparison.scores import Scores, Wanted
-from temporalkd.comparison.train import Run, is_finished
+from temporalkd.comparison.train import Run
 from temporalkd.evaluation import Row
 from temporalkd.models import Cost, cost, load_segmenter
+from temporalkd.run_folder import is_finished
 
 
 def subjects(

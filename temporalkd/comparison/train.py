@@ -31,11 +31,6 @@ Run = tuple[str, int]
 """The name of a system, and a seed."""
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether the run folder holds a trained student."""
-    return (folder / "student.safetensors").is_file() and (folder / "student.json").is_file()
-
-
 def train_all(
     systems: Sequence[Entry], seeds: Sequence[int], out: Path, train: Train, say: Callable[[str], None]
 ) -> dict[Run, str]:
@@ -44,7 +39,7 @@ def train_all(
     Returns:
         The trainings that failed, and why.
     """
-    waiting = [(e, seed) for seed in seeds for e in systems if not is_finished(e.folder(out, seed))]
+    waiting = [(e, seed) for seed in seeds for e in systems if not run_folder.is_finished(e.folder(out, seed))]
     failed: dict[Run, str] = {}
     for number, (entry, seed) in enumerate(waiting, 1):
         folder = entry.folder(out, seed)
@@ -53,7 +48,7 @@ def train_all(
         write_whole(file, dump(entry.at(seed)).encode())
         resume = (folder / "config.yaml").is_file() and run_folder.has_checkpoint(folder)
         reason = (None if resume else _cleared(folder)) or train(file, folder, resume)
-        if reason is None and not is_finished(folder):
+        if reason is None and not run_folder.is_finished(folder):
             reason = "it ended without a student"
         if reason is not None:
             failed[entry.name, seed] = reason
@@ -64,7 +59,7 @@ def train_all(
 def _cleared(folder: Path) -> str | None:
     """Take back what a training left that has saved nothing; why that cannot be, if another one is at it."""
     try:
-        with taken(folder, resume=False):
+        with taken(folder):
             run_folder.clear(folder)
     except FileExistsError as error:
         return str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def load(path: Path, overrides: Sequence[str] = (), own: bool = True) -> Config:
     Raises:
         ConfigError: names the file, the key, the value and what was expected.
     """
-    values, given = _read(path, ()), dict[str, Any]()
+    values, given = _read(path), dict[str, Any]()
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not all(key.split(".")):
@@ -50,11 +51,14 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(config.model_dump(mode="json", by_alias=True), sort_keys=False)
 
 
-def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not path.is_file():
-        near = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise ConfigError(f"no config file {path}" + (f", in its folder are {', '.join(near[:8])}" if near else ""))
-    if path.resolve() in seen:
+        asked = f"{seen[-1]}: extends: " if seen else ""
+        names = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        near = [*difflib.get_close_matches(path.name, names, n=3), *names]
+        hint = f", in its folder are {', '.join(list(dict.fromkeys(near))[:8])}" if near else ""
+        raise ConfigError(f"{asked}no config file {path}{hint}")
+    if path.resolve() in map(Path.resolve, seen):
         raise ConfigError(f"{path}: extends itself")
     values = read_yaml(path)
     if not isinstance(values, dict):
@@ -65,7 +69,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         return values
     if not isinstance(base, str) or "\0" in base:
         raise ConfigError(f"{path}: extends: expected a file name, got {base!r}")
-    return _merge(_read(path.parent / base, (*seen, path.resolve())), values)
+    return _merge(_read(path.parent / base, (*seen, path)), values)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -72,9 +72,10 @@ def latest(folder: Path) -> Found | None:
     Raises:
         ValueError: what there is is damaged.
     """
-    failure: ValueError | None = None
+    failure: str | ValueError | None = None
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.is_file():
+            failure = failure or f"{path} is missing"
             continue
         try:
             state = load(path)
@@ -83,8 +84,9 @@ def latest(folder: Path) -> Found | None:
             continue
         doubt = None if failure is None else f"{failure}; going on from {path.name}, of step {state['step']}"
         return Found(state, path, doubt)
-    if failure is not None:
-        raise failure
+    if isinstance(failure, ValueError):
+        left = "is not there" if not (folder / PREVIOUS).is_file() else "is no better"
+        raise ValueError(f"{failure}; {PREVIOUS} {left}: train into another folder")
     return None
 
 

@@ -24,7 +24,7 @@ def train_on(tmp: Path, dataset: str, root: str | None = "data", **section: Any)
     return ["train", write_config(tmp / "config.yaml", config), "-o", tmp / "out"]
 
 
-@case(1, "no cityscapes and no .*data/cityscapes; Cityscapes has leftImg8bit/{split}/{city}/")
+@case(1, "data: cityscapes: no cityscapes and no .*data/cityscapes .*; Cityscapes has leftImg8bit/{split}/{city}/")
 def cityscapes_is_nowhere(world: World, tmp: Path) -> list[Any]:
     return train_on(tmp, "cityscapes", None)
 

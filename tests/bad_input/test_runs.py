@@ -40,6 +40,8 @@ def train_into_a_file(world: World, tmp: Path) -> list[Any]:
 
 @case(1, "out is not a run folder: nothing to resume")
 def nothing_to_resume(world: World, tmp: Path) -> list[Any]:
+    (tmp / "out").mkdir()
+    (tmp / "out" / "letter.txt").touch()
     return train(tmp, "--resume")
 
 

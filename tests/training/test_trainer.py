@@ -17,13 +17,14 @@ from torch import Tensor
 from temporalkd import __version__, run
 from temporalkd.config import Config, load, parse
 from temporalkd.data.sampler import ClipSampler
-from temporalkd.data.street import Street
+from temporalkd.data.street import CLASSES, Street
 from temporalkd.methods import Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
 from temporalkd.training.steps import Stepper
 from tests import tiny
+from tests.cli_support import write_frames
 
 CPU = "cpu"
 
@@ -133,6 +134,7 @@ def test_a_run_is_not_overwritten_nor_resumed_with_another_config(tmp_path: Path
 def test_resuming_from_a_bad_checkpoint_names_it(damage: str, tmp_path: Path) -> None:
     values = tiny.config(tmp_path)
     train(values, tmp_path / "run")
+    (tmp_path / "run" / "student.safetensors").unlink()
     path = tmp_path / "run" / "checkpoints" / "last.pt"
     if damage == "cut":
         path.write_bytes(path.read_bytes()[:1000])
@@ -368,11 +370,12 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(left: st
     else:
         shutil.copytree(tmp_path / "whole", cut)
         shutil.rmtree(cut / "checkpoints")
+        (cut / "student.safetensors").unlink()
         if left == "config":
             for path in [p for p in cut.iterdir() if p.name != "config.yaml"]:
                 path.unlink()
     run.train(parse(values, "test"), cut, True, said.append)
-    assert said[0] == f"{cut} was stopped before its first checkpoint: it begins again"
+    assert said[0].startswith(f"{cut} holds no checkpoint: the training begins")
     one, other = finished(tmp_path / "whole"), finished(cut)
     assert same(one[0], other[0]) and one[1:] == other[1:]
     assert not list(cut.glob(".*"))
@@ -382,6 +385,7 @@ def test_a_damaged_last_checkpoint_costs_no_more_than_its_own_steps(tmp_path: Pa
     values, said = scored(tmp_path), list[str]()
     train(values, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    (tmp_path / "cut" / "student.safetensors").unlink()
     path = tmp_path / "cut" / "checkpoints" / "last.pt"
     path.write_bytes(path.read_bytes()[:-100])
     run.train(parse(values, "test"), tmp_path / "cut", True, said.append)
@@ -390,9 +394,43 @@ def test_a_damaged_last_checkpoint_costs_no_more_than_its_own_steps(tmp_path: Pa
     assert same(one[0], other[0]) and one[1:] == other[1:]
 
 
+def test_a_run_that_has_ended_is_left_alone(tmp_path: Path) -> None:
+    values, said, folder = scored(tmp_path), list[str](), tmp_path / "run"
+    train(values, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert run.train(parse(values, "test"), folder, True, said.append) == []
+    assert said == [f"{folder} has ended, there is nothing to go on with: its student and its scores stay as they are"]
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (folder / "evaluation.json").unlink()
+    train(values, folder, resume=True)
+    assert (folder / "evaluation.json").read_bytes() == before[folder / "evaluation.json"]
+
+
+def test_a_run_goes_on_with_other_workers_and_not_with_other_data(tmp_path: Path) -> None:
+    frames = write_frames(tmp_path / "own", tiny.SIZE)
+    values = scored(tmp_path)
+    folder = {"dataset": "folder", "images": str(frames / "frames"), "labels": str(frames / "labels")}
+    values["data"]["train"] = folder | {"class_names": list(CLASSES)}
+    train(values, tmp_path / "whole")
+    train(values, tmp_path / "cut")
+    for name in ("student.safetensors", "evaluation.json", "checkpoints/last.pt"):
+        (tmp_path / "cut" / name).unlink()
+    frame, kept = frames / "frames" / "001.png", (frames / "frames" / "001.png").read_bytes()
+    shutil.copy(frames / "frames" / "002.png", frame)
+    with pytest.raises(
+        ValueError, match=r"data\.train is not what .*cut began with \(fingerprint \w+ in environment.json"
+    ):
+        train(values, tmp_path / "cut", resume=True)
+    frame.write_bytes(kept)
+    values["training"]["workers"] = 2
+    train(values, tmp_path / "cut", resume=True)
+    assert same(finished(tmp_path / "whole")[0], finished(tmp_path / "cut")[0])
+
+
 def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
     values = scored(tmp_path)
     train(values, tmp_path / "run")
+    (tmp_path / "run" / "student.safetensors").unlink()
     path = tmp_path / "run" / "checkpoints" / "last.pt"
     state = checkpoint.load(path)
     checkpoint.save(state | {"rng": state["rng"] * 2}, path)
