@@ -29,7 +29,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the README's files, the configs that they extend, and a folder of frames with labels."""
     for name, text in EXAMPLES.items():
         (tmp_path / name).write_text(text)
-    (tmp_path / "street").symlink_to(ROOT / "configs" / "street")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
     street = Street(1, length=4, size=(48, 64))
     for i in range(4):
         for kind, image in (("frames", street.frame(i)), ("labels", (street.label(i) != 2).to(torch.uint8))):

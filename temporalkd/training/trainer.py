@@ -83,7 +83,7 @@ class Trainer:
             except KeyboardInterrupt as error:
                 if not self.runtime.is_main:
                     raise SystemExit(0) from error
-                saved = f"--resume goes on from step {self.saved}" if self.saved else "before its first checkpoint"
+                saved = f"--resume goes on from step {self.saved}" if self.saved else "nothing was saved yet"
                 raise KeyboardInterrupt(f"{self.name}: interrupted at step {self.done}; {saved}") from error
             except Exception as error:
                 clips = f"{self.plan.batch} clips of {self.clips.length} frames at once"
