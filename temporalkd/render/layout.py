@@ -20,6 +20,7 @@ LARGEST = 16384  # pixels a side of what H.264 can hold
 _SMALLEST = 16  # pixels a side below which a panel shows nothing
 _WIDE = 400  # pixels that a panel is made wide, at least, when the scale is left open
 _GAP = 4
+_LEAST_LETTERS = 8  # pixels of a capital that is legible once the video is coded
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def page(
         for panel in panels
     ]
     titles, overlays, flips = (_beside(row) for row in zip(*columns))
-    width, small = titles.shape[2], letters * 4 // 5
+    width, small = titles.shape[2], max(_LEAST_LETTERS, letters * 4 // 5)
     foot = [_explanation(width, trail, small), caption(width, clock, height=small, ink=FAINT)]
     if classes:
         foot.insert(0, legend(width, classes, palette, height=small))
@@ -140,7 +141,7 @@ def _write_png(out: Path, image: Tensor) -> None:
 
 
 def _letters(width: int) -> int:
-    return max(8, min(18, width // 38))
+    return max(_LEAST_LETTERS, min(18, width // 38))
 
 
 def _beside(panels: Sequence[Tensor]) -> Tensor:

@@ -16,13 +16,15 @@ PAPER, INK, FAINT = (24, 26, 31), (236, 238, 242), (158, 164, 174)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _FONT_HEIGHT = 22  # pixels of a capital at font scale 1
 _SMALLEST = 5  # pixels of a capital below which nothing can be read
+_SPACE = 0.5  # of a capital's height: the font's own space closes up in small letters
 
 Ink = tuple[int, int, int]
 
 
 def text_width(text: str, height: int) -> int:
     """Width in pixels of a text whose capitals are `height` pixels high."""
-    return cv2.getTextSize(_plain(text), _FONT, height / _FONT_HEIGHT, _thickness(height))[0][0]
+    words = text.split(" ")
+    return sum(_word_width(word, height) for word in words) + (len(words) - 1) * _space(height)
 
 
 def caption(width: int, left: str, right: str = "", *, height: int = 11, ink: Ink = INK) -> Tensor:
@@ -101,6 +103,19 @@ def _thickness(height: int) -> int:
     return max(1, round(height / 12))
 
 
+def _space(height: int) -> int:
+    return math.ceil(_SPACE * height)
+
+
+def _word_width(word: str, height: int) -> int:
+    return cv2.getTextSize(_plain(word), _FONT, height / _FONT_HEIGHT, _thickness(height))[0][0] if word else 0
+
+
 def _write(picture: Picture, text: str, place: tuple[int, int], height: int, ink: Ink) -> None:
-    """Draw text with its baseline's left end at `place`."""
-    cv2.putText(picture, _plain(text), place, _FONT, height / _FONT_HEIGHT, ink, _thickness(height), cv2.LINE_AA)
+    """Draw text with its baseline's left end at `place`, word by word."""
+    x, y = place
+    for word in text.split(" "):
+        if word:
+            scale = height / _FONT_HEIGHT
+            cv2.putText(picture, _plain(word), (x, y), _FONT, scale, ink, _thickness(height), cv2.LINE_AA)
+        x += _word_width(word, height) + _space(height)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from temporalkd.render.overlay import default_palette
-from temporalkd.render.text import PAPER, caption, key, legend
+from temporalkd.render.text import PAPER, caption, key, legend, text_width
 
 PALETTE = [(10, 20, 30), (200, 100, 0), (0, 255, 128)]
 
@@ -50,6 +50,14 @@ def test_a_long_name_is_cut_short_before_the_numbers(width: int) -> None:
     columns = inked(caption(width, long, "flips 1.2 %")).any(0).nonzero()[:, 0]
     assert columns.max() <= width - 2
     assert columns.diff().max() >= 3
+
+
+@pytest.mark.parametrize("height", [6, 8, 11])
+def test_words_stand_apart_in_small_letters(height: int) -> None:
+    bar = inked(caption(400, "flips now in the frame", height=height))
+    columns = bar.any(0).nonzero()[:, 0]
+    assert int((columns.diff() > height // 2).sum()) == 4
+    assert columns.max() <= text_width("flips now in the frame", height) + height
 
 
 def test_a_key_shows_all_colours_of_an_entry_and_cuts_what_cannot_wrap() -> None:
