@@ -23,13 +23,13 @@ MOMENTS = 8
 WIDEST_MOMENT = 640
 COLUMNS = (
     Column("miou", "mIoU", True, "Mean over classes of intersection over union with the labels, void left out."),
-    Column("macc", "mAcc", True, "Mean over classes of the share of their pixels that are predicted right."),
-    Column("boundary_iou", "boundary IoU", True, "IoU of the 4 pixels inside each class's outline."),
     Column("consistency", "consistency", True, "mIoU between each class map and the next one warped onto it."),
     Column("flip_rate", "flips", False, "Visible pixels whose class changes along the motion."),
     Column("flip_interior", "interior flips", False, "The same, more than 4 pixels away from class boundaries."),
     Column("gated", "stays right", True, "Of the visible pixels that are right, those that are right one frame later."),
     Column("right_twice", "right twice", True, "Visible pixels that are right now and one frame later."),
+    Column("macc", "mAcc", True, "Mean over classes of the share of their pixels that are predicted right."),
+    Column("boundary_iou", "boundary IoU", True, "IoU of the 4 pixels inside each class's outline."),
     Column("warp_error", "E_warp", False, "100 x the squared change of the probabilities along the motion."),
     Column(
         "vc8", "VC8", True, "VSPW: pixels that keep one prediction over 8 frames where the labels do, right or not."

@@ -15,7 +15,7 @@ from torch import Tensor
 from flow.files import write_whole
 from temporalkd import __version__
 from temporalkd.commands.systems import device, load_system, name_of, unused
-from temporalkd.config import Config, ConfigError
+from temporalkd.config import Config, ConfigError, load
 from temporalkd.evaluation import Row, System, averaged, frames_with_motion, network, remembered
 from temporalkd.metrics import FramePair
 from temporalkd.models import Cost, Segmenter, cost
@@ -112,6 +112,8 @@ def _contents(
         )
         for row in rows
     ]
+    teachers = _teachers(folders)
+    systems = [replace(system, kind="teacher") if system.name in teachers else system for system in systems]
     first = rows[0]
     left_out = len(sources) - sum(shown.kept)
     return Report(
@@ -162,6 +164,15 @@ def _film(
         progress=lambda count: tick(done + count),
     )
     return Video(out.read_bytes(), made.layout.tiles, made.frames)
+
+
+def _teachers(folders: Mapping[str, Path]) -> set[str]:
+    """The runs from which another one learned, by the file that its config names."""
+    configs = [load(folder / "config.yaml", own=False) for folder in folders.values() if folder.is_dir()]
+    sections = [section for config in configs for section in (config.teacher, config.second_teacher)]
+    files = {Path(section.weights).resolve() for section in sections if section is not None and section.weights}
+    weights = {name: path / "student.safetensors" if path.is_dir() else path for name, path in folders.items()}
+    return {name for name, path in weights.items() if path.resolve() in files}
 
 
 def _config(folder: Path | None) -> str:

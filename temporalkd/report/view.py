@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from temporalkd.report.contents import Column, Report, System, Value, finite
 from temporalkd.report.script import script_data
@@ -20,8 +20,6 @@ KINDS = {
 }
 _RANKED = ("student", "prediction")
 _SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,11 @@ def view(report: Report) -> dict[str, Any]:
     rows = []
     for system in systems:
         numbers = [_cell(system, column, best[column.key]) for column in columns]
-        rows.append(Row(system, KINDS[system.kind], _beside([_cost(of(system)) for _, of in costs], numbers)))
+        rows.append(Row(system, KINDS[system.kind], [*numbers, *(_cost(of(system)) for _, of in costs)]))
     cells = [cell for row in rows for cell in row.cells]
     return {
         "report": report,
-        "columns": _beside([column for column, _ in costs], columns),
+        "columns": [*columns, *(column for column, _ in costs)],
         "rows": rows,
         "ranked": any(cell.best for cell in cells),
         "compared": any(cell.difference for cell in cells),
@@ -71,11 +69,6 @@ def view(report: Report) -> dict[str, Any]:
         "video": "" if report.video is None else base64.b64encode(report.video.data).decode(),
         "data": script_data(report),
     }
-
-
-def _beside(costs: list[Item], numbers: list[Item]) -> list[Item]:
-    """What it costs stands next to the first number, which is what it buys."""
-    return [*numbers[:1], *costs, *numbers[1:]]
 
 
 def _millions(system: System) -> float | None:

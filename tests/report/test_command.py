@@ -202,6 +202,18 @@ def test_runs_of_one_name_are_told_apart(world: World, other: Path, call: Call) 
     assert page.rows["weight-0.1"]["mIoU"] != page.rows["weight-0.1 (2)"]["mIoU"]
 
 
+def test_what_the_students_learned_from_is_no_student(world: World, call: Call, tmp_path: Path) -> None:
+    teacher = world.run / "student.safetensors"
+    taught = tiny_config(method={"name": "kd"}, teacher={"weights": str(teacher)})
+    call("train", write_config(tmp_path / "kd.yaml", taught), "-o", "kd", "--no-score")
+    call("report", world.run, "kd", "-o", "page.html")
+    page = Page(Path("page.html"))
+    assert [page.kinds[name] for name in ("run", "kd")] == ["teacher", "student"]
+    assert "★" not in page.text, "one student is not the best of one"
+    assert page.headings[1:4] == ["mIoU", "consistency", "flips"]
+    assert page.headings[-3:] == ["Parameters", "GMACs", "Frames/s"]
+
+
 def test_a_page_that_is_there_is_replaced_when_the_new_one_is_whole(
     world: World, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
