@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,9 +15,19 @@ from temporalkd.messages import printable
 
 ACCURACY = ("miou", "macc", "boundary_iou")
 STEADINESS = ("flip_rate", "flip_interior", "gated")
-OTHERS = ("right_twice", "vc8", "vc16", "vc8_correct", "vc16_correct", "vec8", "vec16", "warp_error")
+OTHERS = ("right_twice", "warp_error", "vc8", "vc16", "vc8_correct", "vc16_correct", "vec8", "vec16")
+_LEFT_OUT_FIRST = tuple(SHARES[key] for key in ("macc", "boundary_iou", "gated", "flip_interior"))
+_INTERVALS = "95 % intervals"
+_LOG_WIDTH = 160
+_NAME = 16  # characters of a name that are kept on one line
 
 Cell = Callable[[dict[str, Row], bool], str]
+
+
+def screen() -> Console:
+    """As wide as the terminal; where there is none, a log say, 160 columns unless COLUMNS says otherwise."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_LOG_WIDTH)
 
 
 def table(rows: Sequence[Row], title: str, console: Console | None = None, *, published: bool = False) -> None:
@@ -25,7 +36,7 @@ def table(rows: Sequence[Row], title: str, console: Console | None = None, *, pu
     Args:
         published: add a second table of measures for comparison with other work.
     """
-    console = console or Console()
+    console = console or screen()
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     consistency = {p: _of_protocol(p) for p in protocols}
     steadiness = _known(rows, STEADINESS)
@@ -39,12 +50,12 @@ def table(rows: Sequence[Row], title: str, console: Console | None = None, *, pu
 
 
 def _print(console: Console, rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> None:
-    """In the fullest form in which no word is broken: with intervals, without, without a frame too."""
-    for intervals, framed in ((True, True), (False, True), (False, False)):
-        shown = _table(rows, title, columns, intervals)
-        shown.show_edge = shown.pad_edge = framed
-        between = 3 * len(shown.columns) - 3 + 4 * framed
+    """In the fullest form in which no number, word of a heading or short name is broken."""
+    names = 2 if _several_flows(rows) else 1
+    for shown in _forms(rows, title, columns):
+        between = 3 * len(shown.columns) - 3 + 4 * shown.show_edge
         lines, words = ([_longest(c, split) for c in shown.columns] for split in (str.splitlines, str.split))
+        words[:names] = (min(word, _NAME) for word in words[:names])
         room = console.width - between - sum(words)
         if room >= 0:
             for column, line, word in zip(shown.columns, lines, words):  # names first, then headings of several words
@@ -54,27 +65,62 @@ def _print(console: Console, rows: Sequence[Row], title: str, columns: dict[str,
     console.print(shown)
 
 
+def _forms(rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> Iterator[Table]:
+    """Whole, then without intervals, without a frame too, and with ever fewer columns; the caption says what lacks."""
+    absent = [_INTERVALS] if _bounded(rows, columns) else []
+    yield _table(rows, title, columns, [])
+    yield _table(rows, title, columns, absent)
+    yield _table(rows, title, columns, absent, framed=False)
+    while len(columns) > 1:
+        least = next((heading for heading in _LEFT_OUT_FIRST if heading in columns), list(columns)[-1])
+        columns = {heading: cell for heading, cell in columns.items() if heading != least}
+        absent = [*absent, least]
+        yield _table(rows, title, columns, absent, framed=False)
+
+
 def _longest(column: Column, split: Callable[[str], list[str]]) -> int:
     """Of the parts of a column's texts, in characters."""
     texts = (Text.from_markup(str(cell)).plain for cell in (column.header, *column.cells))
     return max((len(part) for text in texts for part in split(text)), default=0)
 
 
-def _table(rows: Sequence[Row], title: str, columns: dict[str, Cell], intervals: bool) -> Table:
+def _table(
+    rows: Sequence[Row], title: str, columns: dict[str, Cell], absent: Sequence[str], *, framed: bool = True
+) -> Table:
     """A line a system and flow; what is the same everywhere stands in the caption."""
-    shown = Table(title=title, caption=_caption(rows, intervals), title_style="bold", caption_justify="left")
-    several = len({row.flow for row in rows}) > 1
+    intervals = _INTERVALS not in absent
+    notes = ["small: 95 % intervals over blocks of 10"] if intervals and _bounded(rows, columns) else []
+    notes += [f"a wider screen shows {', '.join(absent)} too"] if absent else []
+    caption = "; ".join([*_caption(rows), *notes])
+    shown = Table(
+        title=title, caption=caption, title_style="bold", caption_justify="left", show_edge=framed, pad_edge=framed
+    )
+    several = _several_flows(rows)
     for heading in ("system", *(["flow"] if several else [])):
         shown.add_column(heading, overflow="fold")
     for heading in columns:
         shown.add_column(heading, justify="right", overflow="fold")
-    lines: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in rows:
-        lines.setdefault((row.system, row.flow), {})[row.protocol] = row
-    for (system, flow), of_protocol in lines.items():
+    for (system, flow), of_protocol in _lines(rows).items():
         cells = (cell(of_protocol, intervals) for cell in columns.values())
         shown.add_row(escape(printable(system)), *([flow] if several else []), *cells)
     return shown
+
+
+def _lines(rows: Sequence[Row]) -> dict[tuple[str, str], dict[str, Row]]:
+    """(system, flow) -> its rows, by protocol."""
+    lines: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        lines.setdefault((row.system, row.flow), {})[row.protocol] = row
+    return lines
+
+
+def _several_flows(rows: Sequence[Row]) -> bool:
+    return len({row.flow for row in rows}) > 1
+
+
+def _bounded(rows: Sequence[Row], columns: dict[str, Cell]) -> bool:
+    """Whether any number of these columns has an interval."""
+    return any(cell(line, True) != cell(line, False) for line in _lines(rows).values() for cell in columns.values())
 
 
 def _known(rows: Sequence[Row], keys: Sequence[str]) -> dict[str, Cell]:
@@ -97,20 +143,14 @@ def _number(row: Row, key: str, intervals: bool) -> str:
     return f"{value:.2f}" if interval is None else f"{value:.2f}\n[dim]{interval[0]:.1f}-{interval[1]:.1f}[/dim]"
 
 
-def _caption(rows: Sequence[Row], intervals: bool) -> str:
+def _caption(rows: Sequence[Row]) -> list[str]:
+    """What holds for all rows."""
     if not rows:
-        return ""
+        return []
     first, protocols = rows[0], {row.protocol for row in rows}
     protocol = f"protocol {first.protocol}, " if len(protocols) == 1 else ""
-    flows = "; ".join(
-        f"flow {row.flow}{_short(row.fingerprint)}{_coverage(row)}" for row in {r.flow: r for r in rows}.values()
-    )
-    small = (
-        "; small: 95 % intervals over blocks of 10"
-        if intervals and any(any(row.intervals.values()) for row in rows)
-        else ""
-    )
-    return f"percent; {protocol}{flows}; {first.frames} frames {first.size}{small}"
+    flows = (f"flow {row.flow}{_short(row.fingerprint)}{_coverage(row)}" for row in {r.flow: r for r in rows}.values())
+    return [f"percent; {protocol}{'; '.join(flows)}", f"{first.frames} frames {first.size}"]
 
 
 def _short(fingerprint: str) -> str:

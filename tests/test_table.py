@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from temporalkd.evaluation import Row
+from temporalkd.evaluation import SHARES, Row
 from temporalkd.evaluation.row import WITH_INTERVAL
-from temporalkd.table import table
+from temporalkd.table import screen, table
 
 SYSTEMS = ("teacher", "baseline", "kd", "etc", "etc EMA 0.8", "ceiling", "floor", "constant")
 PROTOCOLS = ("visible", "unmasked", "etc2020", "vspw2021", "varghese2020")
@@ -143,5 +143,43 @@ def test_intervals_are_whole_or_not_shown(width: int) -> None:
     text = shown(rows, width)
     whole = text.count("10.0-100.0")
     assert whole == 0 if width == 80 else whole >= 2 * 4
-    assert text.count("10.0-") == whole and ("95 % intervals" in " ".join(text.split())) == (whole > 0)
+    assert text.count("10.0-") == whole and ("small: 95 % intervals" in " ".join(text.split())) == (whole > 0)
+    assert ("a wider screen shows 95 % intervals" in " ".join(text.split())) == (whole == 0)
     assert "constant" in text
+
+
+def test_intervals_are_announced_where_they_are() -> None:
+    text = " ".join(shown([row("a", 50)], 160, published=True).split())
+    assert text.count("small: 95 % intervals") == 1, "the measures of other work have none here"
+    assert "a wider screen" not in text
+
+
+NARROW = ("system", "teacher", "baseline", "etc EMA 0.8", "ceiling", "deeplab-mobilenet-seed-0")
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 40])
+@pytest.mark.parametrize("protocols", [1, 5])
+def test_no_number_and_no_word_of_a_heading_is_broken(width: int, protocols: int) -> None:
+    """What does not fit is left out, and named."""
+    each = {key: 100.0 for key in SHARES if key != "coverage"}
+    rows = [row(system, 100, protocol, **each) for protocol in PROTOCOLS[:protocols] for system in NARROW]
+    for r in rows:
+        r.intervals = {key: [10.04, 100.04] for key in WITH_INTERVAL} if width < 80 else {}
+    text = shown(rows, width, published=True)
+    cells = [cell.strip() for line in text.splitlines() if "│" in line for cell in line.split("│")]
+    numbers = [cell for cell in cells if cell[:1].isdigit()]
+    assert numbers and {cell for cell in numbers if "." in cell} == {"100.00"}
+    headings = [cell.strip() for line in text.splitlines() if "┃" in line for cell in line.split("┃")]
+    words = {word for heading in (*SHARES.values(), *PROTOCOLS, "system") for word in heading.split()}
+    assert {word for heading in headings for word in heading.split()} <= words
+    assert all(name in cells for name in NARROW[1:-1]), "short names are whole"
+    if width < 80:
+        assert "a wider screen shows" in " ".join(text.split())
+
+
+def test_a_log_is_wider_than_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert screen().width == 160
+    monkeypatch.setenv("COLUMNS", "90")
+    assert screen().width == 90

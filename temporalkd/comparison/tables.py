@@ -14,6 +14,7 @@ from temporalkd.comparison.results import failures
 from temporalkd.comparison.scores import MEASURES
 from temporalkd.evaluation import SHARES
 from temporalkd.messages import printable
+from temporalkd.table import screen
 
 Values = dict[str, Any]
 COSTS = ("M parameters", "GMACs", "frames/s", "s/step", "minutes", "MiB")
@@ -48,7 +49,7 @@ def _as_markdown(sheet: Sheet) -> str:
 
 def show(found: Values, console: Console | None = None) -> None:
     """Print it; the numbers of single seeds are in the files."""
-    console = console or Console()
+    console = console or screen()
     for sheet in _sheets(found, brief=True):
         caption = "\n".join(sheet.caption)
         table = Table(title=_plain(sheet.title), caption=_plain(caption), caption_justify="left", title_style="bold")
