@@ -10,6 +10,7 @@ from temporalkd import run
 from temporalkd.config import load
 from temporalkd.data.street import Street
 from temporalkd.evaluation import Row, class_maps, network
+from temporalkd.progress import progress
 from temporalkd.render import render_flicker
 from temporalkd.run_folder import load_run
 from temporalkd.scoring import Scorer, write_rows
@@ -49,20 +50,24 @@ def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
 
     systems = {name: load_run(out / name)[1] for name in names}
     scorer = Scorer(config, next(systems["etc"].parameters()).device)
-    rows = scorer.rows({name: network(system) for name, system in systems.items()})
+    say(f"scoring {', '.join(names)}")
+    with progress("score") as tick:
+        rows = scorer.rows({name: network(system) for name, system in systems.items()}, progress=tick)
     write_rows(rows, out / "evaluation.json")
 
     street = Street(seed=20_000 + seed, length=SHOWN_FRAMES, size=config.data.val.size)  # type: ignore[union-attr]
     motions = (street.motion(i, i + 1) for i in range(len(street) - 1))
-    render_flicker(
-        street.frames(),
-        {name: class_maps(systems[name], street) for name in ("baseline", "etc")},
-        out / "flicker.mp4",
-        flow=((m.flow[None], m.backward[None]) for m in motions if m is not None),
-        palette=scorer.footage.palette,  # type: ignore[union-attr]
-        classes=scorer.footage.class_names,  # type: ignore[union-attr]
-        fps=street.fps,
-    )
+    with progress("render") as tick:
+        render_flicker(
+            street.frames(),
+            {name: class_maps(systems[name], street) for name in ("baseline", "etc")},
+            out / "flicker.mp4",
+            flow=((m.flow[None], m.backward[None]) for m in motions if m is not None),
+            palette=scorer.footage.palette,  # type: ignore[union-attr]
+            classes=scorer.footage.class_names,  # type: ignore[union-attr]
+            fps=street.fps,
+            progress=lambda done: tick(done, SHOWN_FRAMES),
+        )
     table(rows, f"unseen synthetic streets, seed {seed}")
     say(f"wrote {out / 'flicker.mp4'} and {out / 'evaluation.json'} in {(time.monotonic() - started) / 60:.1f} min")
     return rows

@@ -1,4 +1,4 @@
-"""One progress bar, on stderr: rich on a terminal, a plain line every ten seconds elsewhere."""
+"""One progress bar, on stderr: rich on a terminal, elsewhere a plain line every ten seconds, and the last."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def progress(name: str) -> Iterator[Tick]:
     """A function to be called with (done, total)."""
     console, name = Console(stderr=True), printable(name)
     if not console.is_terminal:
-        last = time.monotonic()
+        last, told = time.monotonic(), False
 
         def plain(done: int, total: int) -> None:
-            nonlocal last
-            if time.monotonic() - last > PLAIN_SECONDS:
-                last = time.monotonic()
+            nonlocal last, told
+            if time.monotonic() - last > PLAIN_SECONDS or (told and done == total):
+                last, told = time.monotonic(), True
                 print(f"{name}: {done}/{total}", file=sys.stderr)
 
         yield plain

@@ -30,7 +30,9 @@ def test_the_demo_compares_and_shows_each_system_as_itself(tmp_path: Path, monke
 
     monkeypatch.setattr(demo, "load", small)
     monkeypatch.setattr(demo, "SHOWN_FRAMES", 3)
-    rows = demo.demo(tmp_path / "out", say=lambda line: None)
+    said: list[str] = []
+    rows = demo.demo(tmp_path / "out", say=said.append)
+    assert said[-2] == "scoring teacher, baseline, kd, etc" and said[-1].startswith("wrote ")
     assert [row.system for row in rows] == ["teacher", "baseline", "kd", "etc", "ceiling", "floor", "constant"]
     stored = json.loads((tmp_path / "out" / "evaluation.json").read_text())["results"]
     assert [row["miou"] for row in stored] == [row["miou"] for row in rows]

@@ -26,7 +26,8 @@ def predict(
     """Write a class map for every frame of a video or folder."""
     from temporalkd.commands.predict import predict as write_maps
 
-    write_maps(system, frames, out, precision, compiled)
+    count = write_maps(system, frames, out, precision, compiled)
+    say(f"wrote {count} class maps to {out}")
 
 
 @app.command()

@@ -21,6 +21,8 @@ def predict(system: Path, frames: Path, out: Path, precision: str = "fp32", comp
     Args:
         system: run folder, .safetensors file or .onnx file.
         precision: fp32 or bf16.
+    Returns:
+        Number of class maps.
     """
     keep_freed_memory()
     mapper = load_mapper(system, precision, compiled)
