@@ -73,7 +73,7 @@ class OnnxStudent:
         if self.size is not None and tuple(size) != self.size:
             (height, width), (rows, columns) = self.size, size
             raise ValueError(
-                f"{frame}: {columns}x{rows}, {self.name} takes {width}x{height} alone: "
+                f"{frame} is {rows}x{columns} (height x width), {self.name} takes {height}x{width} alone: "
                 f"export with --size {rows}x{columns} or --dynamic"
             )
 
@@ -86,10 +86,10 @@ class OnnxStudent:
         try:
             (out,) = self._session.run(None, {self._input: frames.numpy()})
         except Exception as error:  # as above
-            height, width = frames.shape[2:]
+            size = f"{frames.shape[2]}x{frames.shape[3]}"
             reason = " ".join(str(error).split())[:160]
             raise ValueError(
-                f"{self.name} cannot be computed at {width}x{height}: export with --size {height}x{width}, "
+                f"{self.name} cannot be computed at {size} (height x width): export with --size {size}, "
                 f"without --dynamic ({reason})"
             ) from error
         return self._of_this_frame(np.asarray(out), frames)
@@ -99,7 +99,7 @@ class OnnxStudent:
         shape, (height, width) = out.shape, frames.shape[2:]
         if shape != (1, height, width) and not (shape == (1, *shape[1:2], height, width) and 1 <= shape[1] <= MOST):
             raise ValueError(
-                f"{self.name} gives {shape} of a frame of {width}x{height}, expected 1 to {MOST} classes at its size: "
+                f"{self.name} gives {shape} of a frame of {height}x{width}, expected 1 to {MOST} classes at its size: "
                 "write it with temporalkd export"
             )
         return out
