@@ -6,7 +6,7 @@ import copy
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -155,7 +155,8 @@ class Segmenter(nn.Module):
         modules = dict(self.network.named_modules())
         if match is None or match[2] not in modules:
             near = difflib.get_close_matches(name, modules, n=5, cutoff=0.4)
-            raise ValueError(f"the network has no module {name!r}; the nearest names are: {', '.join(near) or 'none'}")
+            told = f"the nearest names are: {', '.join(near)}" if near else f"it has: {_outermost(modules)}"
+            raise ValueError(f"the network has no module {name!r}; {told}")
         reads_input, module_name, item = bool(match[1]), match[2], match[3]
 
         def hear(module: nn.Module, inputs: tuple, output: Any) -> None:
@@ -173,6 +174,12 @@ class Segmenter(nn.Module):
         for name, hook in self._hooks:
             del network.get_submodule(name)._forward_hooks[hook]
         return network
+
+
+def _outermost(names: Iterable[str], most: int = 8) -> str:
+    """The first of the dotted names, outer ones before inner ones."""
+    known = sorted(filter(None, names), key=lambda name: name.count("."))
+    return ", ".join([*known[:most], *(["..."] if len(known) > most else [])])
 
 
 def enlarged(logits: Tensor, size: Sequence[int]) -> Tensor:

@@ -228,7 +228,7 @@ def clips_too_short_for_a_method(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"name": "etc"}, teacher=teacher)
 
 
-@case(1, "the network has no module 'backbone'; the nearest names are")
+@case(1, "the network has no module 'backbone'; it has: body, head")
 def role_of_unknown_module(world: World, tmp: Path) -> list[Any]:
     return train(tmp, student={"roles": {"native": "head", "head": "backbone"}})
 

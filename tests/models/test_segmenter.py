@@ -114,6 +114,14 @@ def test_unknown_role_lists_the_nearest_names() -> None:
         Segmenter(Tiny(5), 5, {"native": "classifier", "head": "<body.99"})
 
 
+def test_unknown_role_that_is_near_to_nothing_lists_what_there_is() -> None:
+    with pytest.raises(ValueError, match=r"no module '9'; it has: body, .*classifier, .*body\."):
+        Segmenter(Tiny(5), 5, {"native": "9"})
+    deep = nn.Sequential(*(nn.Sequential(nn.Identity()) for _ in range(20)))
+    with pytest.raises(ValueError, match=r"no module 'head'; it has: 0, 1, 2, 3, 4, 5, 6, 7, \.\.\.$"):
+        Segmenter(deep, 5, {"native": "head"})
+
+
 def test_native_is_required_and_must_be_the_logits() -> None:
     with pytest.raises(ValueError, match='"native"'):
         Segmenter(Tiny(5), 5, {"head": "classifier"})
