@@ -163,7 +163,7 @@ def test_where_there_is_no_onnx_runtime(world: World, call: Any, monkeypatch: py
 
     call("export", world.run, "-o", "student.onnx")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
-    says = "error: onnxruntime is not installed: pip install 'temporalkd[export]'\n"
+    says = "error: onnxruntime is not installed: pip install -e '.[export]' in the checkout\n"
     assert call("export", world.run, "-o", "other.onnx", code=1)[1] == says
     assert call("predict", "student.onnx", world.frames, "-o", "maps", code=1)[1] == says
     assert not Path("other.onnx").exists() and not Path("maps").exists()

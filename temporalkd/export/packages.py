@@ -13,4 +13,4 @@ def require_export(*packages: str) -> None:
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(f"{package} is not installed: pip install 'temporalkd[export]'")
+            raise ValueError(f"{package} is not installed: pip install -e '.[export]' in the checkout")

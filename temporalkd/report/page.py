@@ -21,7 +21,7 @@ def require_jinja() -> ModuleType:
     try:
         import jinja2
     except ImportError as error:
-        raise ValueError("the report needs jinja2: pip install 'temporalkd[report]'") from error
+        raise ValueError("the report needs jinja2: pip install -e '.[report]' in the checkout") from error
     return jinja2
 
 

@@ -252,5 +252,5 @@ def test_missing_jinja_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
         return real(name, *args, **keywords)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"pip install 'temporalkd\[report\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[report\]' in the checkout"):
         render_page(report())
