@@ -7,6 +7,7 @@ import pickletools
 import re
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import IO, Any
 
 import torch
@@ -16,6 +17,8 @@ _ARCHIVE = b"PK\x03\x04"
 _DOS_FOLDER = 0x10
 _OLD_PICKLES = 4
 """That a file of the older form begins with: a magic number, a version, the machine, and what was saved."""
+_REFUSED = re.compile(r"\bGLOBAL ([\w.]+)")
+"""The first name that is not among those which weights_only allows, in torch's words."""
 _GROWS = re.compile(r"bytearray|_rebuild_device_tensor_from_\w+|\w*Tensor")
 """What weights_only allows, no state dict holds, and takes as much memory as a number in the file says."""
 
@@ -42,8 +45,16 @@ def load_saved(path: Path, archive: bool = False) -> Any:
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged pickle may end in any of them
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(reason) from error
+        raise ValueError(_why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    """One line; torch's own of what weights_only refuses recommends to run it."""
+    if isinstance(error, UnpicklingError) and (found := _REFUSED.search(str(error))):
+        return f"it holds {found[1]}, more than tensors and plain values, and is not run: save its state dict alone"
+    if isinstance(error, UnpicklingError):
+        return "it is damaged, or holds more than tensors and plain values, and is not run"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def require_whole(path: Path) -> None:
