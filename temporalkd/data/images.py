@@ -43,7 +43,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: refused, more than the limit of {MAX_PIXELS} pixels") from error
     except Image.UnidentifiedImageError as error:
-        raise ValueError(f"{path}: not a readable image, expected png, jpg, bmp or webp") from error
+        raise ValueError(f"{path}: not a readable image, expected png, jpg, bmp, webp or tiff") from error
     except ImageFault:
         raise
     except _BROKEN as error:

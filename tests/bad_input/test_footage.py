@@ -79,7 +79,7 @@ def frame_without_label(world: World, tmp: Path) -> list[Any]:
     return train_on_folder(tmp)
 
 
-@case(1, "002.png: not a readable image, expected png, jpg, bmp or webp")
+@case(1, "002.png: not a readable image, expected png, jpg, bmp, webp or tiff")
 def unreadable_image(world: World, tmp: Path) -> list[Any]:
     copied(world, tmp)
     (tmp / "frames/002.png").write_bytes(np.random.default_rng(0).bytes(500))
