@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from temporalkd.data.frames import ImageFolder, MapFolder
+from temporalkd.data.image_files import IMAGES
 from temporalkd.data.source import Source
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
 from temporalkd.run_folder import load_run
@@ -37,6 +38,7 @@ def unused(name: str, taken: Container[str]) -> str:
 def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
     """The network of a run folder or of a .safetensors file with its json, on the device, in eval."""
     if path.is_dir():
+        _refuse_pictures(path)
         _, segmenter, spec = load_run(path)
     elif not path.exists():
         raise FileNotFoundError(f"{path}: no such run folder or .safetensors file")
@@ -46,6 +48,14 @@ def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
         segmenter, spec = load_segmenter(path)
     segmenter.to(device()).eval()
     return segmenter, spec
+
+
+def _refuse_pictures(folder: Path) -> None:
+    if not (folder / "config.yaml").exists() and any(file.suffix.lower() in IMAGES for file in folder.iterdir()):
+        raise FileNotFoundError(
+            f"{folder} is not a run folder: it has no config.yaml; "
+            "class maps are scored by temporalkd consistency --predictions"
+        )
 
 
 def require_maps(maps: MapFolder, source: Source, frames: Path) -> None:

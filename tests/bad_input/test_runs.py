@@ -20,6 +20,11 @@ def run_without_config(world: World, tmp: Path) -> list[Any]:
     return ["evaluate", tmp / "empty"]
 
 
+@case(1, "labels is not a run folder: it has no config.yaml; .* temporalkd consistency --predictions")
+def folder_of_maps_as_run(world: World, tmp: Path) -> list[Any]:
+    return ["evaluate", world.labels]
+
+
 @case(1, "run has no student.safetensors: its training has not ended")
 def run_without_student(world: World, tmp: Path) -> list[Any]:
     (tmp / "run").mkdir()
