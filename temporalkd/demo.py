@@ -10,6 +10,7 @@ from temporalkd import run
 from temporalkd.config import load
 from temporalkd.data.street import Street
 from temporalkd.evaluation import Row, class_maps, network
+from temporalkd.messages import duration
 from temporalkd.progress import progress
 from temporalkd.render import render_flicker
 from temporalkd.run_folder import load_run
@@ -69,5 +70,5 @@ def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
             progress=lambda done: tick(done, SHOWN_FRAMES),
         )
     table(rows, f"unseen synthetic streets, seed {seed}")
-    say(f"wrote {out / 'flicker.mp4'} and {out / 'evaluation.json'} in {(time.monotonic() - started) / 60:.1f} min")
+    say(f"wrote {out / 'flicker.mp4'} and {out / 'evaluation.json'} in {duration(time.monotonic() - started)}")
     return rows

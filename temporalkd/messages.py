@@ -20,6 +20,11 @@ def printable(text: str) -> str:
     return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def duration(seconds: float) -> str:
+    """A time for people: in seconds below a minute, else in minutes."""
+    return f"{seconds:.0f} s" if seconds < 59.5 else f"{seconds / 60:.1f} min"
+
+
 def say(line: str) -> None:
     """A line for people, on stderr."""
     print(printable(line), file=sys.stderr)

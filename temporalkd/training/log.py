@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flow.files import write_whole
-from temporalkd.messages import printable
+from temporalkd.messages import duration, printable
 
 Values = Mapping[str, float | int | None]
 
@@ -77,8 +77,8 @@ class RunLog:
         elif values is not None and (time.monotonic() - self._last_line > 10 or step == self.steps):
             self._last_line = time.monotonic()
             pace = (self._last_line - self._started) / max(step - self._first, 1)
-            left = (self.steps - step) * pace
-            print(f"{self.name}: step {step}/{self.steps}  {note}  {left / 60:.1f} min left", file=sys.stderr)
+            left = duration((self.steps - step) * pace)
+            print(f"{self.name}: step {step}/{self.steps}  {note}  {left} left", file=sys.stderr)
 
     def round(self, step: int, number: int, values: Values) -> None:
         """A round of training has ended: a line of log.jsonl of its own."""
