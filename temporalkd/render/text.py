@@ -63,25 +63,38 @@ def key(width: int, entries: Sequence[tuple[str, Sequence[Sequence[int]]]], *, h
     Returns:
         (3, rows, width) uint8.
     """
-    row, gap = round(2.2 * height), height * 3 // 2
-    places: list[tuple[int, int]] = []
-    margin = height * 2 // 3
+    row, gap, margin = round(2.2 * height), height * 3 // 2, height * 2 // 3
+    placed: list[tuple[int, int, list[str]]] = []
     x, y = margin, 0
     for text, colours in entries:
-        step = height * len(colours) + gap // 2 + text_width(text, height) + gap
-        if x + step > width and x > margin:
+        swatch = height * len(colours) + gap // 2
+        lines = _wrapped(text, width - 2 * margin - swatch, height)
+        step = swatch + text_width(lines[0], height) + gap
+        if x > margin and (x + step > width or len(lines) > 1):
             x, y = margin, y + row
-        places.append((x, y))
-        x += step
+        placed.append((x, y, lines))
+        x, y = (x + step if len(lines) == 1 else width), y + (len(lines) - 1) * row
     bar = np.full((y + row, width, 3), PAPER, np.uint8)
-    for (text, colours), (x, y) in zip(entries, places):
+    for (_, colours), (x, y, lines) in zip(entries, placed):
         top = y + (row - height) // 2
         for colour in colours:
             cv2.rectangle(bar, (x, top), (x + height, top + height), [int(c) for c in colour], thickness=-1)
             x += height
         x += gap // 2
-        _write(bar, _shortened(text, width - x, height), (x, top + height), height, INK)
+        for number, line in enumerate(lines):
+            _write(bar, _shortened(line, width - margin - x, height), (x, top + height + number * row), height, INK)
     return from_picture(bar)
+
+
+def _wrapped(text: str, width: int, height: int) -> list[str]:
+    """The text in lines of whole words; one that is too wide alone has a line of its own."""
+    lines: list[str] = []
+    for word in text.split(" "):
+        if lines and text_width(f"{lines[-1]} {word}", height) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def _shortened(text: str, width: int, height: int) -> str:

@@ -60,6 +60,14 @@ def test_words_stand_apart_in_small_letters(height: int) -> None:
     assert columns.max() <= text_width("flips now in the frame", height) + height
 
 
+def test_a_text_that_is_wider_than_the_row_goes_on_below() -> None:
+    text = "flips now: another class in the next frame, along the motion"
+    wide, narrow = (inked(key(width, [(text, PALETTE), ("b", [(1, 2, 3)])])) for width in (800, 160))
+    rows = [int(bar.any(1).int().diff().eq(1).sum()) for bar in (wide, narrow)]
+    assert rows[0] == 1 and rows[1] >= 4, "three lines or more, and the next entry"
+    assert narrow.sum() > 0.95 * wide.sum(), "nothing is cut"
+
+
 def test_a_key_shows_all_colours_of_an_entry_and_cuts_what_cannot_wrap() -> None:
     bar = key(90, [("an explanation that is longer than the row", PALETTE), ("b", [(1, 2, 3)])])
     seen = {tuple(colour) for colour in bar.flatten(1).T.tolist()}
