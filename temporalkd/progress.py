@@ -16,20 +16,25 @@ Tick = Callable[[int, int], None]
 PLAIN_SECONDS = 10.0
 
 
+def lines(name: str) -> Tick:
+    """What tells of it where there is no terminal, or none that is free."""
+    last, told = time.monotonic(), False
+
+    def tick(done: int, total: int) -> None:
+        nonlocal last, told
+        if time.monotonic() - last > PLAIN_SECONDS or (told and done == total):
+            last, told = time.monotonic(), True
+            print(f"{name}: {done}/{total}", file=sys.stderr)
+
+    return tick
+
+
 @contextmanager
 def progress(name: str) -> Iterator[Tick]:
     """A function to be called with (done, total)."""
     console, name = Console(stderr=True), printable(name)
     if not console.is_terminal:
-        last, told = time.monotonic(), False
-
-        def plain(done: int, total: int) -> None:
-            nonlocal last, told
-            if time.monotonic() - last > PLAIN_SECONDS or (told and done == total):
-                last, told = time.monotonic(), True
-                print(f"{name}: {done}/{total}", file=sys.stderr)
-
-        yield plain
+        yield lines(name)
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:

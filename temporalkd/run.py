@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,10 @@ from temporalkd.config import Config
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.evaluation import Row, network
 from temporalkd.hold import Hold, taken
+from temporalkd.messages import duration
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter, Teacher, save_segmenter
+from temporalkd.progress import lines
 from temporalkd.scoring import Scorer, write_rows
 from temporalkd.training import PseudoLabels, Runtime, Trainer, resources
 
@@ -80,9 +83,10 @@ def _train(config: Config, hold: Hold, resume: bool, say: Say, score: bool, runt
         systems = {"student": network(segmenter)}
         if last and teacher is not None:
             systems["teacher"] = network(teacher)
-        scored = scorer.rows(systems, references=last, together=True)
-        rows[:] = scored if last else []
-        return {key: scored[0][key] for key in ("miou", "consistency", "flip_rate")}
+        tells = runtime.is_main and not sys.stderr.isatty()  # a terminal has the bar of the training
+        found = scorer.rows(systems, last, progress=lines(f"{config.name}: scored") if tells else None, together=True)
+        rows[:] = found if last else []
+        return {key: found[0][key] for key in ("miou", "consistency", "flip_rate")}
 
     between = PseudoLabels(method, clips, runtime, folder / run_folder.PSEUDO) if method.labeller else None
     try:
@@ -137,5 +141,5 @@ def _cost(config: Config, method: Method, clips: ClipSampler, runtime: Runtime) 
     parameters = sum(p.numel() for p in method.student.parameters())
     return (
         f"{config.name}: {parameters / 1e6:.2f} M parameters, {section.steps} steps x about {seconds:.2f} s "
-        f"= about {section.steps * seconds / 60:.0f} min, {runtime.world} x {runtime.device.type}"
+        f"= about {duration(section.steps * seconds)}, {runtime.world} x {runtime.device.type}"
     )
