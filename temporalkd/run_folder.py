@@ -22,15 +22,13 @@ PSEUDO = "pseudo"
 """Folder of the labels that a run makes itself."""
 LEFTOVERS = (".*.part", "checkpoints/.*.part", f"{PSEUDO}/.*.part", f"{PSEUDO}/round*/.*.partial")
 """What a process that is killed while it writes leaves behind."""
+FREE = {"training.workers", "data.root", "data.train.root", "data.val.root", "flow.cache", "flow.cache_gigabytes"}
+"""Settings that change nothing of what comes out: a run may be resumed with others. Data has a fingerprint."""
 
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether a training can go on from what is there."""
     return any((folder / "checkpoints" / name).is_file() for name in (checkpoint.LAST, checkpoint.PREVIOUS))
-
-
-FREE = {"training.workers", "data.root", "data.train.root", "data.val.root", "flow.cache", "flow.cache_gigabytes"}
-"""Settings that change nothing of what comes out: a run may be resumed with others. Data has a fingerprint."""
 
 
 def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
@@ -46,9 +44,8 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
             return f"{folder} holds no checkpoint: the training begins"
         if not path.is_file():
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
-        if keys := [
-            key for key in differing(load(path, own=False).model_dump(), config.model_dump()) if key not in FREE
-        ]:
+        began = load(path, own=False).model_dump()
+        if keys := [key for key in differing(began, config.model_dump()) if key not in FREE]:
             raise ConfigError(
                 f"{path} differs from the config given in {', '.join(keys[:4])}: "
                 "resume with the same, or train into another folder"
