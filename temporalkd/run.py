@@ -38,7 +38,7 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set, or another training writes there.
         KeyboardInterrupt: SIGINT or SIGTERM, once the step is ended and saved.
-        ConfigError: resuming with another config than the run was started with, or other data.
+        ConfigError: resuming with another config than the run was started with.
     """
     torch.manual_seed(config.seed)
     section = config.training
@@ -53,7 +53,7 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
 
 def _train(config: Config, hold: Hold, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
     folder, scored = hold.folder, score and config.data.val is not None
-    if resume and run_folder.is_finished(folder, scored):
+    if resume and run_folder.has_ended(folder, config.training.steps, scored):
         if runtime.is_main:
             run_folder.refuse_unusable(config, folder, resume)
             say(f"{folder} has ended, there is nothing to go on with: its student and its scores stay as they are")
@@ -91,7 +91,8 @@ def _train(config: Config, hold: Hold, resume: bool, say: Say, score: bool, runt
     between = PseudoLabels(method, clips, runtime, folder / run_folder.PSEUDO) if method.labeller else None
     try:
         if runtime.is_main:
-            run_folder.open_folder(config, folder, splits)
+            for line in run_folder.open_folder(config, folder, splits):
+                say(line)
         runtime.barrier()
         with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
             scores = metrics if scorer else None

@@ -73,13 +73,14 @@ def _refuse_links(folder: Path) -> None:
             raise ConfigError(f"{path} is a link, and a training writes there: put what it leads to in its place")
 
 
-def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source]]) -> None:
+def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source]]) -> list[str]:
     """Take the folder for a run, or take it up again; what a killed process left goes.
 
     data: the sources that it trains on, "train", and is scored on, "val".
 
-    Raises:
-        ConfigError: they are not those that the run began with.
+    Returns:
+        What is to be told of sources that are not as they were when the run began, or was last resumed: a file may have
+        been mended since. environment.json keeps the fingerprints of both.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _sweep(folder, *LEFTOVERS)
@@ -88,19 +89,33 @@ def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source
     prints, path = {split: fingerprint(sources) for split, sources in data.items()}, folder / "environment.json"
     if not path.exists():
         write_whole(path, (json.dumps(environment(config.seed, prints), indent=2) + "\n").encode())
-    began = read_json(path)
-    for split, found in prints.items():
-        if began.get(f"data_{split}", found) != found:
-            raise ConfigError(
-                f"data.{split} is not what {folder} began with (fingerprint {began[f'data_{split}']} in {path.name}, "
-                f"now {found}): put it back, or train into another folder"
-            )
+        return []
+    found = read_json(path)
+    changed = {split: now for split, now in prints.items() if found.get(f"data_{split}", now) != now}
+    for split, now in changed.items():
+        key, earlier = f"data_{split}", found.get(f"data_{split}_before")
+        found |= {key: now, f"{key}_before": [*(earlier if isinstance(earlier, list) else []), found[key]]}
+    if changed:
+        write_whole(path, (json.dumps(found, indent=2) + "\n").encode())
+    told = "is not as it was before (fingerprint now {}): going on with it"
+    return [f"data.{split} {told.format(now)}" for split, now in changed.items()]
 
 
-def is_finished(folder: Path, scored: bool = False) -> bool:
-    """Whether the run folder holds a trained student, and its scores."""
-    names = ("student.safetensors", "student.json", *(["evaluation.json"] if scored else []))
-    return all((folder / name).is_file() for name in names)
+def is_finished(folder: Path) -> bool:
+    """Whether the run folder holds a trained student."""
+    return (folder / "student.safetensors").is_file() and (folder / "student.json").is_file()
+
+
+def has_ended(folder: Path, steps: int, scored: bool) -> bool:
+    """Whether it holds the student of that many steps, and its scores.
+
+    Raises:
+        ValueError: no checkpoint that is there can be read.
+    """
+    if not is_finished(folder) or (scored and not (folder / "evaluation.json").is_file()):
+        return False
+    found = checkpoint.latest(folder / "checkpoints")
+    return found is None or found.state["step"] >= steps
 
 
 def clear(folder: Path) -> None:

@@ -118,6 +118,8 @@ def _changed(run: Path, config: Config, scorer: Scorer) -> Iterator[str]:
     with suppress(OSError, ValueError):  # to score it again, the data that it was trained on need not be there
         splits["train"] = fingerprint(assemble.training_footage(config).sources)
     now = environment(0, splits)
+    if "data_train_before" in then:
+        yield "it was resumed with other training data than it began with"
     known = {"seed", "deterministic"} | ({"git", "dirty"} if "code" in then else set())
     for key in now:
         if key in then and key not in known and then[key] != now[key]:

@@ -406,7 +406,7 @@ def test_a_run_that_has_ended_is_left_alone(tmp_path: Path) -> None:
     assert (folder / "evaluation.json").read_bytes() == before[folder / "evaluation.json"]
 
 
-def test_a_run_goes_on_with_other_workers_and_not_with_other_data(tmp_path: Path) -> None:
+def test_a_run_goes_on_with_other_workers_and_tells_of_other_data(tmp_path: Path) -> None:
     frames = write_frames(tmp_path / "own", tiny.SIZE)
     values = scored(tmp_path)
     folder = {"dataset": "folder", "images": str(frames / "frames"), "labels": str(frames / "labels")}
@@ -415,16 +415,18 @@ def test_a_run_goes_on_with_other_workers_and_not_with_other_data(tmp_path: Path
     train(values, tmp_path / "cut")
     for name in ("student.safetensors", "evaluation.json", "checkpoints/last.pt"):
         (tmp_path / "cut" / name).unlink()
-    frame, kept = frames / "frames" / "001.png", (frames / "frames" / "001.png").read_bytes()
-    shutil.copy(frames / "frames" / "002.png", frame)
-    with pytest.raises(
-        ValueError, match=r"data\.train is not what .*cut began with \(fingerprint \w+ in environment.json"
-    ):
-        train(values, tmp_path / "cut", resume=True)
-    frame.write_bytes(kept)
+    shutil.copytree(tmp_path / "cut", tmp_path / "other")
     values["training"]["workers"] = 2
     train(values, tmp_path / "cut", resume=True)
     assert same(finished(tmp_path / "whole")[0], finished(tmp_path / "cut")[0])
+    before = json.loads((tmp_path / "other" / "environment.json").read_text())
+    shutil.copy(frames / "frames" / "002.png", frames / "frames" / "001.png")
+    said = list[str]()
+    run.train(parse(values, "test"), tmp_path / "other", True, said.append)
+    after = json.loads((tmp_path / "other" / "environment.json").read_text())
+    assert f"data.train is not as it was before (fingerprint now {after['data_train']}): going on with it" in said
+    assert after["data_train_before"] == [before["data_train"]] != [after["data_train"]]
+    assert after["data_val"] == before["data_val"] and "data_val_before" not in after
 
 
 def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
