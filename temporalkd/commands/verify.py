@@ -120,7 +120,7 @@ def _changed(run: Path, config: Config, scorer: Scorer) -> Iterator[str]:
     now = environment(0, splits)
     if "data_train_before" in then:
         yield "it was resumed with other training data than it began with"
-    known = {"seed", "deterministic"} | ({"git", "dirty"} if "code" in then else set())
+    untold = {"seed", "deterministic"} | ({"git", "dirty"} if "code" in then else set())
     for key in now:
-        if key in then and key not in known and then[key] != now[key]:
+        if key in then and key not in untold and then[key] != now[key]:
             yield f"{CALLED.get(key, key)} was {then[key]}, is {now[key]}"
