@@ -1,25 +1,15 @@
-"""What PyAV knows about a video file: opening it safely, and where its frames are."""
+"""Where a video file's frames are, and frames as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
-from av.container import InputContainer
 from numpy.typing import NDArray
 
-from temporalkd.data.images import MAX_PIXELS, refuse_absurd_size
-
-MAX_FRAMES = 10_000_000
-# FFmpeg reads texts and stills as one-frame videos.
-_NOT_VIDEO = ("tty", "image2", "bin", "xbin", "idf", "adf")
-# They name other files to read, or wait for what is yet to come: lists that play on, and sessions of a network.
-_ELSEWHERE = {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "vobsub", "webm_dash_manifest"}
-_READ = ",".join(sorted(av.formats_available - _ELSEWHERE))
+from temporalkd.data.opening import MAX_FRAMES, open_video
 
 
 class FrameTimes(NamedTuple):
@@ -33,91 +23,75 @@ class FrameTimes(NamedTuple):
     seekable: bool
 
 
-@contextmanager
-def open_video(path: Path, **options: str) -> Iterator[InputContainer]:
-    """The open container of a file that holds video.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a video, or FFmpeg fails while it is open; names the file.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such video file")
-    if not path.is_file():
-        raise ValueError(f"{path}: not a file, expected a video")
-    wrong = "not a readable video"
-    try:
-        asked = {"protocol_whitelist": "file", "format_whitelist": _READ, **options}
-        with av.open(str(path), options=asked, metadata_errors="replace") as container:
-            _require_video(path, container)
-            wrong = "truncated or damaged video"
-            yield container
-    except av.FFmpegError as error:
-        raise ValueError(f"{path}: {wrong} ({error.strerror})") from error
-
-
-def _require_video(path: Path, container: InputContainer) -> None:
-    kind = container.format.name
-    if not container.streams.video:
-        raise ValueError(f"{path}: no video stream in it ({kind}), expected a video")
-    if kind in _NOT_VIDEO or kind.endswith("_pipe"):
-        raise ValueError(f"{path}: not a video ({kind}), expected a video or a folder of images")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
-        raise ValueError(f"{path}: nothing here decodes its video stream, expected a video")
-    if not (stream.width and stream.height):
-        raise ValueError(f"{path}: its video stream has no size, expected a video")
-    refuse_absurd_size(path, stream.width, stream.height)
-    if stream.frames > MAX_FRAMES:
-        raise ValueError(f"{path}: refused, claims {stream.frames} frames, the limit is {MAX_FRAMES}")
-    stream.thread_type = "NONE"
-    # Of any size that a later frame claims the decoder would take memory.
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-
-
 def frame_times(path: Path) -> FrameTimes:
-    """Where the frames are: reads the packets once and decodes one frame, or all where packets have no times.
+    """Where the frames are: reads the packets once and decodes one frame, or all where packets' times say too little.
 
     Raises:
         ValueError: truncated, or longer than `MAX_FRAMES`; names the file.
     """
-    announced, packets, times, keys = _demux(path)
+    found = _demux(path)
     # Packets that an edit list cuts away are announced too; what is missing even with them is lost.
-    if packets < announced and _demux(path, ignore_editlist="1")[1] < announced:
-        raise ValueError(f"{path}: truncated, {packets} of {announced} frames are there")
+    if found.present < found.announced and _demux(path, ignore_editlist="1").present < found.announced:
+        raise ValueError(f"{path}: truncated, {found.present} of {found.announced} frames are there")
     with open_video(path) as container:
         first = next(container.decode(container.streams.video[0]), None)
     if first is None:
         raise ValueError(f"{path}: not one frame can be decoded")
-    known = [time for time in times if time is not None]
-    if len(set(known)) == len(times) and first.pts in known:
+    known = not found.guessed and len(set(found.times)) == len(found.times)
+    if known and not found.decoding_order and first.pts in found.times:
         # A video that was cut inside a group of pictures begins with frames that nothing can decode.
-        shown = sorted(time for time in known if time >= first.pts)
-        return FrameTimes(shown, [n for n, time in enumerate(shown) if time in keys], seekable=True)
+        return _seekable(sorted(time for time in found.times if time >= first.pts), found.keys)
     with open_video(path) as container:
-        count = sum(1 for _ in container.decode(container.streams.video[0]))
-    return FrameTimes(list(range(count)), [], seekable=False)
+        shown = [frame.pts for frame in container.decode(container.streams.video[0])]
+    times = [time for time in shown if time is not None]
+    if known and len(times) == len(shown) and times == sorted(set(times) & set(found.times)):
+        return _seekable(times, found.keys)
+    return FrameTimes(list(range(len(shown))), [], seekable=False)
 
 
-def _demux(path: Path, **options: str) -> tuple[int, int, list[int | None], set[int | None]]:
-    """Frames that the header announces, packets that are there, times of those shown, times of key frames."""
-    packets, times = 0, []
-    keys: set[int | None] = set()
+def _seekable(times: list[int], keys: set[int]) -> FrameTimes:
+    return FrameTimes(times, [n for n, time in enumerate(times) if time in keys], seekable=True)
+
+
+class _Packets(NamedTuple):
+    """Frames that the header announces, packets that are present, times of those shown and of key frames.
+
+    `guessed` where some have no time of their own: MPEG's program streams give one to several frames, and FFmpeg counts
+    on from there, otherwise where it has jumped to than where it came by from the beginning. `decoding_order` where the
+    times ascend although the codec has frames that are shown in another order than they are decoded in: then there are
+    none of those, or the container, AVI, does not know of them, and the times are wrong.
+    """
+
+    announced: int
+    present: int
+    times: list[int]
+    keys: set[int]
+    guessed: bool
+    decoding_order: bool
+
+
+def _demux(path: Path, **options: str) -> _Packets:
+    present, times, guessed = 0, [], False
+    keys: set[int] = set()
     with open_video(path, **options) as container:
         stream = container.streams.video[0]
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
             if packet.is_corrupt:
-                raise ValueError(f"{path}: truncated or damaged after {packets} frames")
-            if packets >= MAX_FRAMES:
+                raise ValueError(f"{path}: truncated or damaged after {present} frames")
+            if present >= MAX_FRAMES:
                 raise ValueError(f"{path}: refused, more frames than the limit of {MAX_FRAMES}")
-            packets += 1
+            present += 1
+            if packet.pts is None or packet.pos is None:
+                guessed = True
+                continue
             if not packet.is_discard:
                 times.append(packet.pts)
             if packet.is_keyframe:
                 keys.add(packet.pts)
-        return stream.frames, packets, times, keys
+        decoding_order = bool(stream.codec_context.has_b_frames) and times == sorted(times)
+        return _Packets(stream.frames, present, times, keys, guessed, decoding_order)
 
 
 def require_whole(frame: av.VideoFrame, size: tuple[int, int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,7 +12,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, open_video, require_whole, to_rgb
+from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, require_whole, to_rgb
+from temporalkd.data.opening import open_video
+
+_SLOW = (
+    "frames have no times of their own, each is looked for from the beginning; "
+    "ffmpeg -i VIDEO -c:v ffv1 VIDEO.mkv makes a file that is read faster"
+)
 
 
 class Decoder:
@@ -32,6 +39,8 @@ class Decoder:
         self.opened = ExitStack()
         self.container = self.opened.enter_context(open_video(self.path))
         self.stream = self.container.streams.video[0]
+        # Some decoders, of AV1 for one, look once at what they are to skip: then nothing yet.
+        self.stream.codec_context.open(strict=False)
         self.size = self.stream.width, self.stream.height
         self.next, self.wanted = 0, 0
         self.decoded: Iterator[av.VideoFrame] = self._decode()
@@ -92,6 +101,8 @@ class Decoder:
                 self.next, self.decoded = bisect_left(times, first.pts), _after(first, self.decoded)
                 return
         if index < self.next or seekable:
+            if not seekable:
+                warnings.warn(f"{self.path}: {_SLOW}", stacklevel=2)
             self.close()
             self._open()
             self.wanted = index

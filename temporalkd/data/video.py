@@ -12,8 +12,9 @@ from weakref import WeakSet, finalize
 import torch
 from torch import Tensor
 
-from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, frame_times, open_video, require_whole, to_rgb
+from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, frame_times, require_whole, to_rgb
 from temporalkd.data.decord_decoder import DecordDecoder
+from temporalkd.data.opening import open_video
 from temporalkd.data.seeking import Decoder
 from temporalkd.data.source import Source
 

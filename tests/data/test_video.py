@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from temporalkd.data import decoding, seeking
+from temporalkd.data import opening, seeking
 from temporalkd.data.video import Backend, VideoFile
 
 COUNT = 40
@@ -141,6 +141,11 @@ def test_one_frame_is_a_video(tmp_path: Path) -> None:
         ("b.webm", "libvpx-vp9", {"g": "12", "deadline": "realtime"}),
         ("b.avi", "mpeg4", {"bf": "2", "g": "12"}),
         ("b.ts", "libx264", {"g": "12", "bf": "3"}),
+        ("x.avi", "libx264", {"g": "12", "bf": "3"}),
+        ("b1.webm", "libsvtav1", {"g": "12"}),
+        ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}),
+        ("p.mpg", "mpeg1video", {"g": "12"}),
+        ("b.vob", "mpeg2video", {"g": "12"}),
     ],
 )
 def test_clips_are_what_decoding_from_the_start_gives(
@@ -343,12 +348,40 @@ def test_not_a_video(tmp_path: Path) -> None:
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
         frame.rate = 8000
         container.mux(stream.encode(frame))
-    with pytest.raises(ValueError, match=r"sound\.wav: no video stream"):
-        VideoFile(tmp_path / "sound.wav")
+    (tmp_path / "sound.avi").write_bytes((tmp_path / "sound.wav").read_bytes())
+    for name in ("sound.wav", "sound.avi"):
+        with pytest.raises(ValueError, match=rf"{name}: not a readable video \(expected mp4, mov"):
+            VideoFile(tmp_path / name)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame.rate = 8000
+        container.mux(stream.encode(frame))
+    with pytest.raises(ValueError, match=r"sound\.mkv: no video stream"):
+        VideoFile(tmp_path / "sound.mkv")
+
+
+@pytest.mark.parametrize(("name", "codec"), [("old.avi", "asv1"), ("hole.avi", "magicyuv"), ("odd.avi", "utvideo")])
+def test_a_codec_of_no_camera_is_not_even_looked_at(name: str, codec: str, tmp_path: Path) -> None:
+    """FFmpeg has 300 decoders, and opens them while it looks at what is in a file."""
+    path = write(tmp_path / name, 4, codec)
+    with av.open(str(path)) as container:
+        assert len(list(container.decode(video=0))) == 4
+    remedy = rf"{name}: its video stream is {codec}, not read here; convert it, for instance by ffmpeg -i {name} "
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as told, pytest.raises(ValueError, match=remedy):
+            VideoFile(path)
+    finally:
+        av.logging.set_level(None)
+    assert any(f"Codec ({codec}) not on whitelist" in text for _, _, text in told)
 
 
 def test_absurd_claims_are_refused(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_FRAMES", 39)
+    monkeypatch.setattr(opening, "MAX_FRAMES", 39)
     with pytest.raises(ValueError, match=r"greys\.mp4: refused, claims 40 frames, the limit is 39"):
         VideoFile(video)
     monkeypatch.undo()

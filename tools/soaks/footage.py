@@ -15,9 +15,9 @@ from torch import Tensor
 from flow import read_flo, read_kitti, write_flo, write_kitti
 from flow.store import Store
 from soaks.reader import Reader
-from temporalkd.data.decoding import open_video
 from temporalkd.data.images import image_size, read_image
 from temporalkd.data.maps import read_map
+from temporalkd.data.opening import open_video
 from temporalkd.data.palettes import palette
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.data.video import VideoFile
@@ -121,6 +121,21 @@ def _write_video(folder: Path) -> Path:
     return folder / "a.mp4"
 
 
+def _write_film(suffix: str, codec: str, pixels: str = "yuv420p") -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        with av.open(str(folder / f"a{suffix}"), "w") as container:
+            stream = container.add_stream(codec, rate=25, options={"g": "4"})
+            stream.height, stream.width = _street().frame(0).shape[1:]
+            stream.pix_fmt = pixels
+            for frame in _street().frames():
+                picture = av.VideoFrame.from_ndarray(frame.permute(1, 2, 0).numpy(), format="rgb24")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+        return folder / f"a{suffix}"
+
+    return write
+
+
 def _read_video(path: Path) -> Tensor:
     """As it streams, and again at random, which must not see anything else but of frames whose pixels are left open."""
     video = VideoFile(path)
@@ -164,4 +179,11 @@ FOOTAGE = (
     Reader("map", _write_map, _read_map, _is_map, checked=True),
     Reader("bmp-map", _write_bmp_map, _read_map, _is_map),
     Reader("video", _write_video, _read_video, _is_video),
+    Reader("ts", _write_film(".ts", "libx264"), _read_video, _is_video),
+    Reader("mpg", _write_film(".mpg", "mpeg2video"), _read_video, _is_video),
+    Reader("avi", _write_film(".avi", "mjpeg", "yuvj420p"), _read_video, _is_video),
+    Reader("mkv", _write_film(".mkv", "libx265"), _read_video, _is_video),
+    Reader("webm", _write_film(".webm", "libvpx-vp9"), _read_video, _is_video),
+    Reader("av1", _write_film(".mp4", "libsvtav1"), _read_video, _is_video),
+    Reader("gif", _write_film(".gif", "gif", "rgb8"), _read_video, _is_video),
 )
