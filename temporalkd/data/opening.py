@@ -23,6 +23,9 @@ CODECS = (
     "theora", "vc1", "vp8", "vp9", "wmv1", "wmv2", "wmv3",
 )  # fmt: skip
 """Of FFmpeg's 300 decoders; most others are of games and screens of the past, and most holes are found in them."""
+_TOLERANT = ("h264", "hevc")
+"""Not asked to end at every fault: they would at frames whose references lie before the place where a video was cut, or
+that was jumped to, and which they mark or leave out."""
 _EXPECTED = "expected mp4, mov, mkv, webm, avi, mpg, ts, wmv, flv, mxf, ogv, y4m or gif, or a folder of images"
 _CONVERT = "for instance by ffmpeg -i {} -c:v ffv1 converted.mkv"
 
@@ -68,4 +71,7 @@ def _require_video(path: Path, container: InputContainer) -> None:
         raise ValueError(f"{path}: refused, claims {stream.frames} frames, the limit is {MAX_FRAMES}")
     stream.thread_type = "NONE"
     # Of any size that a later frame claims the decoder would take memory.
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    asked = {"max_pixels": str(MAX_PIXELS)}
+    if stream.codec_context.name not in _TOLERANT:
+        asked["err_detect"] = "explode"
+    stream.codec_context.options = asked

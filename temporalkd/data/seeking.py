@@ -6,6 +6,7 @@ import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import dropwhile
 from pathlib import Path
 
 import av
@@ -95,7 +96,7 @@ class Decoder:
         times, _, seekable = self.index
         for back in (0, 8, 64, 512) if seekable else ():
             self.container.seek(times[max(0, index - back)], stream=self.stream)
-            self.decoded = self._decode()
+            self.decoded = self._decode(sought=True)
             first = next(self.decoded, None)
             if first is not None and first.pts is not None and first.pts <= times[index]:
                 self.next, self.decoded = bisect_left(times, first.pts), _after(first, self.decoded)
@@ -107,10 +108,17 @@ class Decoder:
             self._open()
             self.wanted = index
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        """Frames from the decoder's place on; those before the wanted one only as far as others need them."""
+    def _decode(self, sought: bool = False) -> Iterator[av.VideoFrame]:
+        """Frames from the decoder's place on; those before the wanted one only as far as others need them.
+
+        Args:
+            sought: it was jumped to, and packets before its first key frame tell of frames that were not decoded.
+        """
         times, _, seekable = self.index
-        for packet in self.container.demux(self.stream):
+        packets: Iterator[av.Packet] = self.container.demux(self.stream)
+        if sought:
+            packets = dropwhile(lambda packet: not packet.is_keyframe and packet.size, packets)
+        for packet in packets:
             passed = seekable and packet.pts is not None and packet.pts < times[self.wanted]
             self.stream.codec_context.skip_frame = "NONREF" if passed else "DEFAULT"
             yield from packet.decode()

@@ -141,6 +141,7 @@ def test_one_frame_is_a_video(tmp_path: Path) -> None:
         ("b.webm", "libvpx-vp9", {"g": "12", "deadline": "realtime"}),
         ("b.avi", "mpeg4", {"bf": "2", "g": "12"}),
         ("b.ts", "libx264", {"g": "12", "bf": "3"}),
+        ("open.ts", "libx265", {"x265-params": "open-gop=1:keyint=12:bframes=3:log-level=error"}),
         ("x.avi", "libx264", {"g": "12", "bf": "3"}),
         ("b1.webm", "libsvtav1", {"g": "12"}),
         ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}),
@@ -332,6 +333,61 @@ def test_damaged_in_the_middle(video: Path, tmp_path: Path) -> None:
         list(VideoFile(path).frames())
     with pytest.raises(ValueError, match=r"hole\.mp4: damaged video, frame 12 of 40"):
         VideoFile(path).frame(12)
+
+
+def test_a_damaged_frame_that_its_decoder_shows(tmp_path: Path) -> None:
+    """Motion JPEG's says so in FFmpeg's log alone, and leaves blocks as they were in memory."""
+    path = tmp_path / "camera.avi"
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="rgb24")))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][1]
+    whole = path.read_bytes()
+    shown = 0
+    for at in range(packet.pos + packet.size // 2, packet.pos + packet.size - 20, 40):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture() as told, av.open(str(path)) as container:
+                frames = [frame for frame in container.decode(video=0) if not frame.is_corrupt]
+        finally:
+            av.logging.set_level(None)
+        if told and len(frames) == 3:
+            shown += 1
+            with pytest.raises(ValueError, match=r"camera\.avi: damaged video, frame 1 of 3"):
+                VideoFile(path).frame(1)
+    assert shown > 3
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"x264-params": "open-gop=1:keyint=10:bframes=3:scenecut=0"}),
+        ("libx265", {"x265-params": "open-gop=1:keyint=10:bframes=3:log-level=error"}),
+        ("mpeg2video", {"g": "10", "bf": "2"}),
+    ],
+)
+def test_a_recording_that_begins_anywhere(codec: str, options: dict[str, str], tmp_path: Path) -> None:
+    """Its first frames are predicted from some that are not in it."""
+    if codec not in av.codec.codecs_available:
+        pytest.skip(f"this PyAV has no {codec}")
+    path = write(tmp_path / "whole.ts", COUNT, codec, **options)
+    whole = path.read_bytes()
+    with av.open(str(path)) as container:
+        begin = [packet.pos for packet in container.demux(video=0) if packet.is_keyframe][1]
+    tables = whole[: 3 * 188]
+    for skipped in (188, 188 * 3):
+        (tmp_path / "late.ts").write_bytes(tables + whole[begin + skipped :])
+        late = VideoFile(tmp_path / "late.ts")
+        shown = torch.stack(list(late.frames()))
+        assert 10 < len(late) == len(shown) < COUNT
+        for index in (len(late) - 1, 3, len(late) // 2):
+            assert torch.equal(late.frame(index), shown[index])
 
 
 def test_not_a_video(tmp_path: Path) -> None:
