@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import av
@@ -11,15 +12,19 @@ from numpy.typing import NDArray
 
 from temporalkd.data.opening import MAX_FRAMES, open_video
 
+_LISTENING = Lock()
+"""Held while FFmpeg's log is listened to, of which a process has one."""
+
 
 class FrameTimes(NamedTuple):
-    """Presentation times of all frames in order, and which of them decoding can begin at.
+    """Presentation times of all frames in order, which of them decoding can begin at, and where in the file, by time.
 
     Where not `seekable` the times are mere numbers, found by counting, and there are no `keys`.
     """
 
     times: list[int]
     keys: list[int]
+    places: dict[int, int]
     seekable: bool
 
 
@@ -31,7 +36,7 @@ def frame_times(path: Path) -> FrameTimes:
     """
     found = _demux(path)
     # Packets that an edit list cuts away are announced too; what is missing even with them is lost.
-    if found.present < found.announced and _demux(path, ignore_editlist="1").present < found.announced:
+    if found.present < found.announced and _demux(path, edited=False).present < found.announced:
         raise ValueError(f"{path}: truncated, {found.present} of {found.announced} frames are there")
     with open_video(path) as container:
         first = next(container.decode(container.streams.video[0]), None)
@@ -46,15 +51,15 @@ def frame_times(path: Path) -> FrameTimes:
     times = [time for time in shown if time is not None]
     if known and len(times) == len(shown) and times == sorted(set(times) & set(found.times)):
         return _seekable(times, found.keys)
-    return FrameTimes(list(range(len(shown))), [], seekable=False)
+    return FrameTimes(list(range(len(shown))), [], {}, seekable=False)
 
 
-def _seekable(times: list[int], keys: set[int]) -> FrameTimes:
-    return FrameTimes(times, [n for n, time in enumerate(times) if time in keys], seekable=True)
+def _seekable(times: list[int], keys: dict[int, int]) -> FrameTimes:
+    return FrameTimes(times, [n for n, time in enumerate(times) if time in keys], keys, seekable=True)
 
 
 class _Packets(NamedTuple):
-    """Frames that the header announces, packets that are present, times of those shown and of key frames.
+    """Frames that the header announces, packets that are present, times of those shown, of keys where in the file too.
 
     `guessed` where some have no time of their own: MPEG's program streams give one to several frames, and FFmpeg counts
     on from there, otherwise where it has jumped to than where it came by from the beginning. `decoding_order` where the
@@ -65,15 +70,15 @@ class _Packets(NamedTuple):
     announced: int
     present: int
     times: list[int]
-    keys: set[int]
+    keys: dict[int, int]
     guessed: bool
     decoding_order: bool
 
 
-def _demux(path: Path, **options: str) -> _Packets:
+def _demux(path: Path, edited: bool = True) -> _Packets:
     present, times, guessed = 0, [], False
-    keys: set[int] = set()
-    with open_video(path, **options) as container:
+    keys: dict[int, int] = {}
+    with open_video(path, edited=edited) as container:
         stream = container.streams.video[0]
         for packet in container.demux(stream):
             if packet.size == 0:
@@ -89,9 +94,30 @@ def _demux(path: Path, **options: str) -> _Packets:
             if not packet.is_discard:
                 times.append(packet.pts)
             if packet.is_keyframe:
-                keys.add(packet.pts)
+                keys[packet.pts] = packet.pos
         decoding_order = bool(stream.codec_context.has_b_frames) and times == sorted(times)
         return _Packets(stream.frames, present, times, keys, guessed, decoding_order)
+
+
+def frames_of(packet: av.Packet) -> list[av.VideoFrame]:
+    """What a packet is decoded to.
+
+    Raises:
+        FrameFault: a checksum of FFV1 does not match, which its decoder says in its log alone.
+        av.FFmpegError: it is damaged otherwise.
+    """
+    if packet.stream.codec_context.name != "ffv1":
+        return packet.decode()
+    with _LISTENING:
+        av.logging.set_level(av.logging.ERROR)
+        try:
+            with av.logging.Capture() as told:
+                frames = packet.decode()
+        finally:
+            av.logging.set_level(None)
+    if told:
+        raise FrameFault(told[0][2].strip())
+    return frames
 
 
 def require_whole(frame: av.VideoFrame, size: tuple[int, int]) -> None:

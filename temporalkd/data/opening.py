@@ -26,13 +26,19 @@ CODECS = (
 _TOLERANT = ("h264", "hevc")
 """Not asked to end at every fault: they would at frames whose references lie before the place where a video was cut, or
 that was jumped to, and which they mark or leave out."""
+_THREADED = ("h264", "libdav1d", "mjpeg", "mpeg1video", "mpeg2video", "vp9")
+"""Decoders whose threads ended, however their files were damaged; HEVC's may wait for one another for ever."""
 _EXPECTED = "expected mp4, mov, mkv, webm, avi, mpg, ts, wmv, flv, mxf, ogv, y4m or gif, or a folder of images"
 _CONVERT = "for instance by ffmpeg -i {} -c:v ffv1 converted.mkv"
 
 
 @contextmanager
-def open_video(path: Path, **options: str) -> Iterator[InputContainer]:
+def open_video(path: Path, *, threads: bool = False, edited: bool = True) -> Iterator[InputContainer]:
     """The open container of a file that holds video.
+
+    Args:
+        threads: decode with several, where the decoder may.
+        edited: leave out what the file's edit list cuts away.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -42,11 +48,14 @@ def open_video(path: Path, **options: str) -> Iterator[InputContainer]:
         raise FileNotFoundError(f"{path}: no such video file")
     if not path.is_file():
         raise ValueError(f"{path}: not a file, expected a video")
-    lists = {"format_whitelist": ",".join(KINDS), "codec_whitelist": ",".join(CODECS), "protocol_whitelist": "file"}
+    options = {"format_whitelist": ",".join(KINDS), "codec_whitelist": ",".join(CODECS), "protocol_whitelist": "file"}
+    if not edited:
+        options["ignore_editlist"] = "1"
     opened = False
     try:
-        with av.open(str(path), options=lists | options, metadata_errors="replace") as container:
+        with av.open(str(path), options=options, metadata_errors="replace") as container:
             _require_video(path, container)
+            _set_up(container.streams.video[0], threads)
             opened = True
             yield container
     except av.FFmpegError as error:
@@ -69,9 +78,13 @@ def _require_video(path: Path, container: InputContainer) -> None:
     refuse_absurd_size(path, stream.width, stream.height)
     if stream.frames > MAX_FRAMES:
         raise ValueError(f"{path}: refused, claims {stream.frames} frames, the limit is {MAX_FRAMES}")
-    stream.thread_type = "NONE"
+
+
+def _set_up(stream: av.VideoStream, threads: bool) -> None:
+    name = stream.codec_context.name
+    stream.thread_type = "AUTO" if threads and name in _THREADED else "NONE"
     # Of any size that a later frame claims the decoder would take memory.
     asked = {"max_pixels": str(MAX_PIXELS)}
-    if stream.codec_context.name not in _TOLERANT:
+    if name not in _TOLERANT:
         asked["err_detect"] = "explode"
     stream.codec_context.options = asked

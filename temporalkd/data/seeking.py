@@ -6,14 +6,14 @@ import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import dropwhile
+from itertools import chain
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, require_whole, to_rgb
+from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, frames_of, require_whole, to_rgb
 from temporalkd.data.opening import open_video
 
 _SLOW = (
@@ -75,16 +75,16 @@ class Decoder:
                     return to_rgb(frame)
                 if at > index:
                     break
-        except FrameFault as fault:
-            raise damaged(self.path, index, len(self.index.times), str(fault)) from fault
-        except av.FFmpegError as error:
+        except (FrameFault, av.FFmpegError) as error:
             self.next = len(self.index.times) + 1  # after an error only seeking brings the decoder back
-            raise damaged(self.path, index, len(self.index.times), error.strerror or "decoder error") from error
+            why = str(error) if isinstance(error, FrameFault) else error.strerror or "decoder error"
+            raise damaged(self.path, index, len(self.index.times), why) from error
         raise damaged(self.path, index, len(self.index.times), "missing")
 
     def _number(self, frame: av.VideoFrame) -> int:
-        times, _, seekable = self.index
-        return bisect_left(times, frame.pts) if seekable and frame.pts is not None else self.next
+        if self.index.seekable and frame.pts is not None:
+            return bisect_left(self.index.times, frame.pts)
+        return self.next
 
     def _must_seek(self, index: int) -> bool:
         """Backwards, or over a key frame."""
@@ -93,7 +93,7 @@ class Decoder:
 
     def _approach(self, index: int) -> None:
         """Place the decoder at or before the frame; some containers seek by decoding time and land after it."""
-        times, _, seekable = self.index
+        times, seekable = self.index.times, self.index.seekable
         for back in (0, 8, 64, 512) if seekable else ():
             self.container.seek(times[max(0, index - back)], stream=self.stream)
             self.decoded = self._decode(sought=True)
@@ -112,16 +112,20 @@ class Decoder:
         """Frames from the decoder's place on; those before the wanted one only as far as others need them.
 
         Args:
-            sought: it was jumped to, and packets before its first key frame tell of frames that were not decoded.
+            sought: it was jumped to. Then decoding begins at a key frame, one that is known to be in this place at this
+                time: where a container has no index, or a broken one, FFmpeg guesses times, and guesses wrong.
         """
-        times, _, seekable = self.index
+        index = self.index
         packets: Iterator[av.Packet] = self.container.demux(self.stream)
         if sought:
-            packets = dropwhile(lambda packet: not packet.is_keyframe and packet.size, packets)
+            key = next((packet for packet in packets if packet.is_keyframe), None)
+            if key is None or key.pts is None or index.places.get(key.pts) != key.pos:
+                return
+            packets = chain([key], packets)
         for packet in packets:
-            passed = seekable and packet.pts is not None and packet.pts < times[self.wanted]
+            passed = index.seekable and packet.pts is not None and packet.pts < index.times[self.wanted]
             self.stream.codec_context.skip_frame = "NONREF" if passed else "DEFAULT"
-            yield from packet.decode()
+            yield from frames_of(packet)
 
 
 def _after(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakSet, finalize
@@ -12,7 +13,7 @@ from weakref import WeakSet, finalize
 import torch
 from torch import Tensor
 
-from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, frame_times, require_whole, to_rgb
+from temporalkd.data.decoding import FrameFault, FrameTimes, damaged, frame_times, frames_of, require_whole, to_rgb
 from temporalkd.data.decord_decoder import DecordDecoder
 from temporalkd.data.opening import open_video
 from temporalkd.data.seeking import Decoder
@@ -106,21 +107,20 @@ class VideoFile(Source):
         Raises:
             ValueError: the video breaks off, or a frame in the middle is damaged.
         """
-        times, _, seekable = self.index
+        times, seekable = self.index.times, self.index.seekable
         index = 0
-        with open_video(self.path) as container:
+        with open_video(self.path, threads=True) as container:
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
             size = stream.width, stream.height
-            for frame in container.decode(stream):
-                if seekable and (index >= len(times) or frame.pts != times[index]):
-                    break
-                try:
+            try:
+                for frame in chain.from_iterable(map(frames_of, container.demux(stream))):
+                    if seekable and (index >= len(times) or frame.pts != times[index]):
+                        break
                     require_whole(frame, size)
-                except FrameFault as fault:
-                    raise damaged(self.path, index, len(times), str(fault)) from fault
-                yield torch.from_numpy(to_rgb(frame))
-                index += 1
+                    yield torch.from_numpy(to_rgb(frame))
+                    index += 1
+            except FrameFault as fault:
+                raise damaged(self.path, index, len(times), str(fault)) from fault
         if index < len(times):
             raise damaged(self.path, index, len(times), "missing")
 

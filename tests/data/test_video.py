@@ -364,6 +364,31 @@ def test_a_damaged_frame_that_its_decoder_shows(tmp_path: Path) -> None:
     assert shown > 3
 
 
+def test_checksums_of_ffv1_are_heeded(tmp_path: Path) -> None:
+    path = write(tmp_path / "archive.mkv", 20, "ffv1", g="5", slicecrc="1")
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][12]
+    data = bytearray(path.read_bytes())
+    data[packet.pos + packet.size // 2] ^= 1
+    path.write_bytes(bytes(data))
+    video = VideoFile(path)
+    for index in (12, 13):
+        with pytest.raises(ValueError, match=rf"archive\.mkv: damaged video, frame {index} of 20 .*CRC mismatch"):
+            video.frame(index)
+        assert round(number(video.frame(2))) == 2
+    seen = []
+    with pytest.raises(ValueError, match=r"archive\.mkv: damaged video, frame 12 of 20 .*CRC mismatch"):
+        seen.extend(video.frames())
+    assert len(seen) == 12
+
+
+def test_threads_only_where_they_end(video: Path, tmp_path: Path) -> None:
+    """Those of HEVC's decoder may wait for one another for ever where a file is damaged."""
+    for path, kind in ((video, "AUTO"), (write(tmp_path / "a.mkv", 4, "libx265"), "NONE")):
+        with opening.open_video(path, threads=True) as container:
+            assert container.streams.video[0].thread_type.name == kind
+
+
 @pytest.mark.parametrize(
     ("codec", "options"),
     [

@@ -198,5 +198,12 @@ FOOTAGE = (
     Reader("mkv", _write_film(".mkv", "libx265"), _read_at_will, _is_video),
     Reader("webm", _write_film(".webm", "libvpx-vp9"), _read_video, _is_video),
     Reader("av1", _write_film(".mp4", "libsvtav1"), _read_video, _is_video),
+    Reader("divx", _write_film(".avi", "mpeg4"), _read_video, _is_video),
+    Reader("wmv", _write_film(".wmv", "wmv2"), _read_video, _is_video),
+    Reader("vp8", _write_film(".webm", "libvpx"), _read_at_will, _is_video),
+    Reader("prores", _write_film(".mov", "prores", "yuv422p10le"), _read_video, _is_video),
+    Reader("ffv1", _write_film(".mkv", "ffv1"), _read_video, _is_video),
+    Reader("flv", _write_film(".flv", "flv"), _read_video, _is_video),
+    Reader("mxf", _write_film(".mxf", "mpeg2video", "yuv422p"), _read_video, _is_video),
     Reader("gif", _write_film(".gif", "gif", "rgb8"), _read_video, _is_video),
 )
