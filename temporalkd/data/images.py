@@ -21,7 +21,18 @@ MAX_PIXELS = png.MAX_PIXELS
 MAX_SCANS = 100
 """Of a JPEG; encoders write up to about 20."""
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-_BROKEN = (OSError, SyntaxError, EOFError, ValueError, struct.error, zlib.error)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises at files that are broken; TypeError and the like at tags of TIFF."""
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]", re.DOTALL)
 """Of a JPEG's segments; FF00 and FFD0 to FFD7 are within the pixels."""
 _SCAN, _END = 0xDA, 0xD9

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import wave
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -129,6 +131,35 @@ def missing_video(world: World, tmp: Path) -> list[Any]:
 def text_as_video(world: World, tmp: Path) -> list[Any]:
     (tmp / "text.mp4").write_text("this is no video\n" * 50)
     return ["predict", world.run, tmp / "text.mp4", "-o", tmp / "out"]
+
+
+@case(1, "game.avi: its video stream is magicyuv, not read here; convert it, for instance by ffmpeg -i game.avi")
+def video_of_an_odd_codec(world: World, tmp: Path) -> list[Any]:
+    with av.open(str(tmp / "game.avi"), "w") as container:
+        stream = container.add_stream("magicyuv", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 80, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    return ["predict", world.run, tmp / "game.avi", "-o", tmp / "out"]
+
+
+@case(1, "sound.mp4: not a readable video", "expected mp4, mov, mkv", "or a folder of images")
+def sound_as_video(world: World, tmp: Path) -> list[Any]:
+    with wave.open(str(tmp / "sound.mp4"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1600))
+    return ["predict", world.run, tmp / "sound.mp4", "-o", tmp / "out"]
+
+
+@case(1, "002.png: broken or truncated image")
+def tiff_with_a_tag_of_another_type(world: World, tmp: Path) -> list[Any]:
+    copied(world, tmp)
+    path, strip_offsets, rational = tmp / "frames/002.png", (273).to_bytes(2, "little"), 5
+    Image.fromarray(np.zeros((64, 80, 3), np.uint8)).save(path, format="TIFF")
+    content = bytearray(path.read_bytes())
+    content[content.index(strip_offsets, 10) + 2] = rational
+    path.write_bytes(content)
+    return consistency(world, tmp / "frames", tmp / "labels")
 
 
 @case(1, "cut.mp4: ", "not a readable video|truncated")

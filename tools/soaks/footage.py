@@ -75,11 +75,11 @@ def _is_entry(found: dict[str, Tensor]) -> bool:
 # Footage
 
 
-def _write_image(suffix: str, deep: bool = False) -> Callable[[Path], Path]:
+def _write_image(suffix: str, deep: bool = False, **options: str) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         frame = _street().frame(0).permute(1, 2, 0).numpy()
         picture = Image.fromarray(frame[..., 0].astype(np.uint16) * 257) if deep else Image.fromarray(frame)
-        picture.save(folder / f"a{suffix}")
+        picture.save(folder / f"a{suffix}", **options)
         return folder / f"a{suffix}"
 
     return make
@@ -189,6 +189,8 @@ FOOTAGE = (
     Reader("jpeg", _write_image(".jpg"), _read_frame, _is_frame),
     Reader("bmp", _write_image(".bmp"), _read_frame, _is_frame),
     Reader("webp", _write_image(".webp"), _read_frame, _is_frame),
+    Reader("tiff", _write_image(".tiff"), _read_frame, _is_frame),
+    Reader("lzw-tiff", _write_image(".tiff", compression="tiff_lzw"), _read_frame, _is_frame),
     Reader("map", _write_map, _read_map, _is_map, checked=True),
     Reader("bmp-map", _write_bmp_map, _read_map, _is_map),
     Reader("video", _write_video, _read_video, _is_video),
