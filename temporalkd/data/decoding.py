@@ -10,6 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from temporalkd.data.lengths import require_end
 from temporalkd.data.opening import MAX_FRAMES, open_video
 
 _LISTENING = Lock()
@@ -79,6 +80,7 @@ def _demux(path: Path, edited: bool = True) -> _Packets:
     present, times, guessed = 0, [], False
     keys: dict[int, int] = {}
     with open_video(path, edited=edited) as container:
+        require_end(path, container.format.name)
         stream = container.streams.video[0]
         for packet in container.demux(stream):
             if packet.size == 0:
@@ -96,7 +98,8 @@ def _demux(path: Path, edited: bool = True) -> _Packets:
             if packet.is_keyframe:
                 keys[packet.pts] = packet.pos
         decoding_order = bool(stream.codec_context.has_b_frames) and times == sorted(times)
-        return _Packets(stream.frames, present, times, keys, guessed, decoding_order)
+        announced = stream.frames or (stream.duration or 0) * (container.format.name == "mxf")
+        return _Packets(announced, present, times, keys, guessed, decoding_order)
 
 
 def frames_of(packet: av.Packet) -> list[av.VideoFrame]:
@@ -109,14 +112,15 @@ def frames_of(packet: av.Packet) -> list[av.VideoFrame]:
     if packet.stream.codec_context.name != "ffv1":
         return packet.decode()
     with _LISTENING:
+        before = av.logging.get_level()
         av.logging.set_level(av.logging.ERROR)
         try:
             with av.logging.Capture() as told:
                 frames = packet.decode()
         finally:
-            av.logging.set_level(None)
+            av.logging.set_level(before)
     if told:
-        raise FrameFault(told[0][2].strip())
+        raise FrameFault(told[0][2].splitlines()[0])
     return frames
 
 
@@ -142,6 +146,8 @@ class FrameFault(Exception):
     """Why a frame that was decoded is not to be used."""
 
 
-def damaged(path: Path, index: int, count: int, why: str) -> ValueError:
+def damaged(path: Path, index: int, count: int, why: FrameFault | av.FFmpegError | str) -> ValueError:
     """The error of a frame that cannot be had."""
+    if isinstance(why, av.FFmpegError):
+        why = why.strerror or "decoder error"
     return ValueError(f"{path}: damaged video, frame {index} of {count} cannot be decoded ({why})")

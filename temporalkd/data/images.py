@@ -22,16 +22,8 @@ MAX_SCANS = 100
 """Of a JPEG; encoders write up to about 20."""
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 _BROKEN = (
-    OSError,
-    SyntaxError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    struct.error,
-    zlib.error,
-)
+    OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error
+)  # fmt: skip
 """What Pillow raises at files that are broken; TypeError and the like at tags of TIFF."""
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]", re.DOTALL)
 """Of a JPEG's segments; FF00 and FFD0 to FFD7 are within the pixels."""

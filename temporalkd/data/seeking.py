@@ -77,8 +77,7 @@ class Decoder:
                     break
         except (FrameFault, av.FFmpegError) as error:
             self.next = len(self.index.times) + 1  # after an error only seeking brings the decoder back
-            why = str(error) if isinstance(error, FrameFault) else error.strerror or "decoder error"
-            raise damaged(self.path, index, len(self.index.times), why) from error
+            raise damaged(self.path, index, len(self.index.times), error) from error
         raise damaged(self.path, index, len(self.index.times), "missing")
 
     def _number(self, frame: av.VideoFrame) -> int:
@@ -112,20 +111,31 @@ class Decoder:
         """Frames from the decoder's place on; those before the wanted one only as far as others need them.
 
         Args:
-            sought: it was jumped to. Then decoding begins at a key frame, one that is known to be in this place at this
-                time: where a container has no index, or a broken one, FFmpeg guesses times, and guesses wrong.
+            sought: it was jumped to, and decoding begins at a key frame.
         """
         index = self.index
         packets: Iterator[av.Packet] = self.container.demux(self.stream)
         if sought:
-            key = next((packet for packet in packets if packet.is_keyframe), None)
-            if key is None or key.pts is None or index.places.get(key.pts) != key.pos:
+            key = self._first_key(packets)
+            if key is None:
                 return
             packets = chain([key], packets)
         for packet in packets:
             passed = index.seekable and packet.pts is not None and packet.pts < index.times[self.wanted]
             self.stream.codec_context.skip_frame = "NONREF" if passed else "DEFAULT"
             yield from frames_of(packet)
+
+    def _first_key(self, packets: Iterator[av.Packet]) -> av.Packet | None:
+        """Of those up to the wanted frame's, if it is known to be in this place of the file at this time.
+
+        Where a container has no index, or a broken one, FFmpeg guesses times after a jump, and guesses wrong.
+        """
+        for packet in packets:
+            if packet.is_keyframe:
+                return packet if packet.pts is not None and self.index.places.get(packet.pts) == packet.pos else None
+            if packet.pts is not None and packet.pts > self.index.times[self.wanted]:
+                return None
+        return None
 
 
 def _after(first: av.VideoFrame, rest: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:

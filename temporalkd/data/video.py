@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakSet, finalize
 
+import av
 import torch
 from torch import Tensor
 
@@ -119,8 +120,8 @@ class VideoFile(Source):
                     require_whole(frame, size)
                     yield torch.from_numpy(to_rgb(frame))
                     index += 1
-            except FrameFault as fault:
-                raise damaged(self.path, index, len(times), str(fault)) from fault
+            except (FrameFault, av.FFmpegError) as error:
+                raise damaged(self.path, index, len(times), error) from error
         if index < len(times):
             raise damaged(self.path, index, len(times), "missing")
 

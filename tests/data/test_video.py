@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import shutil
 import struct
 import sys
@@ -28,10 +29,17 @@ def shade(index: int) -> int:
     return 20 + 5 * index
 
 
-def write(path: Path, count: int = COUNT, codec: str = "libx264", rate: int | Fraction = 25, **options: str) -> Path:
+def write(
+    path: Path,
+    count: int = COUNT,
+    codec: str = "libx264",
+    rate: int | Fraction = 25,
+    pixels: str = "yuv420p",
+    **options: str,
+) -> Path:
     with av.open(str(path), "w", options={"movflags": "faststart"} if path.suffix == ".mp4" else {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {"g": "10", "bf": "2", "crf": "10"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
         for index in range(count):
             array = np.full((48, 64, 3), shade(index), np.uint8)
             array[:16, :16] = (255, 0, 0)
@@ -320,6 +328,43 @@ def test_truncated_videos(video: Path, tmp_path: Path) -> None:
     path.write_bytes(whole[: end_of_frame[0] + end_of_frame[1]])
     with pytest.raises(ValueError, match=r"cut\.mp4: truncated"):
         len(VideoFile(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [
+        ("a.mkv", "libx264", "yuv420p"),
+        ("a.webm", "libvpx-vp9", "yuv420p"),
+        ("a.wmv", "wmv2", "yuv420p"),
+        ("a.gif", "gif", "rgb8"),
+        ("a.mxf", "mpeg2video", "yuv422p"),
+        ("a.avi", "mpeg4", "yuv420p"),
+    ],
+)
+def test_a_download_that_broke_off(name: str, codec: str, pixels: str, tmp_path: Path) -> None:
+    """Wherever it did, between two frames too."""
+    path = write(tmp_path / name, COUNT, codec, pixels=pixels, g="10")
+    whole = path.read_bytes()
+    with av.open(str(path)) as container:
+        places = sorted(packet.pos for packet in container.demux(video=0) if packet.size)
+    for size in (places[12], places[30], places[30] + 20, len(whole) * 2 // 3):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=rf"{re.escape(name)}: (truncated|damaged)"):
+            list(VideoFile(path).frames())
+    path.write_bytes(whole)
+    assert len(list(VideoFile(path).frames())) == COUNT
+
+
+def test_a_recording_does_not_know_how_long_it_will_be(tmp_path: Path) -> None:
+    path = tmp_path / "live.mkv"
+    with av.open(str(path), "w", options={"live": "1"}) as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    assert b"\x18\x53\x80\x67\x01" + 7 * b"\xff" in path.read_bytes()
+    assert len(VideoFile(path)) == 5
 
 
 def test_damaged_in_the_middle(video: Path, tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""How long a video file says that it is: one whose end is missing, as a broken download's, is told from a whole one.
+
+MP4, AVI and MXF announce their frames, which are counted; Matroska, ASF and GIF tell by what is read here. MPEG
+streams, Ogg and raw files do not say.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_HEAD = 1 << 16
+_SEGMENT = b"\x18\x53\x80\x67"
+_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_BROADCAST = 1
+_TRAILER = b";"
+
+
+def require_end(path: Path, kind: str) -> None:
+    """Refuse a file that says it is longer.
+
+    Args:
+        kind: FFmpeg's name of its format.
+
+    Raises:
+        ValueError: its end is missing; names the file.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+        present = file.seek(0, 2)
+        file.seek(max(0, present - _HEAD))
+        tail = file.read()
+    if kind == "gif" and not tail.rstrip(b"\0").endswith(_TRAILER):
+        raise ValueError(f"{path}: truncated, the mark of its end is missing")
+    said = {"matroska,webm": _of_matroska, "asf": _of_asf}.get(kind, lambda head: None)(head)
+    if said is not None and present < said:
+        raise ValueError(f"{path}: truncated, {present} of {said} bytes are there")
+
+
+def _of_matroska(head: bytes) -> int | None:
+    """RFC 9559: an EBML header, then one segment, whose size is not known to those who write as they record."""
+    size, at = _number(head, 4)
+    if size is None or head[at + size : at + size + 4] != _SEGMENT:
+        return None
+    size, at = _number(head, at + size + 4)
+    return None if size is None else at + size
+
+
+def _number(head: bytes, at: int) -> tuple[int | None, int]:
+    """RFC 8794: a size of variable width, None where it is unknown, and where it ends."""
+    first = head[at] if at < len(head) else 0
+    width = 9 - first.bit_length()
+    value = int.from_bytes(head[at : at + width], "big") & ((1 << 7 * width) - 1)
+    return (None if first == 0 or value == (1 << 7 * width) - 1 else value), at + width
+
+
+def _of_asf(head: bytes) -> int | None:
+    """ASF Specification 3.2: the file's size, which does not hold while it is broadcast."""
+    at = head.find(_FILE_PROPERTIES)
+    properties = head[at + 24 : at + 104]
+    if at < 0 or len(properties) < 68 or int.from_bytes(properties[64:68], "little") & _BROADCAST:
+        return None
+    return int.from_bytes(properties[16:24], "little")
