@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from temporalkd.data.lengths import require_end
 from temporalkd.data.opening import MAX_FRAMES, open_video
 
+_UNTIMED = ("h263", "h264", "hevc", "m4v", "mpegvideo")
+"""Kinds that are a codec's stream without a container."""
 _LISTENING = Lock()
 """Held while FFmpeg's log is listened to, of which a process has one."""
 
@@ -77,11 +79,12 @@ class _Packets(NamedTuple):
 
 
 def _demux(path: Path, edited: bool = True) -> _Packets:
-    present, times, guessed = 0, [], False
+    present, times = 0, []
     keys: dict[int, int] = {}
     with open_video(path, edited=edited) as container:
-        require_end(path, container.format.name)
-        stream = container.streams.video[0]
+        kind, stream = container.format.name, container.streams.video[0]
+        require_end(path, kind)
+        guessed = kind in _UNTIMED
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
@@ -98,7 +101,7 @@ def _demux(path: Path, edited: bool = True) -> _Packets:
             if packet.is_keyframe:
                 keys[packet.pts] = packet.pos
         decoding_order = bool(stream.codec_context.has_b_frames) and times == sorted(times)
-        announced = stream.frames or (stream.duration or 0) * (container.format.name == "mxf")
+        announced = {"avi": 0, "mxf": stream.duration or 0}.get(kind, stream.frames)
         return _Packets(announced, present, times, keys, guessed, decoding_order)
 
 

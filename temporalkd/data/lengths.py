@@ -1,12 +1,13 @@
 """How long a video file says that it is: one whose end is missing, as a broken download's, is told from a whole one.
 
-MP4, AVI and MXF announce their frames, which are counted; Matroska, ASF and GIF tell by what is read here. MPEG
-streams, Ogg and raw files do not say.
+MP4 and MXF announce their frames, which are counted; AVI announces some that are left out, and tells as Matroska and
+ASF do by what is read here. GIF has a mark at its end. MPEG streams, Ogg and raw files do not say.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 _HEAD = 1 << 16
 _SEGMENT = b"\x18\x53\x80\x67"
@@ -25,19 +26,30 @@ def require_end(path: Path, kind: str) -> None:
         ValueError: its end is missing; names the file.
     """
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        said = _SAID[kind](file) if kind in _SAID else None
         present = file.seek(0, 2)
         file.seek(max(0, present - _HEAD))
-        tail = file.read()
-    if kind == "gif" and not tail.rstrip(b"\0").endswith(_TRAILER):
-        raise ValueError(f"{path}: truncated, the mark of its end is missing")
-    said = {"matroska,webm": _of_matroska, "asf": _of_asf}.get(kind, lambda head: None)(head)
+        ended = kind != "gif" or file.read().rstrip(b"\0\r\n ").endswith(_TRAILER)
     if said is not None and present < said:
         raise ValueError(f"{path}: truncated, {present} of {said} bytes are there")
+    if not ended:
+        raise ValueError(f"{path}: truncated, the mark of its end is missing")
 
 
-def _of_matroska(head: bytes) -> int | None:
+def _of_avi(file: BinaryIO) -> int | None:
+    """OpenDML 1.02: RIFF chunks one after another, whose sizes are 0 until a recording ends."""
+    end = 0
+    while file.seek(end) == end and (chunk := file.read(8))[:4] == b"RIFF":
+        size = int.from_bytes(chunk[4:], "little")
+        if size == 0:
+            return None
+        end += 8 + size
+    return end
+
+
+def _of_matroska(file: BinaryIO) -> int | None:
     """RFC 9559: an EBML header, then one segment, whose size is not known to those who write as they record."""
+    head = file.read(_HEAD)
     size, at = _number(head, 4)
     if size is None or head[at + size : at + size + 4] != _SEGMENT:
         return None
@@ -53,10 +65,14 @@ def _number(head: bytes, at: int) -> tuple[int | None, int]:
     return (None if first == 0 or value == (1 << 7 * width) - 1 else value), at + width
 
 
-def _of_asf(head: bytes) -> int | None:
+def _of_asf(file: BinaryIO) -> int | None:
     """ASF Specification 3.2: the file's size, which does not hold while it is broadcast."""
+    head = file.read(_HEAD)
     at = head.find(_FILE_PROPERTIES)
     properties = head[at + 24 : at + 104]
     if at < 0 or len(properties) < 68 or int.from_bytes(properties[64:68], "little") & _BROADCAST:
         return None
     return int.from_bytes(properties[16:24], "little")
+
+
+_SAID = {"avi": _of_avi, "matroska,webm": _of_matroska, "asf": _of_asf}

@@ -155,6 +155,7 @@ def test_one_frame_is_a_video(tmp_path: Path) -> None:
         ("b.mpg", "mpeg2video", {"g": "12", "bf": "2"}),
         ("p.mpg", "mpeg1video", {"g": "12"}),
         ("b.vob", "mpeg2video", {"g": "12"}),
+        ("raw.m1v", "mpeg1video", {"g": "12", "bf": "2"}),
     ],
 )
 def test_clips_are_what_decoding_from_the_start_gives(
@@ -353,6 +354,24 @@ def test_a_download_that_broke_off(name: str, codec: str, pixels: str, tmp_path:
             list(VideoFile(path).frames())
     path.write_bytes(whole)
     assert len(list(VideoFile(path).frames())) == COUNT
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
+def test_frames_that_an_avi_leaves_out_are_not_missing(codec: str, tmp_path: Path) -> None:
+    """Its header counts those too that nothing was written for, as the rate varies."""
+    path = tmp_path / "varied.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for index in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), shade(index), np.uint8), format="rgb24")
+            frame.pts = 3 * index + index % 2
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    video = VideoFile(path)
+    assert [round(number(frame)) for frame in video.frames()] == list(range(20))
+    assert [round(number(video.frame(index))) for index in (13, 2, 19)] == [13, 2, 19]
 
 
 def test_a_recording_does_not_know_how_long_it_will_be(tmp_path: Path) -> None:
