@@ -1,7 +1,7 @@
 """How long a video file says that it is: one whose end is missing, as a broken download's, is told from a whole one.
 
-MP4 and MXF announce their frames, which are counted; AVI announces some that are left out, and tells as Matroska and
-ASF do by what is read here. GIF has a mark at its end. MPEG streams, Ogg and raw files do not say.
+MP4 and MXF announce their frames, which are counted. AVI announces some that are left out, fragmented MP4 none: these,
+Matroska and ASF tell by what is read here. GIF has a mark at its end. MPEG streams, Ogg, FLV and raw files do not say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ _SEGMENT = b"\x18\x53\x80\x67"
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _BROADCAST = 1
 _TRAILER = b";"
+_SLACK = 9
+"""Bytes: some writers of AVI count the chunk's own head in, or a byte of padding that they do not write."""
+_LARGE = (1).to_bytes(4, "big")
 
 
 def require_end(path: Path, kind: str) -> None:
@@ -37,13 +40,24 @@ def require_end(path: Path, kind: str) -> None:
 
 
 def _of_avi(file: BinaryIO) -> int | None:
-    """OpenDML 1.02: RIFF chunks one after another, whose sizes are 0 until a recording ends."""
+    """OpenDML 1.02: RIFF chunks one after another, whose sizes are filled in when a recording ends."""
     end = 0
     while file.seek(end) == end and (chunk := file.read(8))[:4] == b"RIFF":
         size = int.from_bytes(chunk[4:], "little")
-        if size == 0:
+        if size in (0, 0xFFFFFFFF):
             return None
-        end += 8 + size
+        end += 8 + size + size % 2
+    return end - _SLACK
+
+
+def _of_mp4(file: BinaryIO) -> int | None:
+    """ISO/IEC 14496-12: boxes one after another, of a size of 32 or 64 bits, or up to the end."""
+    end = 0
+    while file.seek(end) == end and len(box := file.read(16)) >= 8 and box[4:8].isalnum():
+        size = int.from_bytes(box[8:] if box[:4] == _LARGE else box[:4], "big")
+        if size < 8:
+            return None
+        end += size
     return end
 
 
@@ -75,4 +89,9 @@ def _of_asf(file: BinaryIO) -> int | None:
     return int.from_bytes(properties[16:24], "little")
 
 
-_SAID = {"avi": _of_avi, "matroska,webm": _of_matroska, "asf": _of_asf}
+_SAID = {
+    "asf": _of_asf,
+    "avi": _of_avi,
+    "matroska,webm": _of_matroska,
+    "mov,mp4,m4a,3gp,3g2,mj2": _of_mp4,
+}

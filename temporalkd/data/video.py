@@ -22,6 +22,8 @@ from temporalkd.data.source import Source
 
 Backend = Literal["pyav", "decord"]
 
+_MAX_FPS = 1000
+"""A higher rate is the clock's, as FFmpeg has it of DV with sound."""
 # At most one: a worker that draws from thousands of videos must not hold thousands of decoders. And none at a fork: the
 # processes would share its place in the file.
 _OPEN: WeakSet[VideoFile] = WeakSet()
@@ -46,7 +48,7 @@ class VideoFile(Source):
     so that a worker need not find out again.
 
     Args:
-        path: anything that FFmpeg decodes.
+        path: of a kind and a codec that `temporalkd.data.opening` lists.
         backend: what reads at random.
 
     Raises:
@@ -66,7 +68,8 @@ class VideoFile(Source):
         self._closing: finalize[..., VideoFile] | None = None
         with open_video(self.path) as container:
             stream = container.streams.video[0]
-            self.fps = float(stream.average_rate or stream.guessed_rate or Source.fps)
+            rates = (stream.average_rate, stream.guessed_rate)
+            self.fps = float(next((rate for rate in rates if rate and rate <= _MAX_FPS), Source.fps))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_decoder": None, "_closing": None}

@@ -356,6 +356,32 @@ def test_a_download_that_broke_off(name: str, codec: str, pixels: str, tmp_path:
     assert len(list(VideoFile(path).frames())) == COUNT
 
 
+def test_mp4_in_fragments_that_broke_off(tmp_path: Path) -> None:
+    path = tmp_path / "parts.mp4"
+    with av.open(str(path), "w", options={"movflags": "frag_keyframe+empty_moov"}) as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(COUNT):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), index, np.uint8), "rgb24")))
+        container.mux(stream.encode())
+    whole = path.read_bytes()
+    assert len(VideoFile(path)) == COUNT
+    third = [found.start() - 4 for found in re.finditer(b"moof", whole)][2]
+    for size in (third + 30, third + 200):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"parts\.mp4: (truncated|not a readable|damaged)"):
+            list(VideoFile(path).frames())
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, "file"])
+def test_an_avi_whose_size_is_a_placeholder(size: int | str, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.avi", 5, "mpeg4", g="5")
+    whole = path.read_bytes()
+    said = len(whole) if size == "file" else int(size)
+    path.write_bytes(whole[:4] + said.to_bytes(4, "little") + whole[8:])
+    assert len(list(VideoFile(path).frames())) == 5
+
+
 @pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
 def test_frames_that_an_avi_leaves_out_are_not_missing(codec: str, tmp_path: Path) -> None:
     """Its header counts those too that nothing was written for, as the rate varies."""
