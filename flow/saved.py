@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import os
 import pickletools
 import re
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
+from struct import Struct
 from typing import IO, Any
 
 import torch
@@ -15,6 +17,10 @@ import torch
 _ARCHIVE = b"PK\x03\x04"
 """What torch knows an archive by, whatever stands at its end."""
 _DOS_FOLDER = 0x10
+_ENDS, _POINTS = b"PK\x05\x06", b"PK\x06\x07"
+_END, _POINTER, _LARGE_END = Struct("<4s4H2LH"), Struct("<4sLQL"), Struct("<4sQ2H2L4Q")
+_SATURATED = 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF
+"""What stands in the last bytes of an archive where its numbers are too large for them."""
 _OLD_PICKLES = 4
 """That a file of the older form begins with: a magic number, a version, the machine, and what was saved."""
 _REFUSED = re.compile(r"\bGLOBAL ([\w.]+)")
@@ -61,10 +67,12 @@ def require_whole(path: Path) -> None:
     """Compare the checksums of all that torch.save wrote: torch reads none, and would inflate a record of any size.
 
     Raises:
-        ValueError: one differs, the file is compressed, what is in it grows, or a record is marked as a folder, for
-            which torch would give memory as it finds it. zipfile.BadZipFile: it is not what torch.save writes.
+        ValueError: one differs, the file is compressed, what is in it grows, its list of records can be read in two
+            ways, or a record is marked as a folder, for which torch would give memory as it finds it.
+        zipfile.BadZipFile: it is not what torch.save writes.
     """
     with zipfile.ZipFile(path) as archive:
+        _require_one_reading(path, archive)
         for record in archive.infolist():
             if record.compress_type != zipfile.ZIP_STORED:
                 raise ValueError("it is compressed, which torch.save does not do")
@@ -77,6 +85,31 @@ def require_whole(path: Path) -> None:
             if record.filename.lower().endswith(".pkl"):  # torch looks for it in any case
                 with archive.open(record) as pickle:
                     _refuse_growth(pickle)
+
+
+def _require_one_reading(path: Path, archive: zipfile.ZipFile) -> None:
+    """That torch, which has a reader of its own, finds the records that were checked here.
+
+    The list of records is told twice, in the last bytes and in those before, of archives beyond 4 GiB; and names are
+    looked up without regard to case.
+    """
+    records = archive.infolist()
+    with path.open("rb") as file:
+        begin = file.seek(-_END.size, os.SEEK_END)
+        mark, *_, on_disk, count, size, start, comment = _END.unpack(file.read())
+        told = on_disk, count, size, start
+        file.seek(begin - _POINTER.size)
+        pointer = _POINTER.unpack(file.read(_POINTER.size))
+        if pointer[0] == _POINTS:
+            begin = file.seek(begin - _POINTER.size - _LARGE_END.size)
+            large = _LARGE_END.unpack(file.read(_LARGE_END.size))[-4:]
+            if pointer[2] != begin or any(a not in (b, full) for a, b, full in zip(told, large, _SATURATED)):
+                raise ValueError("its list of records is damaged")
+            told = large
+    if mark != _ENDS or comment or told != (len(records), len(records), told[2], begin - told[2]):
+        raise ValueError("its list of records is damaged")
+    if len({record.filename.lower() for record in records}) != len(records):
+        raise ValueError("it has two records of one name")
 
 
 def _refuse_growth(pickle: IO[bytes]) -> None:

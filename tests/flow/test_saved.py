@@ -91,3 +91,41 @@ def test_what_is_more_than_values_is_named_and_not_run(
         load_saved(tmp_path / "a.pth")
     assert "weights_only" not in str(error.value) and "\n" not in str(error.value)
     assert capsys.readouterr().out == ""
+
+
+def saved(path: Path) -> bytes:
+    torch.save({"weight": torch.arange(6.0)}, path)
+    assert torch.equal(load_saved(path)["weight"], torch.arange(6.0))
+    return path.read_bytes()
+
+
+def test_records_that_are_listed_twice_otherwise(tmp_path: Path) -> None:
+    """torch reads what one list says, and what is checked might be what the other does."""
+    path = tmp_path / "a.pth"
+    whole = saved(path)
+    end = whole.rindex(b"PK\x05\x06")
+    for at in range(end, len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        if at not in range(end + 4, end + 8):  # the numbers of disks
+            with pytest.raises(ValueError, match=r"list of records is damaged|not a zip file"):
+                load_saved(path)
+
+
+def test_an_archive_in_front_of_the_one_that_is_checked(tmp_path: Path) -> None:
+    """Python finds the records of the last one, torch would look for them where the first one's are."""
+    path = tmp_path / "a.pth"
+    whole = saved(path)
+    path.write_bytes(whole + whole)
+    with pytest.raises(ValueError, match="its list of records is damaged"):
+        load_saved(path)
+
+
+def test_two_records_of_one_name(tmp_path: Path) -> None:
+    """torch looks names up in any case, and takes one of them."""
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a/data.pkl", b"\x80\x02}.")
+        file.writestr("a/DATA.pkl", b"\x80\x02}.")
+        file.writestr("a/version", b"3")
+    with pytest.raises(ValueError, match="it has two records of one name"):
+        load_saved(path)
