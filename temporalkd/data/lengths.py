@@ -6,6 +6,7 @@ Matroska and ASF tell by what is read here. GIF has a mark at its end. MPEG stre
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +31,7 @@ def require_end(path: Path, kind: str) -> None:
     """
     with path.open("rb") as file:
         said = _SAID[kind](file) if kind in _SAID else None
-        present = file.seek(0, 2)
+        present = file.seek(0, os.SEEK_END)
         file.seek(max(0, present - _HEAD))
         ended = kind != "gif" or file.read().rstrip(b"\0\r\n ").endswith(_TRAILER)
     if said is not None and present < said:
@@ -39,10 +40,15 @@ def require_end(path: Path, kind: str) -> None:
         raise ValueError(f"{path}: truncated, the mark of its end is missing")
 
 
+def _read(file: BinaryIO, place: int, count: int) -> bytes:
+    file.seek(place)
+    return file.read(count)
+
+
 def _of_avi(file: BinaryIO) -> int | None:
     """OpenDML 1.02: RIFF chunks one after another, whose sizes are filled in when a recording ends."""
-    end = 0
-    while file.seek(end) == end and (chunk := file.read(8))[:4] == b"RIFF":
+    end, present = 0, file.seek(0, os.SEEK_END)
+    while end < present and (chunk := _read(file, end, 8))[:4] == b"RIFF":
         size = int.from_bytes(chunk[4:], "little")
         if size in (0, 0xFFFFFFFF):
             return None
@@ -52,8 +58,8 @@ def _of_avi(file: BinaryIO) -> int | None:
 
 def _of_mp4(file: BinaryIO) -> int | None:
     """ISO/IEC 14496-12: boxes one after another, of a size of 32 or 64 bits, or up to the end."""
-    end = 0
-    while file.seek(end) == end and len(box := file.read(16)) >= 8 and box[4:8].isalnum():
+    end, present = 0, file.seek(0, os.SEEK_END)
+    while end < present and len(box := _read(file, end, 16)) >= 8 and box[4:8].isalnum():
         size = int.from_bytes(box[8:] if box[:4] == _LARGE else box[:4], "big")
         if size < 8:
             return None

@@ -373,6 +373,13 @@ def test_mp4_in_fragments_that_broke_off(tmp_path: Path) -> None:
             list(VideoFile(path).frames())
 
 
+def test_a_box_of_an_absurd_size(video: Path, tmp_path: Path) -> None:
+    path = tmp_path / "vast.mp4"
+    path.write_bytes(video.read_bytes() + struct.pack(">I4sQ", 1, b"free", 2**64 - 1))
+    with pytest.raises(ValueError, match=r"vast\.mp4: truncated"):
+        len(VideoFile(path))
+
+
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, "file"])
 def test_an_avi_whose_size_is_a_placeholder(size: int | str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.avi", 5, "mpeg4", g="5")
