@@ -126,22 +126,28 @@ class FramePair:
 
     @cached_property
     def _corners(self) -> list[tuple[Tensor, Tensor]]:
-        """(index, weight) in the order in which they are summed; the indices are clamped, the weights are not."""
+        """(index, weight) in the order in which they are summed; the indices are clamped, the weights are not.
+
+        The kernel writes `1. - a`, so the three weights that contain it are double; the last, a b, is single.
+        """
         x, y = self._target
         left, top = x.floor(), y.floor()
         a, b = (x - left).flatten(), (y - top).flatten()
+        double_a, double_b = a.double(), b.double()
         return [
-            (self._index(left.clone(), top.clone()), (1 - a) * (1 - b)),
-            (self._index(left + 1, top.clone()), a * (1 - b)),
-            (self._index(left.clone(), top + 1), (1 - a) * b),
-            (self._index(left + 1, top + 1), a * b),
+            (self._index(left.clone(), top.clone()), (1 - double_a) * (1 - double_b)),
+            (self._index(left + 1, top.clone()), double_a * (1 - double_b)),
+            (self._index(left.clone(), top + 1), (1 - double_a) * double_b),
+            (self._index(left + 1, top + 1), (a * b).double()),
         ]
 
     def _etc(self, flat: Tensor) -> Tensor:
-        """Class ids interpolated as if they were numbers, in float32, and cut off: 0 beside 4 may read as 1, 2 or 3."""
-        values = flat.float()
-        (index, weight), *others = self._corners
-        total = values.index_select(0, index).mul_(weight)
-        for index, weight in others:
-            total += values.index_select(0, index).mul_(weight)
-        return total.trunc_().to(flat.dtype)
+        """Class ids interpolated as if they were numbers, then truncated: 0 beside 4 may read as 1, 2 or 3.
+
+        The arithmetic of FlowNet2's resampling kernel as nvcc compiles it: each double product is rounded to single
+        before it is added in single; the last product is fused with its addition, which a double sum reproduces.
+        """
+        values = flat.double()
+        products = [values.index_select(0, index).mul_(weight) for index, weight in self._corners]
+        total = products[0].float().add_(products[1].float()).add_(products[2].float())
+        return products[3].add_(total).float().trunc_().to(flat.dtype)

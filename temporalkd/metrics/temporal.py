@@ -1,8 +1,9 @@
-"""Temporal consistency of class maps along the motion, under every published protocol, and what flips."""
+"""Temporal consistency of class maps along the motion under five protocols, and flips."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,21 +22,22 @@ class Protocol:
     Args:
         warp: see FramePair.
         visible_only: count visible pixels, without void where there are labels; otherwise all pixels, without labels.
-        absent_is_zero: the mean is over all classes; otherwise over those present in either map.
+        mean_over: classes that enter the mean: "all", an absent one counts 0; "either", those present in one of the two
+            maps; "current", those present in the map of t.
         pooled: one confusion over all pairs; otherwise the mean of the pairs' mIoU.
     """
 
     warp: str = "nearest"
     visible_only: bool = False
-    absent_is_zero: bool = False
+    mean_over: Literal["all", "either", "current"] = "either"
     pooled: bool = True
 
 
 PROTOCOLS = {
     "visible": Protocol(visible_only=True),
     "unmasked": Protocol(),
-    "etc2020": Protocol(warp="etc2020", absent_is_zero=True),
-    "vspw2021": Protocol(warp="vspw2021"),
+    "etc2020": Protocol(warp="etc2020", mean_over="all"),
+    "vspw2021": Protocol(warp="vspw2021", mean_over="current"),
     "varghese2020": Protocol(pooled=False),
 }
 """`visible` is this project's own. Sources of the others: the evaluators of Liu et al., ECCV 2020 (etc2020), Miao et
@@ -74,7 +76,9 @@ class Consistency(Counted):
     def _per_class(self, counts: Tensor) -> Tensor:
         per_class = iou(counts[..., : 3 * self.classes])
         expected = counts[..., 3 * self.classes :] > 0
-        if self.protocol.absent_is_zero:
+        if self.protocol.mean_over == "current":
+            per_class = per_class.masked_fill(counts[..., self.classes : 2 * self.classes] == 0, torch.nan)
+        if self.protocol.mean_over == "all":
             expected = (counts.sum(-1, keepdim=True) > 0).expand_as(expected)  # of nothing there is no share
         return per_class.masked_fill(per_class.isnan() & expected, 0.0)
 

@@ -10,6 +10,7 @@ present in; the shares of flips in the interior and at the boundary are each of 
 """
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from math import floor, isnan, nan
 from typing import Any
 
@@ -73,22 +74,35 @@ def nearest_warp(map: Array, flow: Array) -> Array:
 
 
 def etc2020_warp(map: Array, flow: Array) -> Array:
-    """Bilinear on class ids in float32; corner indices are clamped, weights are not; truncated toward zero."""
-    (height, width), one = map.shape, np.float32(1)
+    """Bilinear on class ids, truncated toward zero; corner indices are clamped, weights are not.
+
+    As the public CUDA kernel computes it: three weights are double, because they contain the literal `1.`, and their
+    products are cast to single before they are added; a b is single, and its product is fused with the addition.
+    The fused operation is exact rational arithmetic here, rounded once.
+    """
+    (height, width), single, double = map.shape, np.float32, np.float64
     out = np.empty(map.shape, np.int64)
     for y, x in pixels(map.shape):
-        xf = np.float32(x) + np.float32(flow[0, y, x])
-        yf = np.float32(y) + np.float32(flow[1, y, x])
+        xf = single(x) + single(flow[0, y, x])
+        yf = single(y) + single(flow[1, y, x])
         a, b = xf - np.floor(xf), yf - np.floor(yf)
         x0, y0 = floor(xf), floor(yf)
         left, right = (int(clamp(i, 0, width - 1)) for i in (x0, x0 + 1))
         top, bottom = (int(clamp(i, 0, height - 1)) for i in (y0, y0 + 1))
-        p00, p10 = np.float32(map[top, left]), np.float32(map[top, right])
-        p01, p11 = np.float32(map[bottom, left]), np.float32(map[bottom, right])
-        w00, w10, w01, w11 = (one - a) * (one - b), a * (one - b), (one - a) * b, a * b
-        value = ((w00 * p00 + w10 * p10) + w01 * p01) + w11 * p11
-        out[y, x] = int(value)
+        p00, p10, p01, p11 = map[top, left], map[top, right], map[bottom, left], map[bottom, right]
+        value = single((1 - double(a)) * (1 - double(b)) * double(p00))
+        value += single(double(a) * (1 - double(b)) * double(p10))
+        value += single((1 - double(a)) * double(b) * double(p01))
+        out[y, x] = int(fused_multiply_add(a * b, single(p11), value))
     return out
+
+
+def fused_multiply_add(a: np.float32, b: np.float32, c: np.float32) -> np.float32:
+    """a b + c, rounded once to single: the nearer of the two neighbours of the exact value, the even one of a tie."""
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    near = np.float32(float(exact))
+    candidates = [near, np.nextafter(near, np.float32(-np.inf)), np.nextafter(near, np.float32(np.inf))]
+    return min(candidates, key=lambda x: (abs(Fraction(float(x)) - exact), int(x.view(np.int32)) & 1))
 
 
 def vspw2021_warp(map: Array, flow: Array) -> Array:
@@ -131,11 +145,16 @@ def tally(current: Array, warped: Array, counted: Array, classes: int, labels: A
     return t
 
 
-def ious(t: Array, absent_is_zero: bool) -> list[float]:
-    """nan for a class in neither map, unless absent classes are 0 or the class is in the labels."""
-    values = []
+def ious(t: Array, protocol: str = "") -> list[float]:
+    """nan for a class in neither map, unless absent classes are 0 (etc2020) or the class is in the labels.
+
+    For vspw2021 a class that is not in the map of t is nan, whatever the warped map has.
+    """
+    values, absent_is_zero = [], protocol == "etc2020"
     for both, current, warped, labelled in t.T.tolist():
         union = current + warped - both
+        if protocol == "vspw2021" and not current:
+            union = 0
         values.append(both / union if union else 0.0 if absent_is_zero or labelled else nan)
     return values
 
@@ -151,7 +170,6 @@ def consistency(
     """
     nearest = dict.fromkeys(("visible", "unmasked", "varghese2020"), nearest_warp)
     warp = {**nearest, "etc2020": etc2020_warp, "vspw2021": vspw2021_warp}[protocol]
-    absent_is_zero = protocol == "etc2020"
     tallies = []
     for i, flow in enumerate(flows):
         counted, now = np.ones(maps[i].shape, bool), None
@@ -159,11 +177,11 @@ def consistency(
             counted = counted_pixels(masks[i], flow, None if labels is None else labels[i : i + 2])
             now = None if labels is None else labels[i]
         tallies.append(tally(maps[i], warp(maps[i + 1], flow), counted, classes, now))
-    per_pair_class = [ious(t, absent_is_zero) for t in tallies]
+    per_pair_class = [ious(t, protocol) for t in tallies]
     per_pair = [mean(values) for values in per_pair_class]
     if protocol == "varghese2020":
         return mean(per_pair), [mean(values[c] for values in per_pair_class) for c in range(classes)], per_pair
-    per_class = ious(np.sum(tallies, axis=0), absent_is_zero)
+    per_class = ious(np.sum(tallies, axis=0), protocol)
     return mean(per_class), per_class, per_pair
 
 
@@ -289,6 +307,6 @@ def block_bootstrap(tallies: Array, block: int = 10, draws: int = 1000, seed: in
         for chosen in random.integers(0, len(blocks), len(blocks)):
             for pair in blocks[chosen]:
                 total[:3] += tallies[pair]
-        values.append(mean(ious(total, False)))
+        values.append(mean(ious(total)))
     low, high = np.percentile([v for v in values if not isnan(v)], [2.5, 97.5])
     return float(low), float(high)

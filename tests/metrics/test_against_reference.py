@@ -77,7 +77,7 @@ def test_consistency_of_several_clips(protocol: str) -> None:
             if protocol == "visible":
                 counted, label = ref.counted_pixels(v.masks[t], flow, v.labels[t : t + 2]), v.labels[t]
             tallies.append(ref.tally(v.maps[t], warp(v.maps[t + 1], flow), counted, CLASSES, label))
-    expected = ref.ious(np.sum(tallies, axis=0), protocol == "etc2020")
+    expected = ref.ious(np.sum(tallies, axis=0), protocol)
     assert metric.compute()["per_class"].tolist() == approx(expected)
     assert metric.compute()["consistency"].item() == approx(ref.mean(expected))
 
@@ -192,13 +192,13 @@ def test_accuracy(seed: int) -> None:
     video.feed_frames(metric)
     known = [label != ref.VOID for label in video.labels]
     tallies = [ref.tally(*maps, CLASSES, None) for maps in zip(video.labels, video.maps, known)]
-    expected = ref.ious(np.sum(tallies, axis=0), False)
+    expected = ref.ious(np.sum(tallies, axis=0))
     assert metric.compute()["iou"].tolist() == approx(expected)
     assert metric.compute()["miou"].item() == approx(ref.mean(expected))
     accuracies = [ref.share(both, truth) for both, truth, _, _ in np.sum(tallies, axis=0).T.tolist()]
     assert metric.compute()["acc"].tolist() == approx(accuracies)
     assert metric.compute()["macc"].item() == approx(ref.mean(accuracies))
-    each = [ref.mean(ref.ious(t, False)) for t in tallies]
+    each = [ref.mean(ref.ious(t)) for t in tallies]
     assert metric.series("miou").each().tolist() == approx(each)
 
 
@@ -256,7 +256,7 @@ def test_bootstrap_bounds(block: int) -> None:
     low, high = ref.block_bootstrap(tallies, block, draws=4000)
     value, *bounds = series.interval(block=block, draws=4000)
     assert [b.item() for b in bounds] == pytest.approx([low, high], abs=0.05 * (high - low))
-    assert value.item() == approx(ref.mean(ref.ious(np.pad(tallies.sum(0), ((0, 1), (0, 0))), False)))
+    assert value.item() == approx(ref.mean(ref.ious(np.pad(tallies.sum(0), ((0, 1), (0, 0))))))
 
 
 def _all(video: Any) -> tuple[Any, Any, Any]:

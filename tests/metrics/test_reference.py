@@ -80,12 +80,15 @@ def test_etc2020_truncates_to_an_in_between_class():
     assert (value, per_class, per_pair) == (0.25, [0, 0, 0, 1], [0.25])
 
 
-def test_etc2020_rounds_in_float32():
-    # a = 0.1f = 13421773 / 2^27. 1 - a = 15099494.375 -> 15099494 / 2^24; times 3 = 45298482 / 2^24, in steps of 2^-22
-    # (above 2) 11324620.5 -> 11324620 (even). 3a = 40265319 / 2^27 -> 10066330 / 2^25 = 1258291.25 / 2^22.
-    # Together 12582911.25 -> 12582911 / 2^22, one step under 3: class 2. Class 4 (exact products): 4.
-    assert (ref.etc2020_warp(rows(3, 3, 3, 3), shift(0.1))[:, 0] == 2).all()
-    assert (ref.etc2020_warp(rows(4, 4, 4, 4), shift(0.1))[:, 0] == 4).all()
+def test_etc2020_rounds_as_the_kernel_does():
+    # The top left pixel at (0.7, 0.4), class 3: the first three products are 9059697, 21139292 and 6039798 / 2^24. In
+    # single the first two make 30198988 / 2^24 (tie to even), with the third 9059696 / 2^22 (again). The last product
+    # is 14092861.5 / 2^24: fused, the sum is 12582911.375 / 2^22 -> 12582911 / 2^22, one step under 3: class 2. Rounded
+    # before the addition it would be 12582911.5 / 2^22 -> 3.
+    assert ref.etc2020_warp(rows(3, 3, 3, 3), shift(0.7, 0.4))[0, 0] == 2
+    assert ref.etc2020_warp(rows(4, 4, 4, 4), shift(0.7, 0.4))[0, 0] == 4
+    # Without a vertical part nothing is lost: 2.7 + 0.3 rounds to 3.
+    assert ref.etc2020_warp(rows(3, 3, 3, 3), shift(0.1))[0, 0] == 3
 
 
 def test_vspw2021_at_the_border():
@@ -99,9 +102,12 @@ def test_vspw2021_at_the_border():
     assert (ref.vspw2021_warp(rows(1, 2, 3, 4), shift(-1))[0] == [0, 1, 2, 3]).all()
     # by 0.75: xf = 0.75: grid -0.5, back 0.5 -> 0 (even); 1.75: 11/6 -> 2; 2.75: 19/6 -> 3; 3.75: 4.5 -> outside
     assert (ref.vspw2021_warp(rows(1, 2, 3, 4), shift(0.75))[0] == [1, 3, 4, 0]).all()
-    # all of class 1, still: 7 of 16 warped pixels are class 0; class 1 is 9 of 16, class 0 is 0 of 7, class 2 absent
+    # all of class 1, still: 7 of 16 warped pixels are class 0, which is not in the map of t; class 1 is 9 of 16
     value, per_class, _ = consistency([full(1)] * 2, [STILL], [ALL], 3, "vspw2021")
-    assert (value, per_class) == approx((9 / 32, [0, 9 / 16, NAN]))
+    assert (value, per_class) == approx((9 / 16, [NAN, 9 / 16, NAN]))
+    # 8x8 of class 1, two to the right: of 64 pixels the 7 rows and 5 columns that are inside stay
+    value, _, _ = consistency([full(1, 8)] * 2, [shift(2, size=8)], [np.ones((8, 8), bool)], 2, "vspw2021")
+    assert value == approx(35 / 64)
 
 
 def test_identity_flow():

@@ -71,8 +71,10 @@ def test_etc2020_reads_a_class_between_two_others() -> None:
 
 
 def test_vspw2021_reads_class_0_beyond_a_border_that_is_too_near() -> None:
-    # W = 4: x = 3 is read at 3.5, rounded to 4, outside. So 7 of 16 are class 0; class 1: 9 of 16.
-    check(consistency("vspw2021", [full(1)] * 2, [moved(0)], 3), 9 / 32, [0, 9 / 16, NAN])
+    # W = 4: x = 3 is read at 3.5, rounded to 4, outside. So 7 of 16 are class 0, which the map of t does not have and
+    # which therefore does not enter the mean; class 1: 9 of 16.
+    check(consistency("vspw2021", [full(1)] * 2, [moved(0)], 3), 9 / 16, [NAN, 9 / 16, NAN])
+    check(consistency("vspw2021", [full(1, 8)] * 2, [moved(2, size=8)], 2), 35 / 64, [NAN, 35 / 64], [35 / 64])
 
 
 def test_varghese2020_is_a_mean_of_pairs() -> None:
