@@ -7,6 +7,7 @@ from temporalkd.models.cost import Cost, cost, median_seconds
 from temporalkd.models.deployed import Bare, Classifier
 from temporalkd.models.joint import JointTeacher, Teacher
 from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, freeze
+from temporalkd.models.shared_dropout import SharedDropout
 from temporalkd.models.weights import load_encoder, load_segmenter, load_weights, save_segmenter
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Normalisation",
     "Prediction",
     "Segmenter",
+    "SharedDropout",
     "Teacher",
     "build",
     "cost",
