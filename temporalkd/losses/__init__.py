@@ -23,7 +23,7 @@ from temporalkd.losses.correction import (
     soft_cross_entropy,
 )
 from temporalkd.losses.decoupled import DecoupledMaps, decoupled_maps, dkd, nckd, tckd
-from temporalkd.losses.fusion import fused_target
+from temporalkd.losses.fusion import branch_weights, fused_target
 from temporalkd.losses.pixelwise import pixel_kl, pixel_kl_to_probs
 from temporalkd.losses.prototypes import (
     PrototypeDistances,
@@ -55,6 +55,7 @@ __all__ = [
     "Prototypes",
     "alpha_schedule",
     "attention",
+    "branch_weights",
     "channel_kl",
     "class_prototypes",
     "collaboration",

@@ -29,6 +29,7 @@ def inter_affinity(
     teacher_k: Tensor,
     valid_t: Tensor | None = None,
     valid_k: Tensor | None = None,
+    centre: bool = False,
 ) -> Tensor:
     """Pair-wise frame dependency: how each pixel of frame t relates to each pixel of frame k.
 
@@ -38,11 +39,17 @@ def inter_affinity(
         student_t, student_k: (B, C_S, H, W), features or logits of the two frames.
         teacher_t, teacher_k: (B, C_T, H, W).
         valid_t, valid_k: (B, 1, H, W), bool, the pixels that count in each frame; None: all.
+    Args:
+        centre: subtract each pixel's mean over channels first. For logits, whose common offset means nothing and would
+            change the cosine.
     Returns:
-        Scalar, mean over the pairs of valid pixels.
+        Scalar, mean over the pairs of valid pixels. No gradient reaches the teacher.
     Source:
-        Liu et al., ECCV 2020 (PF), in linear memory.
+        Liu et al., ECCV 2020 (PF), in linear memory. The public code averages over the pairs, too, but divides the
+        products by transposed norms. Centring. [ours]
     """
+    if centre:
+        student_t, student_k, teacher_t, teacher_k = map(_centred, (student_t, student_k, teacher_t, teacher_k))
     for student, teacher in ((student_t, teacher_t), (student_k, teacher_k)):
         check_same("inter_affinity", student, teacher, channels=False)
     columns = [_unit_columns(f, v) for f, v in ((student_t, valid_t), (student_k, valid_k))]
@@ -51,20 +58,29 @@ def inter_affinity(
 
 
 @full_precision
-def intra_affinity(student: Tensor, teacher: Tensor, valid: Tensor | None = None) -> Tensor:
+def intra_affinity(student: Tensor, teacher: Tensor, valid: Tensor | None = None, centre: bool = False) -> Tensor:
     """Pair-wise affinity within a frame: `inter_affinity` of a frame with itself.
 
     L = mean_ij (a_S,ij - a_T,ij)^2, a_ij = cos(f_i, f_j)
 
     Shape:
         student: (B, C_S, H, W); teacher: (B, C_T, H, W); valid: (B, 1, H, W), bool, or None.
+    Args:
+        centre: see `inter_affinity`.
     Source:
-        Liu et al., CVPR 2019 (SKD, pair-wise).
+        Liu et al., CVPR 2019 (SKD, pair-wise). The public code averages over pairs and batch, too, after max-pooling
+        the features to half their size: its weight is ours.
     """
+    if centre:
+        student, teacher = _centred(student), _centred(teacher)
     check_same("intra_affinity", student, teacher, channels=False)
     x_s, x_t = _unit_columns(student, valid), _unit_columns(teacher, valid)
     pixels = _pixels(student, valid)
     return mean_over(_squared_distance(x_s, x_s, x_t, x_t), pixels @ pixels)
+
+
+def _centred(logits: Tensor) -> Tensor:
+    return logits - logits.mean(1, keepdim=True)
 
 
 def _unit_columns(features: Tensor, valid: Tensor | None) -> Tensor:

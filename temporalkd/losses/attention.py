@@ -20,7 +20,7 @@ def attention(student: Tensor, teacher: Tensor, valid: Tensor | None = None) -> 
         Scalar, mean over the frames that have a valid pixel. No gradient reaches the teacher.
     Source:
         Zagoruyko and Komodakis, ICLR 2017 (AT). [text] Summed over pixels, so that a stride does not change its
-        weight; the public code averages over them. [ours]
+        weight. The public code averages over them: its weight times the number of pixels is ours. [ours]
     """
     check_same("attention", student, teacher, channels=False)
     distance = (_energy(student, valid) - _energy(teacher.detach(), valid)).square().sum(1)

@@ -10,7 +10,12 @@ from temporalkd.losses.reduce import check_same, full_precision, keep, masked_me
 
 @full_precision
 def channel_kl(
-    student: Tensor, teacher: Tensor, valid: Tensor | None = None, tau: float = 4.0, standardise: bool = False
+    student: Tensor,
+    teacher: Tensor,
+    valid: Tensor | None = None,
+    tau: float = 4.0,
+    standardise: bool = False,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """Kullback-Leibler divergence from the student's to the teacher's spatial distribution, per channel.
 
@@ -19,6 +24,8 @@ def channel_kl(
     Shape:
         student, teacher: (B, C, H, W), logits or features.
         valid: (B, 1, H, W), bool, the pixels that count; None: all.
+        weight: (B, C), how much each channel counts in the mean; None: all alike.
+    Args:
         tau: temperature.
         standardise: both divide each channel by its deviation over the valid pixels of the batch first, so that the
             temperature means the same for any network: features of tens make a softmax that is all but one-hot. [ours]
@@ -26,7 +33,8 @@ def channel_kl(
         Scalar, mean over channels and over the frames that have a valid pixel, sum over pixels. No gradient reaches
         the teacher.
     Source:
-        Shu et al., ICCV 2021 (CWD). [text] Weight 3 on logits, 50 on features. The mask is ours. [ours]
+        Shu et al., ICCV 2021 (CWD). [text] The public code divides by B C too: its weights, 3 on logits and 50 on
+        features, are ours. Mask, weights and standardisation. [ours]
     """
     check_same("channel_kl", student, teacher)
     teacher = teacher.detach()
@@ -35,6 +43,8 @@ def channel_kl(
     log_student, log_teacher = (_log_softmax_over_space(f / tau, valid) for f in (student, teacher))
     divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(2)
     counted = None if valid is None else valid.flatten(1).any(1, keepdim=True)
+    if weight is not None:
+        counted = weight if counted is None else weight * counted
     return tau**2 * masked_mean(divergence, counted)
 
 

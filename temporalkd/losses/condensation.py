@@ -14,6 +14,7 @@ from temporalkd.losses.reduce import check_same, full_precision
 
 Mode = Literal["entropy", "hard", "control"]
 Condense = Literal["both", "teacher", "none"]
+Enhance = Literal["weights", "teacher"]
 
 
 class CondensedKL(NamedTuple):
@@ -90,7 +91,7 @@ def enhancement(teacher: Tensor, valid: Tensor | None = None, limit: float = 4.0
         valid: (B, 1, H, W), bool, or None.
         limit: 1: no enhancement, both are one.
     Returns:
-        A_s (B, 1, H, W) and A_c (B, C, 1, 1), without a graph; to be applied as square roots.
+        A_s (B, 1, H, W) and A_c (B, C, 1, 1), without a graph.
     Source:
         Yuan et al., 2023 (FCKDNet): soft enhancement over space and over channels. [text] The formula. [ours]
     """
@@ -118,36 +119,40 @@ def condensed_kl(
     tau: float = 4.0,
     mode: Mode = "entropy",
     limit: float = 4.0,
+    enhance: Enhance = "weights",
     disagreement: Tensor | None = None,
 ) -> CondensedKL:
-    """Distillation of condensed, enhanced logits, over space and over channels.
+    """Distillation of condensed logits, over space and over channels, weighted by the teacher's enhancement.
 
-    L = sum_i M_i pixel_kl_i(S', T' sqrt(A_s)) / sum_i M_i + weight channel_kl(S', T' sqrt(A_c), tau),
+    L = sum_i A_s,i KL_i(T' || S') / sum_i A_s,i + weight sum_c A_c KL_c(T' || S') / sum_c A_c,
     T' = M z_T, S' = M z_S, z centred over classes, so that an offset over the classes of a pixel changes nothing
 
-    With M = A = 1 it is pixel_kl + weight channel_kl (condense "none", limit 1) of the centred logits; pixel_kl is the
-    same without centring.
+    KL_i is `pixel_kl` at pixel i and KL_c is `channel_kl` of channel c at temperature tau. The loss is 0 at the teacher
+    for condense "both" and "none". With M = A = 1 (condense "none", limit 1) it is pixel_kl + weight channel_kl.
 
     Shape:
         student, teacher: (B, C, H, W), logits, C >= 2.
         valid: (B, 1, H, W), bool, the pixels that count; None: all.
         disagreement: (B, 1, H, W), as in `condensation_matrix`.
     Args:
-        condense: what M multiplies: the logits of both, of the teacher alone, or nothing, M = 1 in the mean too.
-        spatial: enhance the teacher over space (A_s); False: A_s = 1.
-        channel: add the part over channels, with A_c; False: it is 0.
+        condense: what M multiplies: the logits of both, of the teacher alone, or nothing.
+        spatial: weigh the pixels by A_s; False: all alike.
+        channel: add the part over channels, weighted by A_c; False: it is 0.
         weight: of the part over channels.
         tau: temperature of the part over channels; that of pixel_kl is 1.
         mode: of `condensation_matrix`.
         limit: of `enhancement`.
+        enhance: "weights", as above. "teacher": the enhancement multiplies the teacher's logits, T' sqrt(A), and M
+            weighs the pixels. Its optimum is not the teacher; it is kept for the ablation.
     Returns:
         The two parts, `weight` included; 0 where no pixel counts. No gradient reaches the teacher.
     Source:
         Yuan et al., Entropy 25(1):125, 2023 (FCKDNet): condensation of both outputs, soft enhancement of the teacher,
-        spatial and channel features distilled apart. [text] The equations, centring and square roots. [ours]
+        spatial and channel features distilled apart. [text] The equations and the centring. [ours]
     """
     check_same("condensed_kl", student, teacher)
     _check_option("condense", condense, Condense)
+    _check_option("enhance", enhance, Enhance)
     counted = torch.ones_like(teacher[:, :1], dtype=torch.bool) if valid is None else valid
     s, t = (_centred(z, counted) for z in (student, teacher.detach()))
     matrix = counted.to(t.dtype)
@@ -156,10 +161,13 @@ def condensed_kl(
         t = matrix * t
         s = matrix * s if condense == "both" else s
     over_space, over_channels = enhancement(t, counted, limit)
-    part = pixel_kl(s, t * over_space.sqrt() if spatial else t, matrix)
-    if not channel:
-        return CondensedKL(part, part.new_zeros(()))
-    return CondensedKL(part, weight * channel_kl(s, t * over_channels.sqrt(), valid, tau))
+    if enhance == "teacher":
+        part = pixel_kl(s, t * over_space.sqrt() if spatial else t, matrix)
+        other = channel_kl(s, t * over_channels.sqrt(), valid, tau) if channel else None
+    else:
+        part = pixel_kl(s, t, over_space * counted if spatial else counted)
+        other = channel_kl(s, t, valid, tau, weight=over_channels.flatten(1)) if channel else None
+    return CondensedKL(part, part.new_zeros(()) if other is None else weight * other)
 
 
 def _centred(logits: Tensor, valid: Tensor) -> Tensor:

@@ -17,16 +17,19 @@ def pixel_kl(student: Tensor, teacher: Tensor, valid: Tensor | None = None, tau:
 
     Shape:
         student, teacher: (B, C, H, W), logits.
-        valid: (B, 1, H, W), bool, the pixels that count; None: all.
+        valid: (B, 1, H, W), the pixels that count (bool) or how much each counts (float); None: all.
+    Args:
         tau: temperature.
     Returns:
-        Scalar, mean over valid pixels, sum over classes.
+        Scalar, mean over valid pixels, sum over classes. No gradient reaches the teacher.
     Source:
-        Hinton et al., 2015; on pixels: Liu et al., CVPR 2019 (SKD), whose public weight 10 at batch 8 is 80 here.
+        Hinton et al., 2015; on pixels: Liu et al., CVPR 2019 (SKD). Public code reduces otherwise: a weight of 10 is 80
+        here in SKD at batch 8 (a sum over the batch), 10 / 19 in IFVD and CWD on 19 classes (a mean over classes), and
+        1 is 1 in CIRKD.
     """
     check_same("pixel_kl", student, teacher)
     log_student = F.log_softmax(student / tau, dim=1)
-    log_teacher = F.log_softmax(teacher / tau, dim=1)
+    log_teacher = F.log_softmax(teacher.detach() / tau, dim=1)
     divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(1, keepdim=True)
     return tau**2 * masked_mean(divergence, valid)
 
@@ -44,6 +47,7 @@ def pixel_kl_to_probs(student: Tensor, target: Tensor, valid: Tensor | None = No
         student: (B, C, H, W), logits.
         target: (B, C, H, W), probabilities; no gradient.
         valid: (B, 1, H, W), bool, the pixels that count; None: all.
+    Args:
         tau: temperature.
     Returns:
         Scalar, mean over valid pixels, sum over classes.
@@ -51,5 +55,5 @@ def pixel_kl_to_probs(student: Tensor, target: Tensor, valid: Tensor | None = No
         As `pixel_kl`; the target of probabilities [ours].
     """
     check_same("pixel_kl_to_probs", student, target)
-    logits = target.detach().clamp(min=torch.finfo(target.dtype).tiny).log()
+    logits = target.clamp(min=torch.finfo(target.dtype).tiny).log()
     return pixel_kl(student, logits, valid, tau)

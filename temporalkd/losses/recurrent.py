@@ -102,5 +102,5 @@ def recurrent_dependency(student: Sequence[Tensor], teacher: Sequence[Tensor], m
     """
     if len(student) != len(teacher):
         raise ValueError(f"recurrent_dependency: {len(student)} student frames, {len(teacher)} teacher frames")
-    (hidden_s, cell_s), (hidden_t, cell_t) = memory(student), memory(teacher)
+    (hidden_s, cell_s), (hidden_t, cell_t) = memory(student), memory([features.detach() for features in teacher])
     return F.mse_loss(hidden_s, hidden_t) + F.mse_loss(cell_s, cell_t)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from temporalkd.losses import fused_target
+from temporalkd.losses import branch_weights, fused_target
 from temporalkd.models.cached import CachedTeacher
 from temporalkd.models.segmenter import Prediction, Segmenter
 
 Branch = Segmenter | CachedTeacher
+Fusion = Literal["accuracy", "confidence", "mean"]
 
 
 class JointTeacher(nn.Module):
@@ -23,22 +25,32 @@ class JointTeacher(nn.Module):
 
     Args:
         branches: name -> network.
-        plain: fuse by the plain mean; else each pixel listens to the branch that is surer of it.
-        temperature: of the weights, see losses.fused_target.
+        fusion: "confidence": each pixel listens to the branch that is surer of it; "accuracy": and to the one that errs
+            less, by `errors`; "mean": to all alike.
+        temperature: of the weights, see losses.branch_weights.
+        errors: cross-entropy of each branch with labels, nats, for "accuracy".
     Raises:
-        ValueError: fewer than two branches, or their class counts differ.
+        ValueError: fewer than two branches, their class counts differ, or "accuracy" without errors.
     Source:
         Wang et al., 2022 (STCKD): a CNN and a transformer branch used jointly [text]; how they are fused [ours].
     """
 
-    def __init__(self, branches: Mapping[str, Branch], plain: bool = False, temperature: float = 0.5):
+    def __init__(
+        self,
+        branches: Mapping[str, Branch],
+        fusion: Fusion = "confidence",
+        temperature: float = 0.1,
+        errors: Sequence[float] | None = None,
+    ):
         super().__init__()
         counts = {name: branch.classes for name, branch in branches.items()}
         if len(counts) < 2 or len(set(counts.values())) > 1:
             found = ", ".join(f"{name} {count}" for name, count in counts.items())
             raise ValueError(f"a joint teacher needs two networks or more of the same classes, got {found or 'none'}")
+        if fusion == "accuracy" and (errors is None or len(errors) != len(branches)):
+            raise ValueError(f"fusion by accuracy needs one error a branch, got {errors}")
         self.branches = nn.ModuleDict(branches)
-        self.plain, self.temperature = plain, temperature
+        self.fusion, self.temperature, self.errors = fusion, temperature, errors
         self.classes = next(iter(counts.values()))
 
     @property
@@ -66,10 +78,18 @@ class JointTeacher(nn.Module):
         said = {name: branch(frames) for name, branch in self.branches.items()}
         finest = max((p.native.shape[-2:] for p in said.values()), key=lambda size: size[0] * size[1])
         probs = [_resize(p.native.float().softmax(1), finest) for p in said.values()]
-        fused = fused_target(probs, self.temperature, self.plain)
+        weights = self._weights(probs)
+        fused = fused_target(probs, weights)
         native = fused.clamp(min=torch.finfo(fused.dtype).tiny).log()
         features = next(iter(said.values())).features
-        return Prediction(_resize(native, frames.shape[-2:]), native, native, None, features, said)
+        shares = dict(zip(said, weights))
+        return Prediction(_resize(native, frames.shape[-2:]), native, native, None, features, said, shares)
+
+    def _weights(self, probs: Sequence[Tensor]) -> Tensor:
+        """(branches, N, 1, h, w)"""
+        if self.fusion == "mean":
+            return torch.stack([torch.full_like(p[:, :1], 1 / len(probs)) for p in probs])
+        return branch_weights(probs, self.temperature, self.errors if self.fusion == "accuracy" else None)
 
 
 Teacher = Branch | JointTeacher

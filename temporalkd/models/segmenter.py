@@ -30,6 +30,7 @@ class Prediction:
         aux: (N, C, H, W), logits of an auxiliary head, or None.
         features: role -> (N, c, h, w), or a list of them for "low"; in training and for frozen teachers alike.
         branches: name -> what each network says alone, where several speak as one.
+        shares: name -> (N, 1, h, w), how much of `native` is that branch's, 0..1.
     """
 
     logits: Tensor
@@ -38,6 +39,7 @@ class Prediction:
     aux: Tensor | None = None
     features: dict[str, Tensor | list[Tensor]] = field(default_factory=dict)
     branches: dict[str, Prediction] = field(default_factory=dict)
+    shares: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,14 @@ class Segmenter(nn.Module):
         self.train(training)
         layers = {role: [f] if isinstance(f, Tensor) else f for role, f in features.items()}
         return {"logits": [self.classes]} | {role: [f.shape[1] for f in found] for role, found in layers.items()}
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part whose features all decoders share: the network's `encoder` or `backbone`, else all of it."""
+        for name in ("encoder", "backbone"):
+            if isinstance(part := getattr(self.network, name, None), nn.Module):
+                return part
+        return self.network
 
     def prepare(self, frames: Tensor) -> Tensor:
         """Normalise and pad: (N, 3, H, W) in [0, 1] -> what the network takes."""

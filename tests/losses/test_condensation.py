@@ -84,19 +84,45 @@ def test_rows_of_the_ablation_by_the_definition() -> None:
     s, t, matrix = centred(student), centred(teacher), condensation_matrix(teacher)
     a_s, a_c = enhancement(matrix * t)
     assert a_s.max() > 1 and a_c.max() > 1
+
+    def weighted(s: Tensor, t: Tensor, over: Tensor, dim: int, tau: float = 1.0) -> Tensor:
+        """The mean over pixels (dim 1) or channels (dim 2), by how much each counts."""
+        p, q = (z.flatten(2).div(tau).softmax(dim) for z in (t, s))
+        divergence = tau**2 * (p * (p / q).log()).sum(dim)
+        return (over.flatten(1) * divergence).sum() / over.sum()
+
     rows = {
         ("none", False): pixel_kl(s, t),
-        ("teacher", False): pixel_kl(s, matrix * t, matrix),
-        ("both", False): pixel_kl(matrix * s, matrix * t, matrix),
-        ("both", True): pixel_kl(matrix * s, matrix * t * a_s.sqrt(), matrix),
+        ("teacher", False): pixel_kl(s, matrix * t),
+        ("both", False): pixel_kl(matrix * s, matrix * t),
+        ("both", True): weighted(matrix * s, matrix * t, a_s, 1),
     }
     for (condense, spatial), expected in rows.items():
         parts = condensed_kl(student, teacher, condense=condense, spatial=spatial, channel=False)  # type: ignore[arg-type]
         assert parts.total.item() == pytest.approx(expected.item(), rel=1e-12)
         assert parts.channel.item() == 0
     full = condensed_kl(student, teacher, weight=2, tau=3)
-    expected = 2 * channel_kl(matrix * s, matrix * t * a_c.sqrt(), tau=3)
+    expected = 2 * weighted(matrix * s, matrix * t, a_c, 2, tau=3)
     assert full.channel.item() == pytest.approx(expected.item(), rel=1e-12)
+    first = condensed_kl(student, teacher, weight=2, tau=3, enhance="teacher")
+    spatial = pixel_kl(matrix * s, matrix * t * a_s.sqrt(), matrix)
+    channel = 2 * channel_kl(matrix * s, matrix * t * a_c.sqrt(), tau=3)
+    assert [x.item() for x in first] == pytest.approx([spatial.item(), channel.item()], rel=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["entropy", "hard", "control"])
+@pytest.mark.parametrize("condense", ["both", "none"])
+def test_its_optimum_is_the_teacher(condense: Condense, mode: Mode) -> None:
+    teacher = logits(torch.float64).detach()
+    student = (teacher + 3).requires_grad_()  # an offset over classes is the same prediction
+    at_the_teacher = condensed_kl(student, teacher, condense=condense, mode=mode).total
+    at_the_teacher.backward()
+    assert at_the_teacher.item() == pytest.approx(0, abs=1e-12)
+    assert student.grad is not None and student.grad.abs().max() < 1e-12
+    for _ in range(5):
+        near = teacher + 0.1 * torch.randn_like(teacher)
+        assert condensed_kl(near, teacher, condense=condense, mode=mode).total > 1e-6
+    assert condensed_kl(teacher, teacher, condense=condense, mode=mode, enhance="teacher").total > 1e-3
 
 
 @pytest.mark.parametrize(("condense", "mode"), EVERY_WAY)
@@ -127,10 +153,8 @@ def test_invalid_pixels_do_not_count(condense: Condense, mode: Mode) -> None:
     assert student.grad[..., 4:].abs().max() == 0 < student.grad[..., :4].abs().max()
 
 
-def test_zero_for_equal_and_where_nothing_is_valid() -> None:
+def test_zero_where_nothing_is_valid() -> None:
     student, teacher = logits(), logits()
-    same = condensed_kl(student, student, spatial=False, limit=1)
-    assert same.total.item() == pytest.approx(0, abs=1e-6)
     nothing = condensed_kl(student, teacher, torch.zeros(2, 1, 4, 6, dtype=torch.bool)).total
     nothing.backward()
     assert nothing.item() == 0 and student.grad is not None and student.grad.abs().max() == 0

@@ -23,8 +23,8 @@ def logits(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, dtype=dtype, requires_grad=True)
 
 
-def test_alpha_falls_geometrically_from_30_to_a_half() -> None:
-    assert [alpha_schedule(p) for p in (0, 0.5, 1)] == pytest.approx([30, math.sqrt(15), 0.5])
+def test_alpha_falls_geometrically_from_30_to_5() -> None:
+    assert [alpha_schedule(p) for p in (0, 0.5, 1)] == pytest.approx([30, math.sqrt(150), 5])
     assert alpha_schedule(0.25) / alpha_schedule(0.5) == pytest.approx(alpha_schedule(0.5) / alpha_schedule(0.75))
     assert [alpha_schedule(p, 4, 1) for p in (-1, 0.5, 2)] == pytest.approx([4, 2, 1])
     with pytest.raises(ValueError, match="end is 0"):
