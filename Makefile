@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test check check-weights format clean
 
 $(BIN)/temporalkd: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("temporalkd needs Python >= 3.11, found %d.%d; say: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -22,6 +22,9 @@ check: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+check-weights: $(VENV)/.dev  ## default weights of all methods, by gradient: 15 minutes
+	$(BIN)/python tools/check_weights.py
 
 test: check  ## all that CI runs
 	$(BIN)/python -m pytest

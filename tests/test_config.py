@@ -17,10 +17,11 @@ from torchvision.models.optical_flow import raft_small
 import flow as optical_flow
 from flow import builder as flow_builder
 from flow.raft import Raft
-from temporalkd import run
+from temporalkd import assemble, run
 from temporalkd.assemble.motion import cached_estimate, live_estimator
 from temporalkd.config import Config, ConfigError, dump, load, parse
 from temporalkd.config.plain import parse_yaml
+from temporalkd.methods import RAMP, Ramp
 from temporalkd.models import ModelSpec, build, save_segmenter
 from tests import tiny
 
@@ -212,6 +213,33 @@ FULL = {
     "teacher": {"weights": "t.safetensors", "roles": {"low": ["a", "<b[1]"]}},
     "flow": {"kind": "dis", "cached": True},
 }
+
+
+def test_ramps_of_own_and_further_terms(tmp_path: Path) -> None:
+    values = tiny.config(tmp_path, "etc")
+    terms = [{"term": "semantic_consistency", "ramp": True}, {"term": "attention", "ramp": {"start": 0.5, "end": 1}}]
+    values["method"] |= {"ramps": {"motion_consistency": {"start": 0.3, "end": 0.8}, "pixel_kl": {}}, "terms": terms}
+    config = parse(values, "test")
+    data = assemble.training_footage(config)
+    student, _ = assemble.model(config.student, "student", data)
+    built = assemble.method(config, student, assemble.teacher(config, data), data).terms
+    assert {name: w.ramp for name, w in built.items() if w.ramp} == {
+        "motion_consistency": Ramp(0.3, 0.8),
+        "pixel_kl": RAMP,
+        "inter_affinity": RAMP,
+        "recurrent_dependency": RAMP,
+        "semantic_consistency": RAMP,
+        "attention": Ramp(0.5, 1.0),
+    }
+    values["method"]["ramps"] = {"motion": {}}
+    with pytest.raises(
+        ConfigError, match=r"method\.ramps: unknown term 'motion', expected one of cross_entropy, pixel_kl"
+    ):
+        config = parse(values, "test")
+        assemble.method(config, student, assemble.teacher(config, data), data)
+    values["method"]["ramps"] = {"pixel_kl": {"start": 0.8, "end": 0.3}}
+    with pytest.raises(ConfigError, match=r"method\.ramps\.pixel_kl: expected start is not larger than end"):
+        parse(values, "test")
 
 
 @pytest.mark.parametrize("values", [{}, FULL], ids=["small", "full"])

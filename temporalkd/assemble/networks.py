@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from flow.store import Store
+from temporalkd import losses
 from temporalkd.assemble.motion import GIGABYTES, cache_folder
 from temporalkd.config import Config, ConfigError, schema
+from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
 from temporalkd.models import (
     CachedTeacher,
@@ -80,7 +84,27 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
     if config.second_teacher is None:
         return networks[0]
     second = config.second_teacher
-    return JointTeacher(dict(zip(("first", "second"), networks)), second.fusion == "mean", second.temperature)
+    errors = [label_error(network, data) for network in networks] if second.fusion == "accuracy" else None
+    return JointTeacher(dict(zip(("first", "second"), networks)), second.fusion, second.temperature, errors)
+
+
+@torch.no_grad()
+def label_error(network: Segmenter, data: Footage, stills: int = 8) -> float:
+    """Cross-entropy of a network with the labels, in nats, mean over stills spread evenly over the data."""
+    labelled = [(source, index) for source in data.sources for index in source.labelled]
+    chosen = labelled[:: max(len(labelled) // stills, 1)][:stills]
+    training = network.training
+    network.eval()
+    found = []
+    for source, index in chosen:
+        label = source.label(index)
+        if label is not None and bool((label != IGNORE).any()):
+            logits = network(source.frame(index)[None].to(network.mean.device) / 255).logits
+            found.append(float(losses.cross_entropy(logits, label[None].long().to(logits.device))))
+    network.train(training)
+    if not found:
+        raise ConfigError("second_teacher.fusion: accuracy needs labels, and data.train has none: set confidence")
+    return sum(found) / len(found)
 
 
 def asked_in_training(config: Config, teacher: Teacher | None) -> Teacher | None:
@@ -102,7 +126,7 @@ def asked_in_training(config: Config, teacher: Teacher | None) -> Teacher | None
     if isinstance(teacher, JointTeacher):
         plain = {name: network for name, network in teacher.networks.items() if isinstance(network, Segmenter)}
         branches = {name: CachedTeacher(network, store) for name, network in plain.items()}
-        return JointTeacher(branches, teacher.plain, teacher.temperature)
+        return JointTeacher(branches, teacher.fusion, teacher.temperature, teacher.errors)
     return CachedTeacher(teacher, store) if isinstance(teacher, Segmenter) else teacher
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -15,7 +16,7 @@ from temporalkd.config import Config, ConfigError, methods
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
 from temporalkd.data.source import Source
-from temporalkd.methods import METHODS, TERMS, Method, Term, Weighted
+from temporalkd.methods import METHODS, RAMP, TERMS, Method, Ramp, Term, Weighted
 from temporalkd.models import Segmenter, Teacher
 from temporalkd.training import Plan
 
@@ -25,7 +26,7 @@ STILLS_FOR_WEIGHTS = 200
 def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Footage) -> Method:
     """The configured method around the student."""
     section = config.method
-    options = section.model_dump(exclude={"name", "terms", "class_weight", "steady", "imported", "options"})
+    options = section.model_dump(exclude={"name", "terms", "class_weight", "steady", "ramps", "imported", "options"})
     weights = section.class_weight
     if weights == "enet":
         weights = enet_class_weights(data.sources, student.classes)
@@ -40,7 +41,7 @@ def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Fo
     own = call(maker, options, "method")
     if not isinstance(own, list | tuple) or not all(isinstance(term, Weighted) for term in own):
         raise ConfigError(f"method: {maker.__name__} must return a list of temporalkd.methods.Weighted")
-    terms = [*own, *(_term(term) for term in section.terms)]
+    terms = _ramped([*own, *(_term(term) for term in section.terms)], section.ramps)
     count = max((term.term.students for term in terms if term.weight), default=1)
     peers = [_peer(config, data, number) for number in range(1, count)]
     taught = asked_in_training(config, teacher)
@@ -69,7 +70,21 @@ def _term(section: methods.Term) -> Weighted:
     term = call(maker, section.options, f"method.terms.{name}")
     if not isinstance(term, Term):
         raise ConfigError(f"method.terms.{name}: must be a temporalkd.methods.Term, it is a {type(term).__name__}")
-    return Weighted(name, term, section.weight, section.ramp)
+    return Weighted(name, term, section.weight, _ramp(section.ramp))
+
+
+def _ramp(section: bool | methods.Ramp) -> Ramp | None:
+    if isinstance(section, bool):
+        return RAMP if section else None
+    return Ramp(section.start, section.end)
+
+
+def _ramped(terms: list[Weighted], ramps: dict[str, methods.Ramp]) -> list[Weighted]:
+    """The terms with the ramps that the config gives them."""
+    known = [term.name for term in terms]
+    if unknown := [name for name in ramps if name not in known]:
+        raise ConfigError(f"method.ramps: unknown term {unknown[0]!r}, expected one of {', '.join(known)}")
+    return [replace(term, ramp=_ramp(ramps[term.name])) if term.name in ramps else term for term in terms]
 
 
 def plan(config: Config) -> Plan:

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from temporalkd.config.section import Section
 
 
+class Ramp(Section):
+    """A term's weight rises linearly between two shares of the training."""
+
+    start: float = Field(0.0, ge=0, le=1)
+    end: float = Field(0.1, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Ramp:
+        if self.start > self.end:
+            raise ValueError("start is not larger than end")
+        return self
+
+
 class Term(Section):
-    """One more term beside a method's own: by name, or "package.module:Name" of the user's."""
+    """One more term beside a method's own: by name, or "package.module:Name" of the user's.
+
+    ramp: true for the default ramp, or its start and end.
+    """
 
     term: str | None = None
     imported: str | None = Field(None, alias="import")
     name: str | None = None
     weight: float = 1.0
-    ramp: bool = False
+    ramp: bool | Ramp = False
     options: dict[str, Any] = {}
 
 
@@ -24,11 +40,12 @@ class MethodSection(Section):
     """What all methods share.
 
     class_weight: one number a class, or "enet" to weigh by 1 / log(1.02 + share). steady: distil from the teacher's
-    predictions averaged along the motion.
+    predictions averaged along the motion. ramps: term, as the log names it -> the ramp of its weight.
     """
 
     class_weight: list[float] | Literal["enet"] | None = None
     steady: bool = False
+    ramps: dict[str, Ramp] = {}
     terms: list[Term] = []
 
 
@@ -46,7 +63,7 @@ class ETC(MethodSection):
     name: Literal["etc"]
     pixel: float = 1.0
     intra: float = 10.0
-    inter: float = 10.0
+    inter: float = 1.0
     recurrent: float = 0.1
     motion: float = 1.0
     neighbours: float = 0.4
@@ -65,14 +82,16 @@ class FCKD(MethodSection):
     channel_weight: float = 3.0
     tau: float = Field(4.0, gt=0)
     mode: Literal["entropy", "hard", "control"] = "entropy"
+    enhance: Literal["weights", "teacher"] = "weights"
     temporal: bool = False
 
 
 class Multilevel(MethodSection):
     name: Literal["multilevel"]
-    low: float = 50.0
-    middle: float = 10.0
-    high: float = 10.0
+    low: float = 2.0
+    middle: float = 1.0
+    pixel: float = 1.0
+    high: float = 1.0
     consistency: float = 1.0
     low_loss: Literal["channel", "attention"] = "channel"
     consistency_loss: Literal["semantic", "motion"] = "semantic"
@@ -84,7 +103,7 @@ class STCKD(MethodSection):
     name: Literal["stckd"]
     pixel: float = 1.0
     intra: float = 10.0
-    motion: float = 1.0
+    motion: float = 0.0
     residual: float = 1.0
     adversarial: float = 0.001
     critic: float = Field(0.1, gt=0)
@@ -119,6 +138,7 @@ class SelfCorrecting(MethodSection):
     rounds: int = Field(2, ge=1, le=3)
     confidence: float = Field(0.0, ge=0, lt=1)
     fit: PositiveInt = 200
+    alpha: tuple[PositiveFloat, PositiveFloat] = (30.0, 5.0)
     feature: str = "head"
 
 

@@ -75,10 +75,14 @@ class Teacher(Model):
 
 
 class SecondTeacher(Model):
-    """A further branch of the teacher. fusion: each pixel listens to the surer branch, or to both alike."""
+    """A further branch of the teacher.
 
-    fusion: Literal["confidence", "mean"] = "confidence"
-    temperature: float = Field(0.5, gt=0)
+    fusion: "accuracy": each pixel listens to the branch that is surer of it and errs less on labelled training stills;
+    "confidence": to the surer one alone; "mean": to both alike. temperature: of these weights, in nats.
+    """
+
+    fusion: Literal["accuracy", "confidence", "mean"] = "accuracy"
+    temperature: float = Field(0.1, gt=0)
 
 
 class Flow(Section):
@@ -102,7 +106,9 @@ class Flow(Section):
 class Training(Section):
     """on_nonfinite: what becomes of a step whose loss or gradient is NaN or infinite; a skipped one changes no weight.
 
-    nonfinite_limit: after so many skipped steps in a row the training stops.
+    nonfinite_limit: after so many skipped steps in a row the training stops. gradient_norms_every: steps between two
+    measurements of each term's gradient, over the parameters of the student's encoder or at its logits. eval_mode: the
+    student keeps its BatchNorm statistics and has no dropout, to fine-tune a network that has converged.
     """
 
     steps: PositiveInt
@@ -120,13 +126,15 @@ class Training(Section):
     evaluate_every: int = Field(0, ge=0)
     checkpoint_every: PositiveInt = 200
     log_every: PositiveInt = 10
-    gradient_norms_every: int = Field(50, ge=0)
+    gradient_norms_every: int = Field(100, ge=0)
+    gradient_norms_at: list[Literal["encoder", "logits"]] = ["encoder"]
     on_nonfinite: Literal["stop", "skip"] = "stop"
     nonfinite_limit: PositiveInt = 20
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Few | Literal["auto"] = 1
     nodes: Few = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    eval_mode: bool = False
 
 
 class Evaluation(Section):

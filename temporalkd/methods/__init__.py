@@ -12,7 +12,7 @@ from temporalkd.methods.fckd import fckd
 from temporalkd.methods.i2ckd import ROWS as I2CKD_ROWS
 from temporalkd.methods.i2ckd import i2ckd
 from temporalkd.methods.kd import kd
-from temporalkd.methods.method import Method, Weighted
+from temporalkd.methods.method import RAMP, Method, Ramp, Weighted
 from temporalkd.methods.multilevel import ROWS as MULTILEVEL_ROWS
 from temporalkd.methods.multilevel import multilevel
 from temporalkd.methods.prototype_terms import IntraClassVariation, PrototypeTriplet
@@ -79,4 +79,16 @@ TERMS: dict[str, type[Term]] = {
     "adversarial": Adversarial,
 }
 
-__all__ = ["METHODS", "ROWS", "TERMS", "ClipPrediction", "Method", "Step", "Term", "Trainee", "Weighted"]
+__all__ = [
+    "METHODS",
+    "RAMP",
+    "ROWS",
+    "TERMS",
+    "ClipPrediction",
+    "Method",
+    "Ramp",
+    "Step",
+    "Term",
+    "Trainee",
+    "Weighted",
+]

@@ -71,7 +71,7 @@ class Correction(Term):
         rounds: int = 2,
         confidence: float = 0.0,
         fit: int = 200,
-        alpha: tuple[float, float] = (30.0, 0.5),
+        alpha: tuple[float, float] = (30.0, 5.0),
     ):
         super().__init__()
         self.kind, self.feature, self.confidence = corrector, feature, confidence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from temporalkd.methods.method import Weighted
+from temporalkd.methods.method import RAMP, Weighted
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, RecurrentDependency
 
@@ -14,7 +14,7 @@ def etc(
     class_weight: Sequence[float] | None = None,
     pixel: float = 1.0,
     intra: float = 10.0,
-    inter: float = 10.0,
+    inter: float = 1.0,
     recurrent: float = 0.1,
     motion: float = 1.0,
     neighbours: float = 0.4,
@@ -26,8 +26,9 @@ def etc(
     """L = CE + SF + PF + MF + TL.
 
     SF, single-frame dependency: pixel KL and intra-frame affinity, on the labelled frame and `neighbours` times on
-        the others. [text]
-    PF, pair-wise frame dependency: affinity between the pixels of two frames, exact and in linear memory. [text]
+        each of the others. [text; code]
+    PF, pair-wise frame dependency: affinity between the pixels of two frames, exact and in linear memory. [text] On
+        logits centred over classes. [ours]
     MF, multi-frame dependency: a recurrent memory over three frames, fitted on the teacher and frozen. [text; ours]
     TL, temporal loss: consistency of the student's own predictions along the motion. [text]
     """
@@ -35,9 +36,9 @@ def etc(
         Weighted("cross_entropy", CrossEntropy(class_weight)),
         Weighted("pixel_kl", PixelKL(neighbours=neighbours), pixel),
         Weighted("intra_affinity", IntraAffinity(feature, neighbours), intra),
-        Weighted("inter_affinity", InterAffinity(inter_feature), inter, ramp=True),
-        Weighted("recurrent_dependency", RecurrentDependency(feature), recurrent, ramp=True),
-        Weighted("motion_consistency", MotionConsistency(photometric, stop_gradient), motion, ramp=True),
+        Weighted("inter_affinity", InterAffinity(inter_feature), inter, ramp=RAMP),
+        Weighted("recurrent_dependency", RecurrentDependency(feature), recurrent, ramp=RAMP),
+        Weighted("motion_consistency", MotionConsistency(photometric, stop_gradient), motion, ramp=RAMP),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from temporalkd.losses.condensation import Condense, Mode
+from temporalkd.losses.condensation import Condense, Enhance, Mode
 from temporalkd.methods.method import Weighted
 from temporalkd.methods.spatial_terms import Condensation, CrossEntropy
 
@@ -19,19 +19,21 @@ def fckd(
     channel_weight: float = 3.0,
     tau: float = 4.0,
     mode: Mode = "entropy",
+    enhance: Enhance = "weights",
     temporal: bool = False,
 ) -> list[Weighted]:
-    """L = CE + condensed distillation over space + channel_weight x the same over channels.
+    """L = CE + condensation x (condensed KL over space + channel_weight x condensed KL over channels).
 
     The teacher's per-pixel entropy says what is knowledge and what is noise; the resulting matrix condenses the outputs
         of teacher and student, and what the teacher is sure of is enhanced, over space and over channels. [text]
+        The enhancement weighs pixels and channels, so that the loss is least at the teacher. [ours]
     The equations: see losses.condensed_kl. [ours]
 
     Args:
-        condense, spatial, channel, mode: what the ablation rows switch, see ROWS.
+        condense, spatial, channel, mode, enhance: what the ablation rows switch, see ROWS.
         temporal: where the teacher disagrees with itself along the motion, it is noise too. [ours]
     """
-    term = Condensation(condense, spatial, channel, channel_weight, tau, mode, temporal)
+    term = Condensation(condense, spatial, channel, channel_weight, tau, mode, enhance, temporal)
     return [Weighted("cross_entropy", CrossEntropy(class_weight)), Weighted("condensation", term, condensation)]
 
 
@@ -42,5 +44,10 @@ ROWS: dict[str, dict[str, Any]] = {
     "+ spatial": {"condense": "both", "spatial": True, "channel": False},
     "+ channel": {"condense": "both", "spatial": True, "channel": True},
     "control M = E": {"condense": "both", "spatial": True, "channel": True, "mode": "control"},
+    "enhanced teacher": {"condense": "both", "spatial": True, "channel": True, "enhance": "teacher"},
 }
-"""Ablation rows: what differs from the options given. The control trusts what the others call noise."""
+"""Ablation rows: what differs from the options given.
+
+The control trusts what the others call noise. The last row enhances the teacher's logits instead of weighing by the
+enhancement; its optimum is not the teacher.
+"""

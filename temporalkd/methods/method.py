@@ -16,22 +16,45 @@ from temporalkd.methods.term import Term
 from temporalkd.methods.trainee import Trainee
 from temporalkd.models import Segmenter, Teacher, freeze
 
-RAMP = 0.1
-"""Share of the steps over which the weights of ramped terms rise from 0."""
+
+@dataclass(frozen=True)
+class Ramp:
+    """A weight is 0 up to the share `start` of the training, rises linearly, and is whole from the share `end` on.
+
+    Raises:
+        ValueError: not 0 <= start <= end <= 1.
+    """
+
+    start: float = 0.0
+    end: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end <= 1:
+            raise ValueError(f"a ramp from {self.start:g} to {self.end:g}: expected 0 <= start <= end <= 1")
+
+    def at(self, progress: float) -> float:
+        """Share of the weight at that share of the training."""
+        if self.start < progress < self.end:
+            return (progress - self.start) / (self.end - self.start)
+        return float(progress >= self.end)
+
+
+RAMP = Ramp()
+"""Of terms that would disturb a student that knows nothing yet."""
 
 
 @dataclass
 class Weighted:
-    """A term under its name in the log, with its weight; `ramp`: the weight rises over the first steps."""
+    """A term under its name in the log, with its weight and, where that rises during the training, its ramp."""
 
     name: str
     term: Term
     weight: float = 1.0
-    ramp: bool = False
+    ramp: Ramp | None = None
 
     def at(self, progress: float) -> float:
         """The weight at that share of the training."""
-        return self.weight * min(progress / RAMP, 1.0) if self.ramp else self.weight
+        return self.weight * self.ramp.at(progress) if self.ramp else self.weight
 
 
 class Method:
@@ -99,6 +122,15 @@ class Method:
         return self._trainee.students
 
     @property
+    def eval_mode(self) -> bool:
+        """Whether the students stay in eval mode while they are trained."""
+        return self._trainee.eval_mode
+
+    @eval_mode.setter
+    def eval_mode(self, wanted: bool) -> None:
+        self._trainee.eval_mode = wanted
+
+    @property
     def unlabelled(self) -> bool:
         """Whether a term learns from frames without labels."""
         return any(w.term.unlabelled for w in self.terms.values())
@@ -125,7 +157,7 @@ class Method:
     @torch.no_grad()
     def prepare(self, clips: Iterable[Clip]) -> None:
         """Fit what is fitted on the teacher before the student is trained. `clips` is read only if a term wants it."""
-        wanting = [w.term for w in self.terms.values() if type(w.term).prepare is not Term.prepare]
+        wanting = [w.term for w in self.terms.values() if w.term.prepares]
         if wanting:
             steps = [self.step(clip) for clip in clips]
             for term in wanting:

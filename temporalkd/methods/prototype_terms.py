@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from temporalkd import losses
 from temporalkd.losses.prototypes import Anchor, Part, Scope
 from temporalkd.methods.step import Step
-from temporalkd.methods.term import Pair, Spatial, Term, adapters
+from temporalkd.methods.term import Adapter, Pair, Spatial, Term, adapters, match_adapters
 from temporalkd.models import Segmenter, Teacher
 
 
@@ -64,6 +64,12 @@ class PrototypeTriplet(Term):
     def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
         super().connect(student, teacher)
         self.adapters = nn.ModuleList(adapters(student, teacher, role) for role in self.roles)
+        self.prepares = any(isinstance(module, Adapter) for module in self.adapters.modules())
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        for role, made in zip(self.roles, self.adapters):
+            assert isinstance(made, nn.ModuleList)
+            match_adapters(made, steps, role)
 
     def forward(self, step: Step) -> Tensor:
         layers, classes = self._layers(step), self._classes(step)

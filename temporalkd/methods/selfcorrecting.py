@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporalkd.methods.correction_terms import Collaboration, Correction, Corrector, CorrectorEntropy
-from temporalkd.methods.method import Weighted
+from temporalkd.methods.method import RAMP, Weighted
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 
 
@@ -21,6 +21,7 @@ def selfcorrecting(
     rounds: int = 2,
     confidence: float = 0.0,
     fit: int = 200,
+    alpha: tuple[float, float] = (30.0, 5.0),
     feature: str = "head",
 ) -> list[Weighted]:
     """L = CE on labelled frames + corrected weak labels on the others + collaboration + structured distillation.
@@ -33,17 +34,17 @@ def selfcorrecting(
     The students train on labels and pseudo-labels together, and the best is exported. [text; ours: how it is told]
 
     Args:
-        pseudo, corrector, confidence, fit: see Correction.
+        pseudo, corrector, confidence, fit, alpha: see Correction.
         students: as many as collaborate; where `collaboration` is 0 there is one.
         rounds: the steps in equal parts; after each the pseudo-labels are written, and the next one starts from them.
         feature: role of the features, of the affinities and for the ancillary network.
     """
-    correction = Correction(corrector, feature, rounds, confidence, fit)
+    correction = Correction(corrector, feature, rounds, confidence, fit, alpha)
     learning = bool(pseudo) and corrector == "conv"
-    together = [Weighted("collaboration", Collaboration(students), collaboration)] if collaboration else []
+    together = [Weighted("collaboration", Collaboration(students), collaboration, ramp=RAMP)] if collaboration else []
     return [
         Weighted("cross_entropy", CrossEntropy(class_weight)),
-        Weighted("correction", correction, pseudo, ramp=True),
+        Weighted("correction", correction, pseudo, ramp=RAMP),
         *([Weighted("corrector", CorrectorEntropy(correction))] if learning else []),
         *together,
         Weighted("pixel_kl", PixelKL(), pixel),

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from temporalkd import losses
-from temporalkd.losses.condensation import Condense, Mode
+from temporalkd.losses.condensation import Condense, Enhance, Mode
 from temporalkd.methods.step import Step
-from temporalkd.methods.term import Spatial, Term, adapters
+from temporalkd.methods.term import Adapter, Spatial, Term, adapters, match_adapters
 from temporalkd.models import Segmenter, Teacher
 
 
@@ -47,14 +47,18 @@ class PixelKL(Spatial):
 
 
 class IntraAffinity(Spatial):
-    """losses.intra_affinity on a feature of any role, of that branch where the teacher is a joint one."""
+    """losses.intra_affinity on a feature of any role, of that branch where the teacher is a joint one.
+
+    The affinity to one branch counts as much as the branch does in the joint prediction, on average over the pixels.
+    """
 
     def __init__(self, feature: str = "head", neighbours: float = 0.0, branch: str = ""):
         super().__init__(neighbours)
         self.feature, self.branch, self.roles = feature, branch, (feature,)
 
     def at(self, step: Step, t: int) -> Tensor:
-        return losses.intra_affinity(*self.pair(step, t, self.feature, self.branch))
+        loss = losses.intra_affinity(*self.pair(step, t, self.feature, self.branch), centre=self.feature == "logits")
+        return loss * step.teacher.share(self.branch)
 
 
 class ChannelKL(Spatial):
@@ -68,6 +72,10 @@ class ChannelKL(Spatial):
     def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
         super().connect(student, teacher)
         self.adapters = adapters(student, teacher, self.feature)
+        self.prepares = any(isinstance(adapter, Adapter) for adapter in self.adapters)
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        match_adapters(self.adapters, steps, self.feature)
 
     def at(self, step: Step, t: int) -> Tensor:
         layers = self.layers(step, t, self.feature, self.adapters)
@@ -115,11 +123,12 @@ class Condensation(Spatial):
         channel_weight: float = 3.0,
         tau: float = 4.0,
         mode: Mode = "entropy",
+        enhance: Enhance = "weights",
         temporal: bool = False,
         neighbours: float = 0.0,
     ):
         super().__init__(neighbours)
-        self.condense, self.mode, self.temporal = condense, mode, temporal
+        self.condense, self.mode, self.enhance, self.temporal = condense, mode, enhance, temporal
         self.frames = 2 if temporal else 1
         self.spatial, self.channel = spatial, channel
         self.channel_weight, self.tau = channel_weight, tau
@@ -136,6 +145,7 @@ class Condensation(Spatial):
             weight=self.channel_weight,
             tau=self.tau,
             mode=self.mode,
+            enhance=self.enhance,
             disagreement=self._disagreement(step, t) if self.temporal else None,
         ).total
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from temporalkd.methods.adversarial import Adversarial, Game, View
-from temporalkd.methods.method import Weighted
+from temporalkd.methods.method import RAMP, Weighted
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency, TeacherResidual
 
@@ -17,7 +17,7 @@ def stckd(
     class_weight: Sequence[float] | None = None,
     pixel: float = 1.0,
     intra: float = 10.0,
-    motion: float = 1.0,
+    motion: float = 0.0,
     residual: float = 1.0,
     adversarial: float = 0.001,
     critic: float = 0.1,
@@ -30,9 +30,10 @@ def stckd(
     """L = CE + spatial consistency + temporal consistency + coupled adversary.
 
     Spatial: a teacher of a CNN and a transformer branch, used jointly. [text] Pixel KL to their fused prediction and
-        the affinities of each. [ours]
-    Temporal: the inter-frame relation from flow and segmentation over continuous time. [text] The student's own
-        consistency along the motion, and the teacher's residual. [ours]
+        the affinities of each, each branch weighted as in the fusion. [ours]
+    Temporal: the inter-frame relation from flow and segmentation over continuous time. [text] The residual of the
+        teacher averaged along the flow; the student's own consistency along the motion, which would pull the same
+        residual to 0, is an option. [ours]
     Adversary: both are coupled in a GAN-structured framework. [text] A critic sees frame, warped neighbour, visibility
         and image together. [ours]
 
@@ -46,9 +47,9 @@ def stckd(
         Weighted("cross_entropy", CrossEntropy(class_weight)),
         Weighted("pixel_kl", PixelKL(branch=branch), pixel),
         *(Weighted(f"intra_affinity_{name}", IntraAffinity(feature, branch=name), intra) for name in each),
-        Weighted("motion_consistency", MotionConsistency(), motion, ramp=True),
-        Weighted("teacher_residual", TeacherResidual(branch), residual, ramp=True),
-        Weighted("adversarial", Adversarial(view, game, critic, width, branch), adversarial, ramp=True),
+        Weighted("motion_consistency", MotionConsistency(), motion, ramp=RAMP),
+        Weighted("teacher_residual", TeacherResidual(branch), residual, ramp=RAMP),
+        Weighted("adversarial", Adversarial(view, game, critic, width, branch), adversarial, ramp=RAMP),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from flow import FlowEstimator, in_frame, resize_flow, warp
 from flow import visible as forward_backward_check
 from temporalkd import losses
 from temporalkd.data.clip import IGNORE, Clip
-from temporalkd.models import Prediction
+from temporalkd.models import Prediction, SharedDropout
 
 Size = Sequence[int]
 """(height, width)"""
@@ -80,6 +81,11 @@ class ClipPrediction:
         branches = self.prediction.branches
         return ClipPrediction(branches[name], self.length) if name and branches else self
 
+    def share(self, name: str) -> float | Tensor:
+        """How much one network of a joint teacher counts in what they say together, mean over the pixels; alone, 1."""
+        shares = self.prediction.shares
+        return shares[name].mean() if name and shares else 1.0
+
     def _known(self, single: bool = False) -> str:
         roles = self.prediction.features.items()
         return ", it has: " + ", ".join(["logits", *(r for r, f in roles if not single or isinstance(f, Tensor))])
@@ -123,6 +129,7 @@ class Step:
         self.turn = 0
         self._teacher, self._estimator = teacher, estimator
         self._made: dict[Hashable, Tensor] = {}
+        self._averages: dict[str, ClipPrediction] = {}
         self._motions: dict[tuple[int, bool, int, int], PairMotion] = {}
 
     def predict(self, *students: nn.Module) -> None:
@@ -139,7 +146,11 @@ class Step:
         self.turn, self.student = number, self.students[number]
 
     def _run(self, network: nn.Module) -> ClipPrediction:
-        return ClipPrediction(network(rearrange(self.frames, "b t c h w -> (b t) c h w")), self.frames.shape[1])
+        """All frames of all clips in one forward; what is dropped is the same in all frames of a clip."""
+        clips, length = self.frames.shape[:2]
+        frames = rearrange(self.frames, "b t c h w -> (b t) c h w")
+        with SharedDropout(clips, length) if network.training and length > 1 else nullcontext():
+            return ClipPrediction(network(frames), length)
 
     @cached_property
     def teacher(self) -> ClipPrediction:
@@ -148,9 +159,18 @@ class Step:
             raise ValueError("this method distils from a teacher, and none is configured: set teacher.weights")
         with torch.no_grad():
             said = self._run(self._teacher)
-            return self._steadied(said) if self.steady else said
+            return self._averaged(said) if self.steady else said
 
-    def _steadied(self, said: ClipPrediction) -> ClipPrediction:
+    @torch.no_grad()
+    def flow_averaged(self, branch: str = "") -> ClipPrediction:
+        """The teacher's prediction, or one branch's, averaged along the motion; see losses.steady_teacher."""
+        if self.steady and not branch:
+            return self.teacher
+        if branch not in self._averages:
+            self._averages[branch] = self._averaged(self.teacher.branch(branch))
+        return self._averages[branch]
+
+    def _averaged(self, said: ClipPrediction) -> ClipPrediction:
         """Each frame's native logits averaged with those of the frames that its motion is known to."""
         size = (said.native(0).shape[2], said.native(0).shape[3])
         steady = []

@@ -28,7 +28,8 @@ class InterAffinity(Term):
         values = []
         for k in step.neighbours:
             student_k, teacher_k, valid_k = Spatial.pair(step, k, self.feature)
-            values.append(losses.inter_affinity(student_t, student_k, teacher_t, teacher_k, valid_t, valid_k))
+            pair = student_t, student_k, teacher_t, teacher_k, valid_t, valid_k
+            values.append(losses.inter_affinity(*pair, centre=self.feature == "logits"))
         return torch.stack(values).mean()
 
 
@@ -37,6 +38,7 @@ class RecurrentDependency(Term):
 
     distils = True
     frames = 3
+    prepares = True
 
     def __init__(self, feature: str = "head", grid: tuple[int, int] = (8, 10)):
         super().__init__()
@@ -84,17 +86,23 @@ class MotionConsistency(Term):
 
 
 class TeacherResidual(Term):
-    """losses.teacher_residual between the labelled frame and each neighbour, at the teacher's native stride."""
+    """losses.teacher_residual between the labelled frame and each neighbour, at the teacher's native stride.
+
+    Args:
+        flow_averaged: the residual is that of the teacher averaged along the motion, which does not flicker where the
+            motion is known; otherwise the student is taught the teacher's flicker, too.
+    """
 
     distils = True
     frames = 2
 
-    def __init__(self, branch: str = ""):
+    def __init__(self, branch: str = "", flow_averaged: bool = True):
         super().__init__()
-        self.branch = branch
+        self.branch, self.flow_averaged = branch, flow_averaged
 
     def forward(self, step: Step) -> Tensor:
-        t, teacher = step.clip.anchor, step.teacher.branch(self.branch)
+        t = step.clip.anchor
+        teacher = step.flow_averaged(self.branch) if self.flow_averaged else step.teacher.branch(self.branch)
         target = teacher.probs(t)
         student = losses.match_size(step.student.probs(t), target)
         values = []

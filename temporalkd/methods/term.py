@@ -40,6 +40,8 @@ class Term(nn.Module):
     """Of the features that both networks must have."""
     branch = ""
     """Of a joint teacher, the branch that is read: "first", "second"; "" for what all say together."""
+    prepares = False
+    """Whether `prepare` reads anything."""
 
     def forward(self, step: Step) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define forward(step) -> scalar")
@@ -109,14 +111,17 @@ class Spatial(Term):
 
     def forward(self, step: Step) -> Tensor:
         loss = self.at(step, step.clip.anchor)
-        if self.neighbours and step.neighbours:
-            others = torch.stack([self.at(step, t) for t in step.neighbours])
-            loss = loss + self.neighbours * others.mean()
+        if self.neighbours:
+            for t in step.neighbours:
+                loss = loss + self.neighbours * self.at(step, t)
         return loss
 
 
 class Adapter(nn.Sequential):
-    """From the student's channels to the teacher's: a 1x1 convolution with batch normalisation."""
+    """From the student's channels to the teacher's: a 1x1 convolution with batch normalisation.
+
+    Its output starts with the mean and the deviation that the teacher's channels have: see `match`.
+    """
 
     def __init__(self, student: int, teacher: int):
         super().__init__(nn.Conv2d(student, teacher, 1, bias=False), nn.BatchNorm2d(teacher))
@@ -124,6 +129,22 @@ class Adapter(nn.Sequential):
     def forward(self, feature: Tensor) -> Tensor:
         """(B, student, h, w) of any precision -> (B, teacher, h, w)."""
         return super().forward(feature.to(next(self.parameters()).dtype))
+
+    @torch.no_grad()
+    def match(self, teacher: Sequence[Tensor]) -> None:
+        """Start at the statistics of the teacher's features, each (B, teacher, h, w)."""
+        pixels = torch.cat([feature.float().movedim(1, 0).flatten(1) for feature in teacher], 1)
+        norm: nn.BatchNorm2d = self[1]  # type: ignore[assignment]
+        norm.weight.copy_(pixels.std(1))
+        norm.bias.copy_(pixels.mean(1))
+
+
+def match_adapters(made: nn.ModuleList, steps: Sequence[Step], role: str) -> None:
+    """Start each adapter of a role at the statistics of the teacher's feature in all frames of the steps."""
+    features = [step.teacher.features(role, t) for step in steps for t in range(step.frames.shape[1])]
+    for number, adapter in enumerate(reversed(made), start=1):
+        if isinstance(adapter, Adapter):
+            adapter.match([layers[-number] for layers in features])
 
 
 def adapters(student: Segmenter, teacher: Teacher | None, role: str) -> nn.ModuleList:

@@ -33,6 +33,8 @@ class Trainee(nn.Module):
 
     judged: Tensor
     judgements: Tensor
+    eval_mode = False
+    """Whether the students keep their BatchNorm statistics and drop nothing while they are trained."""
 
     @property
     def students(self) -> list[Segmenter]:
@@ -44,6 +46,14 @@ class Trainee(nn.Module):
         """The best student so far, see above."""
         students = self.students
         return students[int(self.judged.argmin())] if len(students) > 1 else self.student
+
+    def train(self, mode: bool = True) -> Trainee:
+        """Training mode; the students stay in eval mode where they are only fine-tuned, see `eval_mode`."""
+        super().train(mode)
+        if self.eval_mode:
+            for student in self.students:
+                student.eval()
+        return self
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         if any(term.distils for term in self.terms.values()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, TypeVar, cast
 
@@ -93,13 +93,11 @@ class Runtime:
         """Gradients of the loss; in the last of a step's forwards they are averaged over the processes."""
         self._fabric.backward(loss)
 
-    def gradient_norm(self, value: Tensor, at: Tensor) -> float:
-        """Norm of a value's gradient at a tensor on the way to it; the graph stays, no parameter sees it."""
-        at.retain_grad()
-        self._fabric.backward(value, inputs=[at], retain_graph=True)
-        norm = 0.0 if at.grad is None else float(at.grad.norm())
-        at.grad = None
-        return norm
+    def gradient_norm(self, value: Tensor, at: Sequence[Tensor]) -> float:
+        """Norm of a value's gradient over tensors on the way to it; the graph stays, no parameter gathers it."""
+        gradients = torch.autograd.grad(value, list(at), retain_graph=True, allow_unused=True)
+        norms = [gradient.norm() for gradient in gradients if gradient is not None]
+        return float(torch.stack(norms).norm()) if norms else 0.0
 
     def accumulating(self, trainee: nn.Module, more: bool) -> AbstractContextManager[None]:
         """Within it gradients stay in this process where `more` forwards of the same step follow."""

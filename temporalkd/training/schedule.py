@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ class Plan:
     """Steps are optimiser steps; `batch` clips go into one forward on one device, `accumulate` forwards into a step.
 
     on_nonfinite: what becomes of a step whose loss or gradient is not finite; of skipped ones, `nonfinite_limit` may
-    come in a row.
+    come in a row. gradient_norms_at: where each term's gradient is measured. eval_mode: the students stay in eval mode.
     """
 
     steps: int
@@ -36,9 +36,11 @@ class Plan:
     evaluate_every: int = 0
     checkpoint_every: int = 200
     log_every: int = 10
-    gradient_norms_every: int = 50
+    gradient_norms_every: int = 100
+    gradient_norms_at: Sequence[Literal["encoder", "logits"]] = ("encoder",)
     on_nonfinite: Literal["stop", "skip"] = "stop"
     nonfinite_limit: int = 20
+    eval_mode: bool = False
 
     def rate(self, step: int) -> float:
         """The learning rate at a step, as a share of `lr`."""

@@ -101,13 +101,17 @@ class Stepper:
         return every > 0 and (number == 1 or number % every == 0)
 
     def _gradient_norms(self, weighted: dict[str, Tensor], step: Step) -> Values:
-        """Norm of each weighted term's gradient at the (first) student's native logits: which term pulls how hard."""
-        logits = step.student.prediction.uncropped
-        return {
-            f"gradient/{name}": self.runtime.gradient_norm(value, logits)
-            for name, value in weighted.items()
-            if value.requires_grad
-        }
+        """Norm of each weighted term's gradient in the (first) student: which term pulls how hard."""
+        found: Values = {}
+        for place in self.plan.gradient_norms_at:
+            at = [step.student.prediction.uncropped]
+            if place == "encoder":
+                at = [p for p in self.method.student.encoder.parameters() if p.requires_grad]
+            prefix = "gradient" if place == "encoder" else f"gradient_at_{place}"
+            for name, value in weighted.items():
+                if value.requires_grad:
+                    found[f"{prefix}/{name}"] = self.runtime.gradient_norm(value, at)
+        return found
 
     def _rejected(self, done: int, saved: int, what: str | None, *players: str) -> bool:
         """Whether the players must not make their step; all processes agree, where they meet after the backward."""

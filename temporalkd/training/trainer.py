@@ -64,6 +64,7 @@ class Trainer:
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
         self.removed = removed or (lambda: not folder.is_dir())
         self.ends = [plan.steps * (number + 1) // method.rounds for number in range(method.rounds)]
+        method.eval_mode = plan.eval_mode
         self.batches = Batches(clips, plan, runtime)
         self.guard = Guard(method.players, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
         self.interrupts = Interrupts(says=runtime.is_main)

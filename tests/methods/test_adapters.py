@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from temporalkd import losses, run
 from temporalkd.config import parse
-from temporalkd.methods import METHODS, TERMS, Method, Step
+from temporalkd.data.clip import Clip
+from temporalkd.methods import METHODS, TERMS, Method, Step, Weighted
 from temporalkd.methods.i2ckd import i2ckd
 from temporalkd.methods.multilevel import multilevel
-from temporalkd.methods.term import adapters
-from temporalkd.models import load_segmenter
+from temporalkd.methods.term import Adapter, adapters
+from temporalkd.models import Segmenter, load_segmenter
 from tests import tiny
 from tests.tiny import clip, segmenter
 
@@ -33,6 +36,40 @@ def test_equal_channels_need_no_adapter_and_unequal_ones_get_one_a_layer() -> No
     made = adapters(segmenter(), segmenter(width=12), "low")
     assert [tuple(m[0].weight.shape) for m in made] == [(12, 8, 1, 1)] * 2
     assert len(adapters(segmenter(), None, "low")) == 0
+
+
+@pytest.mark.parametrize("terms", [lambda: multilevel(), lambda: i2ckd(feature=["low", "head"])])
+def test_adapters_start_at_the_statistics_of_the_teachers_features(terms: Callable[[], list[Weighted]]) -> None:
+    student, teacher = segmenter(), segmenter(seed=1, width=12)
+    method = Method(student, terms(), teacher=teacher)
+    clips = [clip(2, 2, seed=seed) for seed in range(3)]
+    method.prepare(clips)
+    found = [m for m in method.trainee.modules() if isinstance(m, Adapter)]
+    roles = ["low", "low"] if len(found) == 2 else ["low", "low", "head"]
+    for number, (adapter, role) in enumerate(zip(found, roles)):
+        layers = [method.step(c).teacher.features(role, t) for c in clips for t in range(2)]
+        values = torch.cat([layer[number % 2 if role == "low" else 0] for layer in layers]).transpose(0, 1).flatten(1)
+        torch.testing.assert_close(adapter[1].bias, values.mean(1))
+        torch.testing.assert_close(adapter[1].weight, values.std(1))
+        made = torch.cat(
+            [adapter(method_features(student, c, role)[number % 2 if role == "low" else 0]) for c in clips]
+        )
+        assert made.mean((0, 2, 3)).sub(values.mean(1)).abs().max() < 0.2 * values.std(1).max()
+
+
+def method_features(student: Segmenter, sample: Clip, role: str) -> list[Tensor]:
+    """The student's features of the anchor frame."""
+    step = Step(sample)
+    step.predict(student)
+    return [layer.detach() for layer in step.student.features(role, sample.anchor)]
+
+
+def test_a_method_without_adapters_reads_no_clips_to_prepare() -> None:
+    def never() -> Iterator[Clip]:
+        raise AssertionError("read")
+        yield
+
+    Method(segmenter(), multilevel(), teacher=segmenter(seed=1)).prepare(never())
 
 
 def test_layers_are_matched_from_the_deep_end() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -16,18 +18,21 @@ from temporalkd.models import JointTeacher, freeze
 from tests.tiny import clip, segmenter
 
 
-def joint(**options: float) -> JointTeacher:
-    return freeze(JointTeacher({"first": segmenter(seed=5), "second": segmenter(seed=6, width=12)}, **options))  # type: ignore[return-value, arg-type]
+def joint(**options: Any) -> JointTeacher:
+    return freeze(JointTeacher({"first": segmenter(seed=5), "second": segmenter(seed=6, width=12)}, **options))  # type: ignore[return-value]
 
 
 def test_together_they_say_the_fused_probabilities() -> None:
     frames = torch.rand(2, 3, 48, 64)
-    for options in ({}, {"plain": True}, {"temperature": 0.1}):
+    errors = [0.5, 0.8]
+    for options in ({}, {"fusion": "mean"}, {"temperature": 0.5}, {"fusion": "accuracy", "errors": errors}):
         teacher = joint(**options)
         said = teacher(frames)
         probs = [branch(frames).native.softmax(1) for branch in teacher.branches.values()]
-        expected = losses.fused_target(probs, options.get("temperature", 0.5), options.get("plain", False))
-        torch.testing.assert_close(said.native.softmax(1), expected)
+        weights = losses.branch_weights(probs, options.get("temperature", 0.1), options.get("errors"))
+        weights = torch.full_like(weights, 0.5) if options.get("fusion") == "mean" else weights
+        torch.testing.assert_close(said.native.softmax(1), losses.fused_target(probs, weights))
+        torch.testing.assert_close(torch.stack([said.shares["first"], said.shares["second"]]), weights)
         assert said.logits.shape == (2, 9, 48, 64)
     assert torch.equal(said.features["head"], teacher.first(frames).features["head"])
     assert torch.equal(said.branches["second"].native, teacher.branches["second"](frames).native)
@@ -62,7 +67,9 @@ def test_terms_ask_the_branch_that_is_meant() -> None:
         expected = losses.pixel_kl(step.student.native(t), alone.native[t : t + 1])
         assert PixelKL(branch=name)(step).item() == pytest.approx(expected.item(), rel=1e-5)
         expected = losses.intra_affinity(step.student.feature("head", t), alone.features["head"][t : t + 1])
-        assert IntraAffinity(branch=name)(step).item() == pytest.approx(expected.item(), rel=1e-5)
+        share = teacher(sample.frames[0]).shares[name].mean()
+        assert 0 < share < 1
+        assert IntraAffinity(branch=name)(step).item() == pytest.approx((share * expected).item(), rel=1e-5)
     assert PixelKL()(step).item() == pytest.approx(
         losses.pixel_kl_to_probs(step.student.native(t), step.teacher.probs(t)).item(), rel=1e-4
     )
@@ -80,6 +87,19 @@ def test_branches_of_other_classes_and_lonely_ones_are_refused() -> None:
         JointTeacher({"first": segmenter(), "second": segmenter(5)})
     with pytest.raises(ValueError, match=r"two networks or more .* got first 9"):
         JointTeacher({"first": segmenter()})
+    with pytest.raises(ValueError, match="one error a branch, got None"):
+        joint(fusion="accuracy")
+
+
+def test_a_branch_that_is_certain_and_wrong_is_not_heard() -> None:
+    """By certainty alone it would outvote the better one."""
+    labels = torch.randint(3, (1, 20, 30))
+    right = torch.nn.functional.one_hot(labels, 3).movedim(-1, 1) * 2.0
+    better, worse = right.softmax(1), (6 * right.roll(1, 1)).softmax(1)
+    errors = [float(losses.cross_entropy(p.log(), labels)) for p in (better, worse)]
+    for given, share in ((None, 0.0), (errors, 1.0)):
+        fused = losses.fused_target([better, worse], losses.branch_weights([better, worse], errors=given))
+        assert (fused.argmax(1) == labels).float().mean().item() == share
 
 
 def test_it_is_scored_like_any_network() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from temporalkd.config import methods as sections
-from temporalkd.methods import METHODS, TERMS, Method, Step, Term, Weighted
+from temporalkd.methods import METHODS, RAMP, TERMS, Method, Ramp, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc
 from temporalkd.methods.kd import kd
@@ -44,7 +44,7 @@ def test_etc_has_the_published_parts_and_weights() -> None:
         "cross_entropy": 1.0,
         "pixel_kl": 1.0,
         "intra_affinity": 10.0,
-        "inter_affinity": 10.0,
+        "inter_affinity": 1.0,
         "recurrent_dependency": 0.1,
         "motion_consistency": 1.0,
     }
@@ -78,7 +78,7 @@ def test_options_reach_the_terms() -> None:
 @pytest.mark.parametrize("section", METHOD_SECTIONS, ids=lambda s: s.__name__)
 def test_the_schema_has_the_methods_own_defaults(section: type[sections.MethodSection]) -> None:
     (name,) = section.model_fields["name"].annotation.__args__  # type: ignore[union-attr]
-    fields = {k: f.default for k, f in section.model_fields.items() if k not in ("name", "terms", "steady")}
+    fields = {k: f.default for k, f in section.model_fields.items() if k not in ("name", "terms", "steady", "ramps")}
     parameters = {k: p.default for k, p in inspect.signature(METHODS[name]).parameters.items()}
     assert fields == parameters
 
@@ -119,9 +119,14 @@ def test_a_term_of_weight_zero_is_dropped_with_all_that_it_needs() -> None:
 
 
 def test_ramps_rise_over_the_first_tenth() -> None:
-    ramped, plain = Weighted("a", Constant(), 4.0, ramp=True), Weighted("b", Constant(), 4.0)
+    ramped, plain = Weighted("a", Constant(), 4.0, RAMP), Weighted("b", Constant(), 4.0)
     assert [ramped.at(p) for p in (0, 0.025, 0.05, 0.1, 0.5, 1)] == pytest.approx([0, 1, 2, 4, 4, 4])
     assert plain.at(0) == 4
+    late = Weighted("a", Constant(), 4.0, Ramp(0.3, 0.8))
+    assert [late.at(p) for p in (0, 0.3, 0.55, 0.8, 1)] == pytest.approx([0, 0, 2, 4, 4])
+    assert [Ramp(0.5, 0.5).at(p) for p in (0, 0.49, 0.5)] == [0, 0, 1], "a step"
+    with pytest.raises(ValueError, match=r"from 0\.8 to 0\.3: expected 0 <= start <= end <= 1"):
+        Ramp(0.8, 0.3)
     method = Method(segmenter(), [ramped, plain])
     losses = {"a": torch.tensor(3.0), "b": torch.tensor(5.0)}
     weighted = method.weighted(losses, 0.05)
@@ -182,7 +187,7 @@ def test_neighbours_count_as_much_as_said() -> None:
     step = Step(sample, freeze(segmenter(seed=0)))  # type: ignore[arg-type]
     step.predict(segmenter(seed=1))
     alone = [PixelKL().at(step, t) for t in range(3)]
-    expected = alone[1] + 0.4 * (alone[0] + alone[2]) / 2
+    expected = alone[1] + 0.4 * (alone[0] + alone[2])
     assert PixelKL(neighbours=0.4)(step).item() == pytest.approx(expected.item(), rel=1e-6)
     assert PixelKL()(step).item() == pytest.approx(alone[1].item(), rel=1e-6)
 
@@ -266,7 +271,7 @@ def test_sizes_that_differ_are_matched_to_the_teacher() -> None:
 
     assert PixelKL()(step).item() == pytest.approx(pixel_kl(small, step.teacher.native(0)).item(), rel=1e-5)
     other = nn.functional.interpolate(step.student.native(1), (6, 8), mode="bilinear", align_corners=False)
-    expected = inter_affinity(small, other, step.teacher.native(0), step.teacher.native(1))
+    expected = inter_affinity(small, other, step.teacher.native(0), step.teacher.native(1), centre=True)
     assert InterAffinity()(step).item() == pytest.approx(expected.item(), rel=1e-4)
 
 

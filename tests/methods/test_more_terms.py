@@ -9,6 +9,7 @@ from temporalkd import losses
 from temporalkd.methods import TERMS, Method, Step, Weighted
 from temporalkd.methods.fckd import fckd
 from temporalkd.methods.spatial_terms import Condensation
+from temporalkd.methods.temporal_terms import TeacherResidual
 from temporalkd.models import freeze
 from tests.tiny import clip, segmenter
 
@@ -19,10 +20,30 @@ def step_of(student: int, teacher: int, frames: int = 3) -> Step:
     return step
 
 
-@pytest.mark.parametrize("name", ["channel_kl", "attention", "dkd", "intra_class_variation", "teacher_residual"])
+@pytest.mark.parametrize(
+    "name", ["channel_kl", "attention", "dkd", "intra_class_variation", "condensation", "intra_affinity"]
+)
 def test_a_perfect_student_pays_nothing(name: str) -> None:
     assert TERMS[name]()(step_of(0, 0)).item() == pytest.approx(0, abs=1e-5)
     assert TERMS[name]()(step_of(1, 0)).item() > 1e-4
+
+
+def test_the_residual_is_that_of_the_teacher_or_of_its_average_along_the_motion() -> None:
+    plain, averaged = TeacherResidual(flow_averaged=False), TeacherResidual()
+    assert plain(step_of(0, 0)).item() == pytest.approx(0, abs=1e-5), "a student that flickers as its teacher does"
+    assert averaged(step_of(0, 0)).item() > 1e-4
+    step = step_of(1, 0)
+    t = step.clip.anchor
+    expected = []
+    for k, motion in step.along(t, step.student.probs(t).shape[2:]):
+        sides = (
+            step.student.probs(t),
+            step.student.probs(k),
+            step.flow_averaged().probs(t),
+            step.flow_averaged().probs(k),
+        )
+        expected.append(losses.teacher_residual(*sides, *motion).item())
+    assert averaged(step).item() == pytest.approx(sum(expected) / len(expected), rel=1e-6)
 
 
 def test_terms_read_what_their_losses_are_given_by_hand() -> None:
@@ -65,6 +86,7 @@ def test_every_row_of_the_ablation_is_another_loss() -> None:
         {"condense": "both", "spatial": True, "channel": False},
         {"condense": "both", "spatial": True, "channel": True},
         {"condense": "both", "spatial": True, "channel": True, "mode": "control"},
+        {"condense": "both", "spatial": True, "channel": True, "enhance": "teacher"},
     ]
     step = step_of(1, 0)
     values = [round(fckd(**row)[1].term(step).item(), 6) for row in rows]  # type: ignore[arg-type, operator]

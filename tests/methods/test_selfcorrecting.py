@@ -58,12 +58,12 @@ def gradients(made: Method, name: str, clip: Clip, progress: float = 0.5) -> dic
 
 
 def test_it_has_the_published_parts() -> None:
-    weights = {w.name: (w.weight, w.ramp) for w in selfcorrecting(corrector="conv")}
+    weights = {w.name: (w.weight, bool(w.ramp)) for w in selfcorrecting(corrector="conv")}
     assert weights == {
         "cross_entropy": (1.0, False),
         "correction": (1.0, True),
         "corrector": (1.0, False),
-        "collaboration": (1.0, False),
+        "collaboration": (1.0, True),
         "pixel_kl": (1.0, False),
         "intra_affinity": (10.0, False),
     }

@@ -18,9 +18,10 @@ from temporalkd import __version__, run
 from temporalkd.config import Config, load, parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.methods import Method, Step, Term, Weighted
+from temporalkd.methods import RAMP, Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc
+from temporalkd.models import Segmenter
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
 from temporalkd.training.steps import Stepper
 from tests import tiny
@@ -248,19 +249,70 @@ def test_gradient_norms_say_which_term_pulls_how_hard(tmp_path: Path) -> None:
         def forward(self, step: Step) -> Tensor:
             return step.student.prediction.uncropped.sum()
 
-    method = Method(
-        tiny.segmenter(), [*baseline(), Weighted("sum", Sum(), 0.5), Weighted("late", Sum(), 4.0, ramp=True)]
-    )
-    trainer(tmp_path, method, steps=5, gradient_norms_every=2, log_every=3).fit()
+    class OfFeature(Term):
+        """Reaches the encoder past the logits."""
+
+        def forward(self, step: Step) -> Tensor:
+            return step.student.feature("head", 0).square().mean()
+
+    terms = [Weighted("sum", Sum(), 0.5), Weighted("late", Sum(), 4.0, RAMP), Weighted("feature", OfFeature(), 3.0)]
+    method = Method(tiny.segmenter(), [*baseline(), *terms])
+    places = ("encoder", "logits")
+    trainer(tmp_path, method, steps=5, gradient_norms_every=2, gradient_norms_at=places, log_every=3).fit()
     logged = {row["step"]: row for row in rows(tmp_path)}
     assert set(logged) == {1, 2, 3, 4, 5}
     assert {s for s, row in logged.items() if "gradient/sum" in row} == {1, 2, 4}
     entries = 2 * 9 * 12 * 16
     for step in (1, 2, 4):
-        assert logged[step]["gradient/sum"] == pytest.approx(0.5 * math.sqrt(entries))
-        assert logged[step]["gradient/late"] == pytest.approx(0 if step == 1 else 4 * math.sqrt(entries))
-        assert 0 < logged[step]["gradient/cross_entropy"] < 10
+        at_logits = {
+            key.partition("/")[2]: v for key, v in logged[step].items() if key.startswith("gradient_at_logits/")
+        }
+        assert at_logits["sum"] == pytest.approx(0.5 * math.sqrt(entries))
+        assert at_logits["late"] == pytest.approx(0 if step == 1 else 4 * math.sqrt(entries))
+        assert at_logits["feature"] == 0 < logged[step]["gradient/feature"]
+        assert 0 < at_logits["cross_entropy"] < 10 and logged[step]["gradient/cross_entropy"] > 0
     assert all(row["gradient"] > 1 for row in logged.values()), "the norm before it is clipped"
+
+
+def test_a_gradient_norm_is_that_of_the_encoders_parameters(tmp_path: Path) -> None:
+    class WithEncoder(tiny.Tiny):
+        """The tiny network, its body under the name that libraries use."""
+
+        def __init__(self) -> None:
+            super().__init__(9)
+            self.encoder = self.body
+
+    torch.manual_seed(0)
+    student = Segmenter(WithEncoder(), 9, tiny.ROLES)
+    assert student.encoder is student.network.encoder and tiny.segmenter().encoder.body is not None
+    method = Method(student, baseline())
+    step = method.step(tiny.clip(1, 2))
+    value = method.losses(step)["cross_entropy"]
+    parameters = list(student.encoder.parameters())
+    measured = Runtime(CPU).gradient_norm(value, parameters)
+    assert all(p.grad is None for p in parameters), "measuring gathers nothing"
+    value.backward()
+    expected = math.sqrt(sum(float(p.grad.square().sum()) for p in parameters))  # type: ignore[union-attr]
+    assert measured == pytest.approx(expected, rel=1e-5)
+
+
+def test_eval_mode_keeps_statistics_and_drops_nothing(tmp_path: Path) -> None:
+    class Normalised(tiny.Tiny):
+        """With BatchNorm and dropout."""
+
+        def __init__(self) -> None:
+            super().__init__(9, dropout=0.5)
+            self.body[1] = torch.nn.BatchNorm2d(8)
+
+    for wanted in (True, False):
+        torch.manual_seed(0)
+        method = Method(Segmenter(Normalised(), 9, tiny.ROLES), baseline())
+        before = {key: value.clone() for key, value in method.student.state_dict().items()}
+        trainer(tmp_path / str(wanted), method, steps=3, eval_mode=wanted).fit()
+        changed = {key for key, value in method.student.state_dict().items() if not torch.equal(value, before[key])}
+        assert ("network.body.1.running_mean" in changed) is not wanted
+        assert "network.classifier.weight" in changed
+        assert method.student.network.body[6].training is not wanted  # type: ignore[index]
 
 
 def test_the_gradient_is_clipped(tmp_path: Path) -> None:
