@@ -77,7 +77,7 @@ def steady_teacher(teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Te
     Returns:
         (B, C, H, W), probabilities without gradient; the teacher's own where the neighbour is not visible.
     Source:
-        [ours]
+        KD-SSP (CVPR 2025) distils from a teacher averaged along the motion [text]; the formula [ours].
     """
     check_same("steady_teacher", teacher, teacher_k)
     check_mask("steady_teacher", teacher, visible)
