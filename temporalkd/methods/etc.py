@@ -15,7 +15,7 @@ def etc(
     pixel: float = 1.0,
     intra: float = 10.0,
     inter: float = 1.0,
-    recurrent: float = 0.1,
+    recurrent: float = 2.0,
     motion: float = 1.0,
     neighbours: float = 0.4,
     feature: str = "head",

@@ -45,7 +45,7 @@ def test_etc_has_the_published_parts_and_weights() -> None:
         "pixel_kl": 1.0,
         "intra_affinity": 10.0,
         "inter_affinity": 1.0,
-        "recurrent_dependency": 0.1,
+        "recurrent_dependency": 2.0,
         "motion_consistency": 1.0,
     }
     assert {name for name, w in terms.items() if w.ramp} == {
