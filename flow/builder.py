@@ -23,9 +23,10 @@ def build(kind: str, weights: str | PathLike[str] | None = None, **settings: Any
 
     Args:
         kind: "raft_small" | "raft_large" | "dis" (OpenCV, needs no weights) | "zero".
-        weights: RAFT only. None looks for `<kind>_things.safetensors`, then `<kind>*.safetensors`, in
-            $TEMPORALKD_DATA/weights (../shared/weights where that is not set); a path (.safetensors, .pth, .pt); or
-            "download" for torchvision's own. Nothing is downloaded unless asked for by that word.
+        weights: RAFT only. None takes the weights that come with the package for raft_small; for raft_large it looks
+            for `raft_large_things.safetensors`, then `raft_large*.safetensors`, in $TEMPORALKD_DATA/weights
+            (../shared/weights where that is not set). Or a path (.safetensors, .pth, .pt), or "download" for
+            torchvision's own. Nothing is downloaded unless asked for by that word.
         settings: RAFT: `updates` (12): refinement steps; `precision` ("float32"), or "bfloat16"; `tolerance` (0.0): a
             field is done once an update moves it by fewer pixels on average. `preset` (dis, "medium"): "ultrafast" |
             "fast" | "medium".

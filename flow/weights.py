@@ -14,6 +14,9 @@ from torchvision.models import optical_flow
 
 from .saved import load_saved
 
+SHIPPED = Path(__file__).with_name("raft_small_things.safetensors")
+"""RAFT-small trained on FlyingChairs and FlyingThings3D; the licence lies beside it."""
+
 
 def architecture(kind: str) -> Any:
     """torchvision's network of that name, without weights."""
@@ -21,7 +24,7 @@ def architecture(kind: str) -> Any:
 
 
 def load_weights(kind: str, weights: str | PathLike[str] | None = None) -> dict[str, Tensor]:
-    """State dict for a kind of RAFT: found in the data root, read from a path, or downloaded if the word is given.
+    """State dict for a kind of RAFT: shipped, found in the data root, read from a path, or downloaded by that word.
 
     Raises:
         FileNotFoundError: nothing there; the message says where it looked and what needs no weights.
@@ -33,7 +36,7 @@ def load_weights(kind: str, weights: str | PathLike[str] | None = None) -> dict[
             return dict(enum.DEFAULT.get_state_dict(progress=False, check_hash=True))
         except OSError as error:
             raise OSError(f"{kind}: torchvision's weights could not be downloaded ({error})") from error
-    path = _find(kind) if weights is None else Path(weights)
+    path = Path(weights) if weights is not None else SHIPPED if kind == "raft_small" else _find(kind)
     if not path.is_file():
         raise FileNotFoundError(f"{kind}: no weights file {path}; the estimator 'dis' needs no weights")
     state = _read(path)

@@ -88,7 +88,8 @@ class SecondTeacher(Model):
 class Flow(Section):
     """The optical flow that training uses where the data has none of its own.
 
-    weights: a file, "download", or None to look under the data root's weights/. cached: keep it on disk. RAFT alone
+    weights: a file, "download", or None for those that come with the package (raft_large: to look under the data
+    root's weights/). cached: keep it on disk. RAFT alone
     has updates, the steps that refine a field; precision, of the convolutions in them; tolerance, in pixels: a field is
     done once a step moves it by less on average.
     """

@@ -134,9 +134,9 @@ def no_classes(world: World, tmp: Path) -> list[Any]:
     return consistency(world, world.frames, None, "--classes", 0)
 
 
-@case(1, "raft_small: no weights .*no-data-root/weights", "'dis', which needs none")
+@case(1, "raft_large: no weights .*no-data-root/weights", "'dis', which needs none")
 def raft_weights_not_found(world: World, tmp: Path) -> list[Any]:
-    return [*consistency(world, world.frames)[:-1], "raft_small"]
+    return [*consistency(world, world.frames)[:-1], "raft_large"]
 
 
 @case(1, "student.safetensors does not fit raft_small", "tensors are missing")

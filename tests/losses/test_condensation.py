@@ -70,13 +70,13 @@ def test_without_condensation_and_enhancement_it_is_pixel_kl_and_three_channel_k
     student, teacher = logits(torch.float64), logits(torch.float64)
     valid = torch.rand(2, 1, 4, 6) > 0.3
     for mask in (None, valid):
-        parts = condensed_kl(student, teacher, mask, condense="none", limit=1)
+        parts = condensed_kl(student, teacher, mask, condense="none", limit=1, weight=3)
         over_channels = channel_kl(centred(student), centred(teacher), mask)
         assert parts.spatial.item() == pytest.approx(pixel_kl(student, teacher, mask).item(), rel=1e-12)
         assert parts.total.item() == pytest.approx((parts.spatial + 3 * over_channels).item(), rel=1e-12)
     raw = centred(student), centred(teacher)
     expected = pixel_kl(*raw) + 3 * channel_kl(*raw)
-    assert condensed_kl(*raw, condense="none", limit=1).total.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert condensed_kl(*raw, condense="none", limit=1, weight=3).total.item() == pytest.approx(expected.item(), rel=1e-12)
 
 
 def test_rows_of_the_ablation_by_the_definition() -> None:
