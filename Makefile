@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check check-weights format clean
+.PHONY: demo test check check-weights docs format clean
 
 $(BIN)/temporalkd: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("temporalkd needs Python >= 3.11, found %d.%d; say: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
@@ -29,9 +29,16 @@ check-weights: $(VENV)/.dev  ## default weights of all methods, by gradient: 15 
 test: check  ## all that CI runs
 	$(BIN)/python -m pytest
 
+$(VENV)/.docs: pyproject.toml $(BIN)/temporalkd
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs  ## the documentation, into site/; fails on warnings; not part of `make test`
+	$(BIN)/python -m mkdocs build --strict
+
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache

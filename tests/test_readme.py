@@ -1,8 +1,9 @@
-"""The README's own examples, run as they are written."""
+"""The examples of README.md and docs/*.md, run as they are written."""
 
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,15 +19,23 @@ from temporalkd.data.street import Street
 from temporalkd.imports import ALLOWED
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = dict(
-    re.findall(r"```(?:python|yaml)\n# file: (\S+)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-)
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))
+}
+TEXT = "\n".join(PAGES.values())
+FILES = re.findall(r"```(?:python|yaml)\n# file: (\S+)\n(.*?)```", TEXT, flags=re.DOTALL)
+EXAMPLES = dict(FILES)
+SNIPPETS = [
+    pytest.param(code, id=f"{page}-{number}")
+    for page, text in PAGES.items()
+    for number, code in enumerate(re.findall(r"```python\n(?!# file: )(.*?)```", text, flags=re.DOTALL))
+]
 CONFIGS = sorted(name for name in EXAMPLES if name.endswith(".yaml"))
 
 
 @pytest.fixture
 def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the README's files, the configs that they extend, and a folder of frames with labels."""
+    """A folder with the files of all pages, the configs that they extend, and a folder of frames with labels."""
     for name, text in EXAMPLES.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
@@ -67,13 +76,41 @@ def test_a_network_of_ones_own_is_named_again(workshop: Path, call: Callable[...
 
 def test_the_examples_are_short_and_complete() -> None:
     assert len(CONFIGS) == 4
+    assert len(FILES) == len(EXAMPLES), "two files of one name"
     assert all(len(text.splitlines()) <= 20 for text in EXAMPLES.values())
 
 
-def test_the_readme_names_only_commands_that_exist() -> None:
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_the_snippets_run(code: str) -> None:
+    exec(compile(code, "<snippet>", "exec"), {})
+
+
+def test_the_pages_name_only_commands_that_exist() -> None:
     from typer.main import get_command
 
     from temporalkd.cli import app
 
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    assert set(re.findall(r"^temporalkd (\w+)", (ROOT / "README.md").read_text(), flags=re.MULTILINE)) <= known
+    blocks = "\n".join(re.findall(r"^```(?:sh|text)\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE))
+    named = set(re.findall(r"^(?:srun )?temporalkd (?:--[\w-]+(?: \w+:\w+)? )?(\w+)", blocks, flags=re.MULTILINE))
+    assert {"train", "compare", "predict"} <= named <= known
+
+
+def test_the_pages_name_only_files_that_exist() -> None:
+    named = set(re.findall(r"(?<![\w/])(?:configs|tools)/[\w/-]+\.(?:yaml|py)", TEXT))
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", text):
+            assert ((ROOT / page).parent / target).is_file(), f"{page}: {target}"
+
+
+def test_the_readme_keeps_its_two_commands() -> None:
+    assert {"demo", "test"} <= set(re.findall(r"^make (\w+)", PAGES["README.md"], flags=re.MULTILINE))
+
+
+def test_the_api_reference_names_only_what_exists() -> None:
+    pages = "".join(path.read_text() for path in ROOT.glob("docs/api/*.md"))
+    names = re.findall(r"^::: (\S+)", pages, flags=re.MULTILINE)
+    assert names
+    for name in names:
+        pkgutil.resolve_name(name)
