@@ -22,7 +22,7 @@ from temporalkd.training.log import LOG
 
 ROOT = Path(__file__).resolve().parents[1]
 TEACHER = ROOT / "tests" / "data" / "street_teacher.safetensors"
-STEPS, LAST, EVERY = 50, 3, 5
+STEPS, LAST, EVERY = 50, 2, 10
 """Steps of the training; the last so many measurements, so many steps apart, are averaged."""
 LIMIT = 2.0
 """Largest gradient of a term in the encoder, in those of cross-entropy."""

@@ -105,7 +105,7 @@ class STCKD(MethodSection):
     intra: float = 10.0
     motion: float = 0.0
     residual: float = 1.0
-    adversarial: float = 0.001
+    adversarial: float = 0.035
     critic: float = Field(0.1, gt=0)
     branches: Literal["both", "cnn", "transformer"] = "both"
     view: Literal["frame", "residual", "tuple"] = "tuple"

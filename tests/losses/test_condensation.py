@@ -76,7 +76,9 @@ def test_without_condensation_and_enhancement_it_is_pixel_kl_and_three_channel_k
         assert parts.total.item() == pytest.approx((parts.spatial + 3 * over_channels).item(), rel=1e-12)
     raw = centred(student), centred(teacher)
     expected = pixel_kl(*raw) + 3 * channel_kl(*raw)
-    assert condensed_kl(*raw, condense="none", limit=1, weight=3).total.item() == pytest.approx(expected.item(), rel=1e-12)
+    assert condensed_kl(*raw, condense="none", limit=1, weight=3).total.item() == pytest.approx(
+        expected.item(), rel=1e-12
+    )
 
 
 def test_rows_of_the_ablation_by_the_definition() -> None:
