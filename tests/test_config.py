@@ -21,8 +21,11 @@ from temporalkd import assemble, run
 from temporalkd.assemble.motion import cached_estimate, live_estimator
 from temporalkd.config import Config, ConfigError, dump, load, parse
 from temporalkd.config.plain import parse_yaml
+from temporalkd.data.street import Street
+from temporalkd.data.video import VideoFile
 from temporalkd.methods import RAMP, Ramp
 from temporalkd.models import ModelSpec, build, save_segmenter
+from temporalkd.render import VideoWriter
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -213,6 +216,24 @@ FULL = {
     "teacher": {"weights": "t.safetensors", "roles": {"low": ["a", "<b[1]"]}},
     "flow": {"kind": "dis", "cached": True},
 }
+
+
+def test_the_decoder_reaches_every_video(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        for frame in Street(seed=0, length=6, size=(32, 48)).frames():
+            writer.write(frame)
+    named = {"dataset": "video", "path": str(tmp_path / "a.mp4")}
+    values = tiny.config(tmp_path, "kd")
+    values["data"] |= {"decoder": "decord", "unlabelled": named}
+    config = parse(values, "test")
+    source = assemble.sampler(config, assemble.training_footage(config)).sources[-1]
+    assert isinstance(source, VideoFile) and source.decoder == "decord"
+    values["data"]["train"] = named
+    (source,) = assemble.training_footage(parse(values, "test")).sources
+    assert isinstance(source, VideoFile) and source.decoder == "decord"
+    values["data"]["decoder"] = "opencv"
+    with pytest.raises(ConfigError, match=r"data\.decoder.*torchcodec"):
+        parse(values, "test")
 
 
 def test_ramps_of_own_and_further_terms(tmp_path: Path) -> None:
