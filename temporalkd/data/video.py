@@ -6,7 +6,7 @@ import os
 import warnings
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -215,7 +215,7 @@ class PyAVReader:
             # Without an index in the file FFmpeg guesses time stamps after a seek, sometimes wrong ones.
             if key is None or key.pts is None or self.places.get(key.pts) != key.pos or key.pts > self.times[index]:
                 continue
-            self.next, self.decoded = bisect_left(self.times, key.pts), self._decode(packets, key)
+            self.next, self.decoded = bisect_left(self.times, key.pts), self._decode(chain([key], packets))
             return
         if not self.places:
             warnings.warn(
@@ -227,10 +227,8 @@ class PyAVReader:
         self._open()
         self.wanted = index
 
-    def _decode(self, packets: Iterator[av.Packet], key: av.Packet | None = None) -> Iterator[av.VideoFrame]:
-        """Frames from a packet on; those before the wanted frame that no other frame needs are skipped."""
-        if key is not None:
-            yield from key.decode()
+    def _decode(self, packets: Iterator[av.Packet]) -> Iterator[av.VideoFrame]:
+        """Frames of these packets; those before the wanted frame that no other frame needs are skipped."""
         for packet in packets:
             skipped = self.places and packet.pts is not None and packet.pts < self.times[self.wanted]
             self.stream.codec_context.skip_frame = "NONREF" if skipped else "DEFAULT"
@@ -257,28 +255,25 @@ def open_video(path: Path, **options: str) -> tuple[InputContainer, av.VideoStre
         raise ValueError(f"{path}: {_why_not(path, error)}") from error
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     best = container.streams.best("video")
-    stream = next((stream for stream in streams if stream is best), streams[0] if streams else None)
-    # FFmpeg lists streams of codecs that it does not know, too.
-    if stream is None or stream.codec_context is None:
-        container.close()
-        raise ValueError(f"{path}: no video stream that can be decoded, expected a video or a folder of images")
-    stream.thread_type = "NONE"
-    return container, stream
+    # FFmpeg lists streams of unknown codecs, too: they have no context.
+    for stream in sorted(streams, key=lambda stream: stream is not best):
+        if stream.codec_context is not None:
+            stream.thread_type = "NONE"
+            return container, stream
+    container.close()
+    raise ValueError(f"{path}: no video stream that can be decoded, expected a video or a folder of images")
 
 
 def _why_not(path: Path, error: av.FFmpegError) -> str:
     with path.open("rb") as file:
         is_mp4 = file.read(8)[4:] in _MP4_BOXES
-    if is_mp4 and isinstance(error, av.InvalidDataError):
-        return (
-            "the recording was not finished (its index is missing); copy or download it again, or recover it with a "
-            "tool such as untrunc"
-        )
-    why = "no known video format" if isinstance(error, av.InvalidDataError) else error.strerror
-    return (
-        f"not a readable video ({why}); expected a video or a folder of images, convert it by "
-        f"ffmpeg -i {path.name} {path.stem}.mp4"
-    )
+    if not isinstance(error, av.InvalidDataError):
+        return f"not a readable video ({error.strerror})"
+    if is_mp4:
+        remedy = "copy or download it again, or recover it with a tool such as untrunc"
+        return f"the recording was not finished (its index is missing); {remedy}"
+    remedy = f"expected a video or a folder of images, convert it by ffmpeg -i {path.name} {path.stem}.mp4"
+    return f"not a readable video (no known video format); {remedy}"
 
 
 def index_frames(path: Path) -> FrameIndex:
