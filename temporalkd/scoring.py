@@ -29,7 +29,7 @@ class Scorer:
         section = config.data.val
         self.footage: Footage | None = None
         if section is not None:
-            self.footage = assemble.footage(section, config.data.root, config.seed)
+            self.footage = assemble.footage(section, config.data.root, config.seed, decoder=config.data.decoder)
         names = self.footage.class_names if self.footage is not None else ()
         if names and classes is not None and len(names) != classes:
             raise ConfigError(f"data.val has {len(names)} classes, the network {classes}")

@@ -21,8 +21,11 @@ from temporalkd import assemble, run
 from temporalkd.assemble.motion import cached_estimate, live_estimator
 from temporalkd.config import Config, ConfigError, dump, load, parse
 from temporalkd.config.plain import parse_yaml
+from temporalkd.data.street import Street
+from temporalkd.data.video import VideoFile
 from temporalkd.methods import RAMP, Ramp
 from temporalkd.models import ModelSpec, build, save_segmenter
+from temporalkd.render import VideoWriter
 from tests import tiny
 
 ROOT = Path(__file__).parents[1]
@@ -215,6 +218,24 @@ FULL = {
 }
 
 
+def test_the_decoder_reaches_every_video(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        for frame in Street(seed=0, length=6, size=(32, 48)).frames():
+            writer.write(frame)
+    named = {"dataset": "video", "path": str(tmp_path / "a.mp4")}
+    values = tiny.config(tmp_path, "kd")
+    values["data"] |= {"decoder": "decord", "unlabelled": named}
+    config = parse(values, "test")
+    source = assemble.sampler(config, assemble.training_footage(config)).sources[-1]
+    assert isinstance(source, VideoFile) and source.decoder == "decord"
+    values["data"]["train"] = named
+    (source,) = assemble.training_footage(parse(values, "test")).sources
+    assert isinstance(source, VideoFile) and source.decoder == "decord"
+    values["data"]["decoder"] = "opencv"
+    with pytest.raises(ConfigError, match=r"data\.decoder.*torchcodec"):
+        parse(values, "test")
+
+
 def test_ramps_of_own_and_further_terms(tmp_path: Path) -> None:
     values = tiny.config(tmp_path, "etc")
     terms = [{"term": "semantic_consistency", "ramp": True}, {"term": "attention", "ramp": {"start": 0.5, "end": 1}}]
@@ -302,10 +323,10 @@ def expected_terms(config: Config) -> set[str]:
         "baseline": {"cross_entropy"},
         "kd": {"cross_entropy", "pixel_kl"},
         "fckd": {"cross_entropy", "condensation"},
-        "multilevel": {"cross_entropy", "low", "middle", "high", "consistency"},
+        "multilevel": {"cross_entropy", "low", "middle", "pixel_kl", "high", "consistency"},
         "i2ckd": {"cross_entropy", "pixel_kl", "prototype_triplet", "prototype_triplet/student_inter"},
         "stckd": {
-            "cross_entropy", "pixel_kl", "intra_affinity_first", "intra_affinity_second", "motion_consistency",
+            "cross_entropy", "pixel_kl", "intra_affinity_first", "intra_affinity_second",
             "teacher_residual", "adversarial", "adversarial/critic", "adversarial/accuracy",
         },
         "selfcorrecting": {"cross_entropy", "correction", "collaboration", "pixel_kl", "intra_affinity"},
@@ -320,6 +341,14 @@ def expected_terms(config: Config) -> set[str]:
 def short(config: Config) -> list[str]:
     """What shortens a method's own preparations."""
     return ["method.fit=2"] if config.method.name == "selfcorrecting" else []
+
+
+def from_weights(config: Config, weights: Path) -> list[str]:
+    """Overrides that replace the weights of other runs, of teachers and of students that go on from one."""
+    named = {"teacher": config.teacher, "second_teacher": config.second_teacher}
+    if config.student.weights and config.student.weights.startswith("runs/"):
+        named["student"] = config.student
+    return [f"{key}.weights={weights}" for key, section in named.items() if section]
 
 
 @pytest.fixture(autouse=True)
@@ -340,8 +369,7 @@ def street_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("path", [p for p in CONFIGS if p.parent.name == "street"], ids=ids)
 def test_street_configs_run(path: Path, tmp_path: Path, street_teacher: Path) -> None:
     given = load(path)
-    taught = [f"{key}.weights={street_teacher}" for key in ("teacher", "second_teacher") if getattr(given, key)]
-    config = load(path, [*TINY, *STREET, *taught, *short(given)])
+    config = load(path, [*TINY, *STREET, *from_weights(given, street_teacher), *short(given)])
     run.train(config, tmp_path / "run", say=lambda line: None)
     assert expected_terms(config) <= finished(tmp_path / "run", config).keys()
 
@@ -358,7 +386,7 @@ def test_camvid_configs_run(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
     # The evaluation's flow network comes with weights that are not there: the files are read, the motion is not.
     monkeypatch.setattr(optical_flow, "build", lambda kind, *_, **__: optical_flow.ZeroFlow())
     given = load(path)
-    taught = [f"{key}.weights={weights}" for key in ("teacher", "second_teacher") if getattr(given, key)]
+    taught = from_weights(given, weights)
     config = load(path, [*TINY, *taught, *short(given), "student.encoder_weights=null", "data.crop=[96, 112]"])
     run.train(config, tmp_path / "run", say=lambda line: None)
     assert expected_terms(config) <= finished(tmp_path / "run", config).keys()

@@ -16,10 +16,11 @@ from temporalkd.data.footage import Footage, folder, street, video
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.source import Source
+from temporalkd.data.video import DecoderName
 from temporalkd.roots import find
 
 
-def footage(section: Any, root: str | None, seed: int, labelled: bool = True) -> Footage:
+def footage(section: Any, root: str | None, seed: int, labelled: bool = True, decoder: DecoderName = "pyav") -> Footage:
     """The footage that a dataset section names; what is not to be `labelled` needs no labels on disk."""
 
     def at(path: str) -> Path:
@@ -51,7 +52,7 @@ def footage(section: Any, root: str | None, seed: int, labelled: bool = True) ->
                 seed,
             )
         case datasets.Video():
-            return video(at(section.path))
+            return video(at(section.path), decoder)
         case datasets.Cityscapes():
             where = place(cityscapes.LAYOUT)
             return cityscapes.cityscapes(where, section.split, section.coarse, section.synthetic_motion, seed, labelled)
@@ -69,7 +70,8 @@ def footage(section: Any, root: str | None, seed: int, labelled: bool = True) ->
 
 def training_footage(config: Config) -> Footage:
     """data.train, with the labels hidden that data.semi hides."""
-    data, semi = footage(config.data.train, config.data.root, config.seed), config.data.semi
+    section, semi = config.data, config.data.semi
+    data = footage(section.train, section.root, config.seed, decoder=section.decoder)
     if semi is None:
         return data
     estimate = cached_estimate(config) if semi.weak == "flow" else None
@@ -86,7 +88,8 @@ def sampler(config: Config, data: Footage, without_labels: bool = False) -> Clip
     section, semi = config.data, config.data.semi
     unlabelled: Sequence[Source] = ()
     if section.unlabelled:
-        unlabelled = footage(section.unlabelled, section.root, config.seed, labelled=False).sources
+        found = footage(section.unlabelled, section.root, config.seed, labelled=False, decoder=section.decoder)
+        unlabelled = found.sources
     without_labels = without_labels or (semi is not None and semi.unlabelled)
     if without_labels and not unlabelled and not any(source.withheld for source in data.sources):
         remedy = f"data.semi.labelled is {semi.labelled}, lower it" if semi else "set data.semi or data.unlabelled"

@@ -30,9 +30,13 @@ class Semi(Section):
 
 
 class Data(Section):
-    """Footage, and how clips are drawn from it. `root` overrides where the data sets are looked for."""
+    """Footage, and how clips are drawn from it.
+
+    root: overrides where the data sets are looked for. decoder: the library that reads clips of video files.
+    """
 
     root: str | None = None
+    decoder: Literal["pyav", "decord", "torchcodec"] = "pyav"
     train: Dataset
     unlabelled: Dataset | None = None
     val: Dataset | None = None

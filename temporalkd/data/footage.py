@@ -10,6 +10,7 @@ from temporalkd.data.frames import ImageFolder, open_frames
 from temporalkd.data.image_files import ImageFiles
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.source import Source
+from temporalkd.data.video import DecoderName
 
 
 @dataclass
@@ -52,9 +53,9 @@ def folder(
     return Footage(move_stills(source, seed) if synthetic_motion else [source], tuple(class_names))
 
 
-def video(path: Path) -> Footage:
+def video(path: Path, decoder: DecoderName = "pyav") -> Footage:
     """A video file or a folder of images without labels."""
-    return Footage([open_frames(path)])
+    return Footage([open_frames(path, decoder)])
 
 
 def street(count: int, seed: int = 0, length: int = 40, size: tuple[int, int] = (96, 160)) -> Footage:

@@ -11,7 +11,7 @@ from temporalkd.data.image_files import IMAGES, MAPS, ImageFiles, MapReader, fil
 from temporalkd.data.maps import resize_map
 from temporalkd.data.palettes import Palette
 from temporalkd.data.source import Source
-from temporalkd.data.video import VideoFile
+from temporalkd.data.video import DecoderName, VideoFile
 
 
 def _listed(names: Sequence[str], what: str) -> str:
@@ -179,8 +179,11 @@ class ImageFolder(ImageFiles):
         )
 
 
-def open_frames(path: Path) -> Source:
+def open_frames(path: Path, decoder: DecoderName = "pyav") -> Source:
     """A folder of images, or a video file, as a source of frames.
+
+    Args:
+        decoder: the library that reads frames of a video at random.
 
     Raises:
         FileNotFoundError: there is neither at `path`.
@@ -189,4 +192,4 @@ def open_frames(path: Path) -> Source:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such folder or file, expected a folder of images or a video")
-    return ImageFolder(path) if path.is_dir() else VideoFile(path)
+    return ImageFolder(path) if path.is_dir() else VideoFile(path, decoder=decoder)

@@ -72,7 +72,9 @@ class VideoWriter:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._partial.touch()
-            self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+            # Of a relative path FFmpeg takes what is before a colon for a protocol.
+            name = str(self._partial.absolute())
+            self._container = av.open(name, "w", format="mp4", options={"movflags": "+faststart"})
         except OSError as error:
             with suppress(OSError):  # there is nothing to remove where even the folder cannot be made
                 self._partial.unlink()

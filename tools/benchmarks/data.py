@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -19,11 +20,10 @@ from benchmarks.result import Result, rates
 from temporalkd import run
 from temporalkd.config import load
 from temporalkd.data.clip import Clip, collate
-from temporalkd.data.decord_decoder import DecordDecoder
+from temporalkd.data.other_decoders import LibraryReader
 from temporalkd.data.sampler import ClipSampler
-from temporalkd.data.seeking import Decoder
 from temporalkd.data.street import Street
-from temporalkd.data.video import VideoFile
+from temporalkd.data.video import PyAVReader, VideoFile
 from temporalkd.memory import give_back_freed_memory, keep_freed_memory
 from temporalkd.render import VideoWriter
 from temporalkd.roots import find
@@ -69,9 +69,9 @@ def random_clips(name: str, path: Path, repeats: int) -> Iterator[Result]:
     for what, read in _others(path):
         agreement = _agreement(clips, video.clip, read)
         # Decoders are opened before they are timed; `VideoFile` has one open at a time, of one video.
-        ours = Decoder(path, video.index)
+        ours = PyAVReader(path, video.index)
         fast, slow = rates(
-            lambda ours=ours: [ours.read(clip) for clip in clips],  # type: ignore[misc]
+            lambda ours=ours: [_read(ours, clip) for clip in clips],  # type: ignore[misc]
             lambda read=read: [read(clip) for clip in clips],  # type: ignore[misc]
             len(clips),
             repeats,
@@ -96,9 +96,15 @@ def _others(path: Path) -> Iterator[tuple[str, Callable[[Pair], Tensor]]]:
         yield what, partial(opencv, capture)
         capture.release()
     if find_spec("decord") is not None:
-        other = DecordDecoder(path, VideoFile(path).index)
-        yield "decord, one thread", lambda clip: torch.from_numpy(other.read(clip))
+        other = LibraryReader("decord", path, VideoFile(path).index)
+        yield "decord, one thread", partial(_read, other)
         other.close()
+
+
+def _read(reader: PyAVReader | LibraryReader, clip: Pair) -> Tensor:
+    """(2, 3, H, W) uint8 RGB."""
+    frames = dict(zip(sorted(clip), reader.read(sorted(clip))))
+    return torch.from_numpy(np.stack([frames[index] for index in clip]))
 
 
 def opencv(capture: cv2.VideoCapture, clip: Pair) -> Tensor:
