@@ -26,8 +26,8 @@ check: $(VENV)/.dev  ## ruff and mypy
 check-weights: $(VENV)/.dev  ## default weights of all methods, by gradient: 15 minutes
 	$(BIN)/python tools/check_weights.py
 
-test: check  ## all that CI runs
-	$(BIN)/python -m pytest
+test: check  ## all that CI runs: as many workers as cores, one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 $(VENV)/.docs: pyproject.toml $(BIN)/temporalkd
 	$(BIN)/python -m pip install --quiet -e '.[docs]'

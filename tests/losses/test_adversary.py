@@ -48,7 +48,7 @@ def train(critic: nn.Module, steps: int, loss: Callable[[Tensor, Tensor], Tensor
     return value.item()
 
 
-def hinge_trained(seed: int = 0, steps: int = 80) -> tuple[Critic, float]:
+def hinge_trained(seed: int = 0, steps: int = 120) -> tuple[Critic, float]:
     torch.manual_seed(seed)
     critic = Critic(3, width=8)
     return critic, train(critic, steps, lambda real, fake: hinge_critic(*scores(critic, real, fake)))
