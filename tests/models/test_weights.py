@@ -158,6 +158,9 @@ def test_json_missing_broken_or_incomplete(saved: Path) -> None:
         (json.dumps({k: v for k, v in values.items() if k != "architecture"}), "KeyError 'architecture'"),
         (json.dumps(values | {"classes": "many"}), "does not describe a network"),
         (json.dumps(values | {"normalisation": 3}), "does not describe a network"),
+        (json.dumps(values | {"normalisation": {"std": [0, 1, 1]}}), "std more than 0"),
+        (json.dumps(values | {"class_names": [1, 2, 3]}), "1 is not a name"),
+        (json.dumps(values | {"palette": [[0, 0, 999]]}), r"palette: \[0, 0, 999\] is not a colour"),
     ]:
         card.write_text(content)
         with pytest.raises(ValueError, match=reason):
