@@ -182,23 +182,6 @@ def test_no_source_reads_what_runs_code() -> None:
                 assert text.count("torch.load(") == text.count("weights_only=True"), path
 
 
-STEERS = "\x1b]0;title\x07\u202ex[/b][link=http://evil]"
-SPELT = "\\x1b]0;title\\x07\\u202ex[/b][link=http://evil]"
-
-
-def test_names_do_not_steer_the_terminal(call: Any) -> None:
-    config = write_config(Path("a.yaml"), tiny_config(name=STEERS, training={"evaluate_every": 1}))
-    out, err = call("train", config, "-o", "out")
-    assert "\x1b" not in out + err and "\x07" not in out + err and "\u202e" not in out + err
-    assert err.count(f"{SPELT}: step 1") == 2, "the line of the step, and that of its evaluation"
-    assert SPELT in out.replace("\n", "")
-    Path("out").rename(STEERS.replace("/", ""))
-    out, err = call("evaluate", STEERS.replace("/", ""))
-    assert "\x1b" not in out + err and SPELT[:12] in out
-    _, err = call("evaluate", f"not/{STEERS}", code=1)
-    assert "not/" + SPELT[:24] in err and "\x1b" not in err
-
-
 def test_an_override_is_plain_values(call: Any) -> None:
     config = write_config(Path("a.yaml"), tiny_config())
     _, err = call("config", "check", config, "--set", "name=!!python/object/apply:os.getcwd []", code=2)
