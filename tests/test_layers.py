@@ -15,7 +15,6 @@ LAYERS = [
     {
         *("temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports", "temporalkd.messages"),
         *(
-            "temporalkd.memory",
             "temporalkd.deterministic",
             "temporalkd.records",
             "temporalkd.stopped",
