@@ -1,4 +1,4 @@
-"""What is read cannot run code, write elsewhere, or take memory that it does not say."""
+"""What is read cannot run code or write elsewhere, and nothing is fetched."""
 
 from __future__ import annotations
 
