@@ -16,6 +16,7 @@ from temporalkd.config import Config, ConfigError, dump, load
 from temporalkd.config.plain import parse_yaml
 from temporalkd.data.image_files import natural
 from temporalkd.data.layout import read_list
+from temporalkd.data.maps import read_map, write_map
 from tests.tiny import config
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is in the extra 'dev'")
@@ -68,6 +69,15 @@ def test_kitti_gives_back_what_it_can_hold(size: tuple[int, int], seed: int, tmp
     write_kitti(tmp_path / "a.png", field, valid)
     flow, mask = read_kitti(tmp_path / "a.png")
     assert torch.equal(mask, valid) and torch.equal(flow, field * valid)
+
+
+@few
+@given(data=st.data(), size=sizes)
+def test_class_maps_give_back_any_classes(data: Any, size: tuple[int, int], tmp_path: Path) -> None:
+    count = size[0] * size[1]
+    labels = torch.tensor(data.draw(st.lists(st.integers(0, 255), min_size=count, max_size=count))).reshape(size)
+    write_map(tmp_path / "a.png", labels)
+    assert torch.equal(read_map(tmp_path / "a.png").long(), labels)
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(string.printable)
