@@ -10,15 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-LONGEST = 4000
-"""Characters of a reason: what a stranger wrote may be quoted in it."""
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """A text, of a stranger's perhaps, with what would steer a terminal spelt out."""
-    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
 
 def duration(seconds: float) -> str:
     """A time for people: in seconds below a minute, else in minutes."""
@@ -27,7 +18,7 @@ def duration(seconds: float) -> str:
 
 def say(line: str) -> None:
     """A line for people, on stderr."""
-    print(printable(line), file=sys.stderr)
+    print(line, file=sys.stderr)
 
 
 @contextmanager
@@ -57,8 +48,7 @@ def fail(reason: object, code: int, debug: bool) -> NoReturn:
     """End with that reason, and its traceback where one debugs."""
     if debug:
         traceback.print_exc()
-    text = printable(" ".join(_in_words(reason).split())) or type(reason).__name__
-    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    text = " ".join(_in_words(reason).split()) or type(reason).__name__
     kind = (
         ""
         if isinstance(reason, ValueError | OSError | FloatingPointError | MemoryError | str)

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from temporalkd.messages import printable
-
 Tick = Callable[[int, int], None]
 PLAIN_SECONDS = 10.0
 
@@ -32,7 +30,7 @@ def lines(name: str) -> Tick:
 @contextmanager
 def progress(name: str) -> Iterator[Tick]:
     """A function to be called with (done, total)."""
-    console, name = Console(stderr=True), printable(name)
+    console = Console(stderr=True)
     if not console.is_terminal:
         yield lines(name)
         return

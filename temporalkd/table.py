@@ -11,7 +11,6 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from temporalkd.evaluation import SHARES, Row
-from temporalkd.messages import printable
 
 ACCURACY = ("miou", "macc", "boundary_iou")
 STEADINESS = ("flip_rate", "flip_interior", "gated")
@@ -42,7 +41,7 @@ def table(rows: Sequence[Row], title: str, console: Console | None = None, *, pu
     steadiness = _known(rows, STEADINESS)
     if len(protocols) == 1:
         steadiness = {"consistency": consistency[protocols[0]]} | steadiness
-    _print(console, rows, escape(printable(title)), _known(rows, ACCURACY) | steadiness)
+    _print(console, rows, escape(title), _known(rows, ACCURACY) | steadiness)
     if len(protocols) > 1:
         _print(console, rows, "Consistency, by protocol", consistency)
     if published and (others := _known(rows, OTHERS)):
@@ -102,7 +101,7 @@ def _table(
         shown.add_column(heading, justify="right", overflow="fold")
     for (system, flow), of_protocol in _lines(rows).items():
         cells = (cell(of_protocol, intervals) for cell in columns.values())
-        shown.add_row(escape(printable(system)), *([flow] if several else []), *cells)
+        shown.add_row(escape(system), *([flow] if several else []), *cells)
     return shown
 
 

@@ -20,7 +20,6 @@ from flow.raft import Raft
 from temporalkd import assemble, run
 from temporalkd.assemble.motion import cached_estimate, live_estimator
 from temporalkd.config import Config, ConfigError, dump, load, parse
-from temporalkd.config.plain import parse_yaml
 from temporalkd.data.street import Street
 from temporalkd.data.video import VideoFile
 from temporalkd.methods import RAMP, Ramp
@@ -413,9 +412,3 @@ def test_all_folders_of_configs_are_run() -> None:
     known = {"street", "camvid", "camvid/full", "cityscapes", "voc", "vspw"}
     assert {str(p.parent.relative_to(ROOT / "configs")) for p in CONFIGS} == known and len(CONFIGS) >= 7
     assert os.path.commonpath(CONFIGS) == str(ROOT / "configs")
-
-
-def test_merged_keys_are_not_there_twice(tmp_path: Path) -> None:
-    """`<<` fills in what a mapping leaves out, also where what it names fills in itself."""
-    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: {<<: *b, x: 4}\n"
-    assert parse_yaml(text, "text") == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 4, "y": 3}}

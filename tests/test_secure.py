@@ -1,21 +1,18 @@
-"""What is read cannot run code, write elsewhere, or take memory that it does not say."""
+"""What is read cannot run code or write elsewhere, and nothing is fetched."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 
-from flow.saved import load_saved
 from temporalkd.comparison import in_process_of_its_own, refuse_foreign
 from temporalkd.comparison.plan import entries
 from temporalkd.config import ConfigError
@@ -160,30 +157,6 @@ def test_formats_that_programs_would_be_called_for_are_no_images(tmp_path: Path)
             read(path)
 
 
-@pytest.mark.parametrize("read", [read_image, read_map])
-def test_no_damage_of_pixels_is_passed_over(read: Any, tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    Image.effect_noise((40, 30), 4.0).save(path)
-    content = bytearray(path.read_bytes())
-    place = content.index(b"IDAT") + 300
-    content[place] ^= 1
-    path.write_bytes(bytes(content))
-    with pytest.raises(ValueError, match=r"a\.png: broken or truncated image"):
-        read(path)
-
-
-def test_a_changed_bit_of_a_saved_tensor_is_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "a.pth"
-    torch.save({"x": torch.ones(1000)}, path)
-    assert torch.equal(load_saved(path)["x"], torch.ones(1000))
-    content = bytearray(path.read_bytes())
-    content[content.index(struct.pack("<4f", 1, 1, 1, 1)) + 400] ^= 1
-    path.write_bytes(bytes(content))
-    assert not torch.equal(torch.load(path, weights_only=True)["x"], torch.ones(1000)), "torch itself says nothing"
-    with pytest.raises(ValueError, match=r"wrong checksum of .*data/0"):
-        load_saved(path)
-
-
 def test_nothing_is_fetched_by_importing() -> None:
     """Every module is imported with sockets that refuse."""
     code = (
@@ -207,23 +180,6 @@ def test_no_source_reads_what_runs_code() -> None:
             assert not [word for word in forbidden if word in text], path
             if "torch.load(" in text:
                 assert text.count("torch.load(") == text.count("weights_only=True"), path
-
-
-STEERS = "\x1b]0;title\x07\u202ex[/b][link=http://evil]"
-SPELT = "\\x1b]0;title\\x07\\u202ex[/b][link=http://evil]"
-
-
-def test_names_do_not_steer_the_terminal(call: Any) -> None:
-    config = write_config(Path("a.yaml"), tiny_config(name=STEERS, training={"evaluate_every": 1}))
-    out, err = call("train", config, "-o", "out")
-    assert "\x1b" not in out + err and "\x07" not in out + err and "\u202e" not in out + err
-    assert err.count(f"{SPELT}: step 1") == 2, "the line of the step, and that of its evaluation"
-    assert SPELT in out.replace("\n", "")
-    Path("out").rename(STEERS.replace("/", ""))
-    out, err = call("evaluate", STEERS.replace("/", ""))
-    assert "\x1b" not in out + err and SPELT[:12] in out
-    _, err = call("evaluate", f"not/{STEERS}", code=1)
-    assert "not/" + SPELT[:24] in err and "\x1b" not in err
 
 
 def test_an_override_is_plain_values(call: Any) -> None:

@@ -1,66 +1,27 @@
-"""What takes long to find out: `python tools/soak.py --fuzz 10000` and `--kills 50`."""
+"""Trainings killed at random places and resumed: `python tools/soak.py --kills 50`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from soaks.fuzz import fuzz
 from soaks.kills import Kill, kills
-from soaks.readers import READERS
 
 from temporalkd.cli import main
 from temporalkd.messages import say
 
 
 def soak(
-    damaged: Annotated[int, typer.Option("--fuzz", min=0, help="Damaged files that each reader is given.")] = 0,
-    reader: Annotated[list[str], typer.Option(help=f"These alone: {', '.join(READERS)}.")] = [],  # noqa: B006
-    killed: Annotated[int, typer.Option("--kills", min=0, help="Trainings to kill at random places and resume.")] = 0,
+    killed: Annotated[int, typer.Option("--kills", min=1, help="Trainings to kill at random places and resume.")],
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
 ) -> None:
-    """Do something very often: every damaged file must be refused or read as valid, every killed training survive."""
-    if not damaged and not killed:
-        raise typer.BadParameter("nothing to do: say --fuzz 10000 or --kills 50")
-    if unknown := [name for name in reader if name not in READERS]:
-        raise typer.BadParameter(f"{unknown[0]!r}, expected some of {', '.join(READERS)}")
-    faults = [*(_fuzz(reader or list(READERS), damaged, seed) if damaged else []), *(_kill(killed, seed))]
-    for fault in faults:
-        print(fault)
-    if faults:
-        raise typer.Exit(1)
-
-
-def _fuzz(readers: Sequence[str], count: int, seed: int) -> list[str]:
-    """What was found; a table of what was done."""
-    shown = Table(title=f"damaged files, seed {seed}", title_style="bold")
-    for heading in ("reader", "read", "refused", "taken", "of them changed", "findings", "slowest"):
-        shown.add_column(heading, justify="left" if heading == "reader" else "right")
-    findings = []
-    for name in readers:
-        with TemporaryDirectory(prefix="temporalkd-fuzz-") as folder:
-            told = fuzz(name, count, seed, folder)
-        findings += told.findings
-        numbers = (told.read, told.refused, told.read - told.refused, told.changed, len(told.findings))
-        shown.add_row(name, *map(str, numbers), f"{told.slowest:.2f} s")
-        print(f"{name}: {told.read} read, {len(told.findings)} findings", file=sys.stderr)
-    Console().print(shown)
-    return findings
-
-
-def _kill(count: int, seed: int) -> list[str]:
-    """The trainings that did not survive; a table of all."""
+    """Kill trainings by SIGKILL and resume them: each must end as if nobody had touched it, bit for bit."""
     done = list[Kill]()
-    for one in kills(count, seed):
+    for one in kills(killed, seed):
         done.append(one)
-        say(f"{len(done)}/{count} {one.method}, {' and '.join(one.where)}: {', '.join(one.lost) or 'survived'}")
-    if not done:
-        return []
+        say(f"{len(done)}/{killed} {one.method}, {' and '.join(one.where)}: {', '.join(one.lost) or 'survived'}")
     shown = Table(title=f"kills, seed {seed}", title_style="bold")
     for heading in ("method", "workers", "processes", "place", "killed in", "lost"):
         shown.add_column(heading)
@@ -70,7 +31,10 @@ def _kill(count: int, seed: int) -> list[str]:
     Console().print(shown)
     lost = [f"{one.method}, killed in {' and '.join(one.where)}: not the same" for one in done if one.lost]
     print(f"{len(done) - len(lost)} of {len(done)} survived")
-    return lost
+    for fault in lost:
+        print(fault)
+    if lost:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -84,7 +84,10 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
     if config.second_teacher is None:
         return networks[0]
     second = config.second_teacher
-    errors = [label_error(network, data) for network in networks] if second.fusion == "accuracy" else None
+    errors = None
+    if second.fusion == "accuracy":
+        same = {network.classes for network in networks} == {len(data.class_names)}  # otherwise refused further on
+        errors = [label_error(network, data) if same else 0.0 for network in networks]
     return JointTeacher(dict(zip(("first", "second"), networks)), second.fusion, second.temperature, errors)
 
 

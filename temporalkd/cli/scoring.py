@@ -11,7 +11,7 @@ import typer
 from temporalkd.arguments import old_new, one_of
 from temporalkd.cli.app import app
 from temporalkd.cli.options import Colours, Csv, Ema, Frames, Json, Overrides, Protocols, Resize, palette_of
-from temporalkd.messages import fail, printable, say
+from temporalkd.messages import fail, say
 from temporalkd.words import ConfigError, EvaluationFlow, FlowKind, Protocol
 
 
@@ -82,7 +82,7 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder."
 
     differing = []
     for number in compared(run):
-        print(printable(str(number)))
+        print(number)
         if number.difference != 0:
             differing.append(abs(number.difference))
     if differing:

@@ -46,10 +46,8 @@ def train(
     loaded = load(config, settings)
     from temporalkd import run
     from temporalkd.deterministic import be_deterministic
-    from temporalkd.memory import keep_freed_memory
     from temporalkd.table import table
 
-    keep_freed_memory()
     if deterministic:
         be_deterministic()
     try:

@@ -11,7 +11,6 @@ from temporalkd.commands.mappers import load_mapper
 from temporalkd.data.frames import ImageFolder, open_frames
 from temporalkd.data.maps import write_map
 from temporalkd.evaluation import each_class_map
-from temporalkd.memory import keep_freed_memory
 from temporalkd.progress import progress
 
 
@@ -24,7 +23,6 @@ def predict(system: Path, frames: Path, out: Path, precision: str = "fp32", comp
     Returns:
         Number of class maps.
     """
-    keep_freed_memory()
     mapper = load_mapper(system, precision, compiled)
     source = open_frames(frames)
     stems = source.stems if isinstance(source, ImageFolder) else [f"{i:06d}" for i in range(len(source))]

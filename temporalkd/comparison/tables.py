@@ -13,7 +13,6 @@ from rich.table import Table
 from temporalkd.comparison.results import failures
 from temporalkd.comparison.scores import MEASURES
 from temporalkd.evaluation import SHARES
-from temporalkd.messages import printable
 from temporalkd.table import screen
 
 Values = dict[str, Any]
@@ -52,18 +51,14 @@ def show(found: Values, console: Console | None = None) -> None:
     console = console or screen()
     for sheet in _sheets(found, brief=True):
         caption = "\n".join(sheet.caption)
-        table = Table(title=_plain(sheet.title), caption=_plain(caption), caption_justify="left", title_style="bold")
+        table = Table(title=escape(sheet.title), caption=escape(caption), caption_justify="left", title_style="bold")
         for number, heading in enumerate(sheet.headings):
             words = [word for cells in (sheet.headings, *sheet.lines) for word in cells[number].split()]
             longest = max(map(len, words)) if number else None  # what is too wide breaks names, not numbers
             table.add_column(heading, justify="right" if number else "left", overflow="fold", min_width=longest)
         for cells in sheet.lines:
-            table.add_row(*map(_plain, cells))
+            table.add_row(*map(escape, cells))
         console.print(table)
-
-
-def _plain(text: str) -> str:
-    return escape(printable(text))
 
 
 def _sheets(found: Values, brief: bool) -> list[Sheet]:

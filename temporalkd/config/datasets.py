@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
-from temporalkd.config.section import Count, Section, Seed, Size
+from temporalkd.config.section import Section, Seed, Size
 
 
 class CamVid(Section):
@@ -54,9 +54,9 @@ class Video(Section):
 
 class Street(Section):
     dataset: Literal["street"]
-    count: Count = 40
+    count: PositiveInt = 40
     seed: Seed = 0
-    length: Count = 40
+    length: PositiveInt = 40
     size: Size = (96, 160)
 
 

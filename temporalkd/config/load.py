@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from temporalkd.config.explain import explain
-from temporalkd.config.plain import parse_yaml, read_yaml, require_small
+from temporalkd.config.plain import parse_yaml, read_yaml
 from temporalkd.config.schema import Config
 from temporalkd.imports import allow
 from temporalkd.words import ConfigError
@@ -33,7 +33,6 @@ def load(path: Path, overrides: Sequence[str] = (), own: bool = True) -> Config:
         value = parse_yaml(text, f"--set {override}")
         for changed in (values, given):
             _assign(changed, key.split("."), value)
-    require_small(values, str(path))
     allow(_import_strings(values if own else given))
     return parse(values, str(path))
 

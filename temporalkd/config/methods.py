@@ -134,7 +134,7 @@ class SelfCorrecting(MethodSection):
     pixel: float = 1.0
     intra: float = 10.0
     corrector: Literal["none", "linear", "conv"] = "linear"
-    students: int = Field(2, gt=0, le=16)
+    students: PositiveInt = 2
     rounds: int = Field(2, ge=1, le=3)
     confidence: float = Field(0.0, ge=0, lt=1)
     fit: PositiveInt = 200

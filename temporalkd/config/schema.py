@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from temporalkd.config.datasets import Dataset
 from temporalkd.config.methods import MethodChoice
-from temporalkd.config.section import Colour, Few, Gaps, Scale, Section, Seed, Size, Spread
+from temporalkd.config.section import Colour, Gaps, Scale, Section, Seed, Size, Spread
 from temporalkd.words import EvaluationFlow, FlowKind, Protocol
 
 
@@ -24,7 +24,7 @@ class Semi(Section):
     labelled: float = Field(0.25, gt=0, le=1)
     weak: Literal["none", "coarse", "flow"] = "coarse"
     share: float = Field(1 / 3, ge=0, le=1)
-    margin: Few | None = None
+    margin: PositiveInt | None = None
     unlabelled: bool = False
     seed: Seed = 0
 
@@ -52,7 +52,7 @@ class Data(Section):
 class Normalisation(Section):
     mean: Colour = (123.675, 116.28, 103.53)
     std: Spread = (58.395, 57.12, 57.375)
-    divisor: Few = 32
+    divisor: PositiveInt = 32
 
 
 class Model(Section):
@@ -100,12 +100,12 @@ class Flow(Section):
 
     kind: FlowKind = "raft_small"
     weights: str | None = None
-    updates: Few = 12
+    updates: PositiveInt = 12
     precision: Literal["float32", "bfloat16"] = "float32"
     tolerance: float = Field(0.0, ge=0)
     cached: bool = False
     cache: str | None = None
-    cache_gigabytes: float = Field(20.0, gt=0, le=10**6)
+    cache_gigabytes: float = Field(20.0, gt=0)
 
 
 class Training(Section):
@@ -127,7 +127,7 @@ class Training(Section):
     power: float = 0.9
     warmup: int = Field(0, ge=0)
     clip_grad: float | None = 5.0
-    workers: int = Field(0, ge=0, le=1024)
+    workers: int = Field(0, ge=0)
     evaluate_every: int = Field(0, ge=0)
     checkpoint_every: PositiveInt = 200
     log_every: PositiveInt = 10
@@ -136,8 +136,8 @@ class Training(Section):
     on_nonfinite: Literal["stop", "skip"] = "stop"
     nonfinite_limit: PositiveInt = 20
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: Few | Literal["auto"] = 1
-    nodes: Few = 1
+    devices: PositiveInt | Literal["auto"] = 1
+    nodes: PositiveInt = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     eval_mode: bool = False
 

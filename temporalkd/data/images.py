@@ -1,11 +1,8 @@
-"""Image files: opened with care, and read as 8 bit RGB."""
+"""Image files, read by Pillow as 8 bit RGB."""
 
 from __future__ import annotations
 
 import os
-import re
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,19 +12,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from flow import png
-
-MAX_PIXELS = png.MAX_PIXELS
-MAX_SCANS = 100
-"""Of a JPEG; encoders write up to about 20."""
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-_BROKEN = (
-    OSError, SyntaxError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, struct.error, zlib.error
-)  # fmt: skip
-"""What Pillow raises at files that are broken; TypeError and the like at tags of TIFF."""
-_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]", re.DOTALL)
-"""Of a JPEG's segments; FF00 and FFD0 to FFD7 are within the pixels."""
-_SCAN, _END = 0xDA, 0xD9
+_BROKEN = (OSError, SyntaxError, EOFError, ValueError)
+"""What Pillow raises at broken files."""
 _ORIENTATION = 0x0112
 _SIDEWAYS = (5, 6, 7, 8)
 
@@ -37,14 +24,12 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """The image behind `path`; whatever is wrong with the file is a ValueError that names it."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such image file")
-    png.refuse_large(path)
     try:
-        # Of the other formats that Pillow knows by their content some are handed to programs, EPS for one.
+        # Pillow knows further formats by their content, and hands some to programs: EPS to Ghostscript.
         with Image.open(path, formats=FORMATS) as image:
-            refuse_absurd_size(path, *image.size)
             yield image
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{path}: refused, more than the limit of {MAX_PIXELS} pixels") from error
+        raise ValueError(f"{path}: {error}") from error
     except Image.UnidentifiedImageError as error:
         raise ValueError(f"{path}: not a readable image, expected png, jpg, bmp, webp or tiff") from error
     except ImageFault:
@@ -57,12 +42,6 @@ class ImageFault(ValueError):
     """A readable image that is not what was expected; the message is complete."""
 
 
-def refuse_absurd_size(path: Path, width: int, height: int) -> None:
-    """A few bytes can claim gigapixels: refuse them before memory is taken."""
-    if width * height > MAX_PIXELS:
-        raise ImageFault(f"{path}: refused, {width}x{height} is more than the limit of {MAX_PIXELS} pixels")
-
-
 def image_size(path: Path) -> tuple[int, int]:
     """(H, W) of the upright image, without decoding it."""
     with opened(path) as image:
@@ -71,26 +50,6 @@ def image_size(path: Path) -> tuple[int, int]:
         may_turn = image.format != "PNG" or _says_which_way_is_up(path)
         turned = may_turn and image.getexif().get(_ORIENTATION) in _SIDEWAYS
     return (width, height) if turned else (height, width)
-
-
-def require_whole(path: Path, image: Image.Image) -> None:
-    if image.format == "PNG" and (wrong := png.fault(path.read_bytes())):
-        raise ValueError(wrong)
-    # A scan of some bytes is a pass over all pixels: a file of a megabyte can have thousands.
-    if image.format in ("JPEG", "MPO") and (scans := _scans(path.read_bytes())) > MAX_SCANS:
-        raise ImageFault(f"{path}: refused, {scans} scans are more than the limit of {MAX_SCANS}")
-
-
-def _scans(jpeg: bytes) -> int:
-    """Of the (first) picture in a JPEG file; what is in segments, or behind its end, is none."""
-    count, place = 0, 2
-    while found := _MARKER.search(jpeg, place):
-        marker, place = found[0][1], found.end()
-        if marker == _END:
-            break
-        count += marker == _SCAN
-        place += int.from_bytes(jpeg[place : place + 2], "big")
-    return count
 
 
 def _says_which_way_is_up(path: Path) -> bool:
@@ -111,11 +70,9 @@ def read_image(path: Path) -> Tensor:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: unreadable, truncated, damaged as far as its format can tell, or larger than `MAX_PIXELS`; names the
-            file.
+        ValueError: unreadable, truncated, or larger than Pillow's limit; names the file.
     """
     with opened(path) as image:
-        require_whole(path, image)
         if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
         array = np.array(ImageOps.exif_transpose(image).convert("RGB"))

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.images import ImageFault, opened, require_whole
+from temporalkd.data.images import ImageFault, opened
 from temporalkd.data.palettes import Palette, spelled
 
 _INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -24,7 +24,6 @@ _INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 def _read_indices(path: Path, palette: Palette | None) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     """(H, W) values of any integer type, and the colours (H, W, 3) that they were, if they were colours."""
     with opened(path) as image:
-        require_whole(path, image)
         mode, (bits, is_grey) = image.mode, _png_head(path)
         is_colour = mode in ("RGB", "RGBA")
         if mode not in _INDEXED and (palette is None or not is_colour or bits > 8):

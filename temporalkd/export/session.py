@@ -12,8 +12,6 @@ from torch import Tensor
 
 from temporalkd.export.packages import require_export
 
-MOST = 256
-"""Classes that 8 bits can tell."""
 _INPUT = "frames float32 (1, 3, H, W) in [0, 1]"
 
 
@@ -92,17 +90,12 @@ class OnnxStudent:
                 f"{self.name} cannot be computed at {size} (height x width): export with --size {size}, "
                 f"without --dynamic ({reason})"
             ) from error
-        return self._of_this_frame(np.asarray(out), frames)
-
-    def _of_this_frame(self, out: NDArray[Any], frames: Tensor) -> NDArray[Any]:
-        """Classes beyond what a class map holds, or of other pixels, would pass for those of the frame."""
-        shape, (height, width) = out.shape, frames.shape[2:]
-        if shape != (1, height, width) and not (shape == (1, *shape[1:2], height, width) and 1 <= shape[1] <= MOST):
+        if out.shape[-2:] != frames.shape[2:]:
             raise ValueError(
-                f"{self.name} gives {shape} of a frame of {height}x{width}, expected 1 to {MOST} classes at its size: "
-                "write it with temporalkd export"
+                f"{self.name} gives {out.shape} of a frame of {frames.shape[2]}x{frames.shape[3]}, expected classes at "
+                "its size: write it with temporalkd export"
             )
-        return out
+        return np.asarray(out)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(3, H, W) uint8 RGB -> (H, W) uint8."""

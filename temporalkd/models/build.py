@@ -12,7 +12,6 @@ from torch import nn
 
 from temporalkd.imports import imported
 from temporalkd.models.segmenter import Normalisation, Roles, Segmenter
-from temporalkd.models.size import MAX_VALUES, LimitedSize
 
 SMP = "segmentation_models_pytorch."
 TORCHVISION = "torchvision."
@@ -36,16 +35,13 @@ class ModelSpec:
     palette: tuple[tuple[int, int, int], ...] = ()
 
 
-def build(spec: ModelSpec, values: int = MAX_VALUES) -> Segmenter:
+def build(spec: ModelSpec) -> Segmenter:
     """An untrained network.
 
-    Args:
-        values: numbers in all tensors that are made for it, at most.
     Raises:
-        ValueError: unknown architecture or argument, which names the nearest; a larger network.
+        ValueError: unknown architecture or argument, which names the nearest.
     """
-    with LimitedSize(values):
-        network, roles = _network(spec)
+    network, roles = _network(spec)
     if isinstance(network, Segmenter):
         return network
     return Segmenter(network, spec.classes, {**roles, **spec.roles}, spec.normalisation)

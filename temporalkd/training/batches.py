@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader
 from temporalkd.data.augment import ColourJitter
 from temporalkd.data.clip import Clip, collate
 from temporalkd.data.sampler import ClipSampler
-from temporalkd.memory import give_back_freed_memory
 from temporalkd.training.interrupts import leave_to_parent
 from temporalkd.training.runtime import Runtime
 from temporalkd.training.schedule import Plan
@@ -52,11 +51,6 @@ class Batches:
             num_workers=workers,
             pin_memory=self.runtime.device.type == "cuda",
             generator=torch.Generator(),  # of its own: a run that resumes must not draw from the one dropout uses
-            worker_init_fn=_begin_worker,
+            worker_init_fn=leave_to_parent,
         )
         return (clip.to(self.runtime.device) for clip in iter(loader))
-
-
-def _begin_worker(number: int) -> None:
-    leave_to_parent(number)
-    give_back_freed_memory(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 
 from flow.files import write_whole
-from flow.saved import load_saved, require_whole
+from flow.saved import load_saved
 
 State = dict[str, Any]
 
@@ -55,13 +54,14 @@ def save(state: State, path: Path, previous: Path | None = None) -> None:
     torch.save(state, buffer)
 
     def accept(part: Path) -> None:
-        require_whole(part)
+        if part.read_bytes() != buffer.getbuffer():
+            raise OSError("the disk does not give back what was written")
         if previous is not None and path.exists():
             _keep_as(path, previous)
 
     try:
         write_whole(path, buffer.getbuffer(), accept)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise OSError(f"{path}: the checkpoint cannot be written, the one before it stays: {reason}") from error
 
@@ -99,7 +99,7 @@ def load(path: Path) -> State:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint {path}: nothing to resume from")
     try:
-        state = load_saved(path, archive=True)
+        state = load_saved(path)
     except ValueError as error:
         raise ValueError(f"{path} is damaged or not a checkpoint: {error}") from error
     if not isinstance(state, dict) or not state.keys() >= KEYS:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flow.files import write_whole
-from temporalkd.messages import duration, printable
+from temporalkd.messages import duration
 
 Values = Mapping[str, float | int | None]
 
@@ -26,7 +26,7 @@ class RunLog:
     """The records of one run; a context manager. With enabled=False (other processes) it does nothing."""
 
     def __init__(self, folder: Path, steps: int, name: str, enabled: bool = True):
-        self.folder, self.steps, self.name, self.enabled = folder, steps, printable(name), enabled
+        self.folder, self.steps, self.name, self.enabled = folder, steps, name, enabled
         self.console = Console(stderr=True)
         self._progress: Progress | None = None
         self._board: Any = None

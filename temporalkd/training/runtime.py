@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
+from lightning_fabric import Fabric, wrappers
 from torch import Tensor, nn
 
 from temporalkd.training.failures import PEER, of_another_process
@@ -95,7 +95,11 @@ class Runtime:
 
     def gradient_norm(self, value: Tensor, at: Sequence[Tensor]) -> float:
         """Norm of a value's gradient over tensors on the way to it; the graph stays, no parameter gathers it."""
-        gradients = torch.autograd.grad(value, list(at), retain_graph=True, allow_unused=True)
+        wrappers._in_fabric_backward = True  # Fabric.backward would gather in the parameters, and start DDP's reduction
+        try:
+            gradients = torch.autograd.grad(value, list(at), retain_graph=True, allow_unused=True)
+        finally:
+            wrappers._in_fabric_backward = False
         norms = [gradient.norm() for gradient in gradients if gradient is not None]
         return float(torch.stack(norms).norm()) if norms else 0.0
 

@@ -314,12 +314,6 @@ def seed_that_no_generator_takes(world: World, tmp: Path) -> list[Any]:
     return check_values(tmp, seed=99999999999)
 
 
-@case(2, "no config file .*loop.yaml")
-def link_to_itself(world: World, tmp: Path) -> list[Any]:
-    (tmp / "loop.yaml").symlink_to("loop.yaml")
-    return ["config", "check", tmp / "loop.yaml"]
-
-
 @pytest.mark.parametrize("name", case)
 def test_bad_input(name: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     must_be_refused(case[name], world, tmp_path, capsys)

@@ -113,6 +113,19 @@ def graph_of_another_output(world: World, tmp: Path) -> list[Any]:
     return predict(world, tmp, path)
 
 
+@case(1, r"student.onnx gives \(1, 3, 32, 40\) of a frame of 64x80, expected classes at its size")
+def graph_whose_logits_are_smaller_than_the_frame(world: World, tmp: Path) -> list[Any]:
+    path = graph(tmp, (onnx.TensorProto.FLOAT, [1, 3, "height", "width"]))
+    model = onnx.load(path)
+    node = onnx.helper.make_node("MaxPool", ["frames"], ["out"], kernel_shape=[2, 2], strides=[2, 2])
+    model.graph.node[0].CopyFrom(node)
+    del model.graph.output[0].type.tensor_type.shape.dim[2:]
+    for name in ("rows", "columns"):
+        model.graph.output[0].type.tensor_type.shape.dim.add().dim_param = name
+    onnx.save(model, path)
+    return predict(world, tmp, path)
+
+
 @case(1, "frames/000.png is 64x80 .*, .*student.onnx takes 48x64 alone: export with --size 64x80 or --dynamic")
 def frames_of_another_size_than_the_graph(world: World, tmp: Path) -> list[Any]:
     model = onnx_graph(tiny.segmenter().eval(), card_of(tiny.spec(), (48, 64), argmax=False))

@@ -140,17 +140,6 @@ def sound_as_video(world: World, tmp: Path) -> list[Any]:
     return ["predict", world.run, tmp / "sound.mp4", "-o", tmp / "out"]
 
 
-@case(1, "002.png: broken or truncated image")
-def tiff_with_a_tag_of_another_type(world: World, tmp: Path) -> list[Any]:
-    copied(world, tmp)
-    path, strip_offsets, rational = tmp / "frames/002.png", (273).to_bytes(2, "little"), 5
-    Image.fromarray(np.zeros((64, 80, 3), np.uint8)).save(path, format="TIFF")
-    content = bytearray(path.read_bytes())
-    content[content.index(strip_offsets, 10) + 2] = rational
-    path.write_bytes(content)
-    return consistency(world, tmp / "frames", tmp / "labels")
-
-
 @case(1, "cut.mp4: ", "not a readable video|truncated")
 def truncated_video(world: World, tmp: Path) -> list[Any]:
     whole = world.folder.joinpath("video.mp4").read_bytes()

@@ -35,9 +35,8 @@ def test_flo_round_trip_agrees_with_torchvisions_reader(tmp_path):
         (struct.pack("<fii2f", 1.0, 1, 1, 0, 0), "begins with 1.0"),
         (b"PIEH" + struct.pack("<ii2f", 1, 2, 0, 0), "20 bytes, expected 28 for 2 x 1"),
         (b"PIEH" + struct.pack("<ii4f", 1, 1, 0, 0, 0, 0), "28 bytes, expected 20"),
-        (b"PIEH" + struct.pack("<ii", -1, 4), "absurd size 4 x -1"),
-        (b"PIEH" + struct.pack("<ii", 0, 4), "absurd"),
-        (b"PIEH" + struct.pack("<ii", 2_000_000_000, 4), "absurd"),
+        (b"PIEH" + struct.pack("<ii", -1, 4), "size 4 x -1"),
+        (b"PIEH" + struct.pack("<ii", 0, 4), "size 4 x 0"),
     ],
 )
 def test_flo_that_is_none_is_named(tmp_path, content, words):
@@ -92,7 +91,7 @@ def test_kitti_that_is_none_is_named(tmp_path):
     for name, words in {
         "eight": "uint8",
         "gray": "3 channels",
-        "cut": "truncated",
+        "cut": "not a readable",
         "empty": "not",
         "text": "not",
     }.items():

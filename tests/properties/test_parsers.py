@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ import torch
 import yaml
 
 from flow import read_flo, read_kitti, write_flo, write_kitti
-from flow.png import fault
 from temporalkd.config import Config, ConfigError, dump, load
-from temporalkd.config.plain import MAX_DEPTH, parse_yaml
+from temporalkd.config.plain import parse_yaml
 from temporalkd.data.image_files import natural
 from temporalkd.data.layout import read_list
+from temporalkd.data.maps import read_map, write_map
 from tests.tiny import config
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is in the extra 'dev'")
@@ -73,15 +72,12 @@ def test_kitti_gives_back_what_it_can_hold(size: tuple[int, int], seed: int, tmp
 
 
 @few
-@given(place=st.integers(0, 10**6), change=st.integers(1, 255))
-def test_no_changed_byte_of_a_kitti_file_is_passed_over(place: int, change: int, tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    write_kitti(path, torch.arange(60.0).reshape(2, 5, 6))
-    content = bytearray(path.read_bytes())
-    assert fault(bytes(content)) == ""
-    content[place % len(content)] ^= change
-    path.write_bytes(bytes(content))
-    refused(read_kitti, path)
+@given(data=st.data(), size=sizes)
+def test_class_maps_give_back_any_classes(data: Any, size: tuple[int, int], tmp_path: Path) -> None:
+    count = size[0] * size[1]
+    labels = torch.tensor(data.draw(st.lists(st.integers(0, 255), min_size=count, max_size=count))).reshape(size)
+    write_map(tmp_path / "a.png", labels)
+    assert torch.equal(read_map(tmp_path / "a.png").long(), labels)
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(string.printable)
@@ -131,20 +127,11 @@ def test_any_text_is_yaml_or_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: &a [*a]", f"nested deeper than the limit of {MAX_DEPTH}"),
-        ("[" * 5000, f"nested deeper than the limit of {MAX_DEPTH}"),
-        ("[" * 50 + "]" * 50, f"nested deeper than the limit of {MAX_DEPTH}"),
-        (
-            "\n".join(["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12))]),
-            "values",
-        ),
-        ("\n".join(["a0: &a0 [x]", *(f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 60))]), "nested deeper"),
-        ("1" * 5000, "not valid YAML"),
         ("2001-13-45", "not valid YAML"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
 )
-def test_bombs_and_code_are_refused(text: str, says: str) -> None:
+def test_code_and_impossible_dates_are_refused(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         parse_yaml(text, "text")
     assert len(str(caught.value)) < 600
@@ -180,13 +167,3 @@ def test_any_bytes_are_a_list_or_refused(content: bytes, tmp_path: Path) -> None
 def test_frames_are_in_the_order_of_their_numbers(numbers: list[int], width: int) -> None:
     paths = sorted((Path(f"frame_{number:0{width}d}.png") for number in numbers), key=natural)
     assert [int(path.stem[6:]) for path in paths] == sorted(numbers)
-
-
-def test_headers_that_claim_too_much_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    write_kitti(path, torch.zeros(2, 3, 4))
-    content = bytearray(path.read_bytes())
-    content[16:24] = struct.pack(">II", 30_000, 30_000)
-    content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
-    path.write_bytes(bytes(content))
-    assert "30000x30000 is more than the limit of 134217728 pixels" in refused(read_kitti, path)

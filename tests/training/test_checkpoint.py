@@ -135,34 +135,6 @@ def test_another_student_or_method_names_the_tensor(path: Path) -> None:
         checkpoint.restore(trainee(), tensors | {"extra": torch.zeros(1)}, path)
 
 
-def test_a_flipped_bit_is_found_wherever_it_matters(path: Path) -> None:
-    """Tensors, structure and directory alike; what no reader looks at may be anything."""
-    content, whole = path.read_bytes(), checkpoint.load(path)
-    found = 0
-    for place in range(3, len(content), 97):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
-        try:
-            loaded = checkpoint.load(path)
-        except ValueError as error:
-            assert "last.pt is" in str(error)
-            found += 1
-        else:
-            weights = [state["players"]["trainee"].values() for state in (whole, loaded)]
-            assert all(torch.equal(a, b) for a, b in zip(*weights)), place
-    assert found > len(content) / 97 / 4
-
-
-def test_a_record_that_is_made_a_folder_is_found(path: Path) -> None:
-    """Its checksum still is right, and torch would give memory as it finds it for it."""
-    content = path.read_bytes()
-    entries = [place for place in range(len(content)) if content.startswith(b"PK\1\2", place)]
-    assert len(entries) > 5
-    for entry in entries:
-        path.write_bytes(content[: entry + 38] + b"\x10" + content[entry + 39 :])
-        with pytest.raises(ValueError, match=r"last\.pt is damaged .*is marked as a folder"):
-            checkpoint.load(path)
-
-
 def steps(folder: Path) -> dict[str, int]:
     return {p.name: checkpoint.load(p)["step"] for p in sorted(folder.glob("*.pt"))}
 
@@ -202,16 +174,14 @@ def test_what_cannot_be_read_back_does_not_replace_what_can(tmp_path: Path, monk
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last.pt", "previous.pt"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(damage: str, tmp_path: Path) -> None:
     save_steps(tmp_path, 1, 2)
     last = tmp_path / "last.pt"
     content = last.read_bytes()
     last.unlink()
     if damage != "gone":
-        middle = len(content) // 2
-        rest = b"" if damage == "cut" else bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        last.write_bytes(content[:middle] + rest)
+        last.write_bytes(content[: len(content) // 2])
     found = checkpoint.latest(tmp_path)
     assert found is not None and (found.state["step"], found.path.name) == (1, "previous.pt")
     if damage == "gone":

@@ -387,16 +387,6 @@ def test_tensorboard_events(tmp_path: Path) -> None:
     assert (miou.step, miou.value) == (6, pytest.approx(float(last[1]), rel=1e-5))
 
 
-def test_workers_give_freed_memory_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They live as long as the training and want blocks of changing size: what they kept would splinter and grow."""
-    told = "temporalkd.training.batches.give_back_freed_memory"
-    monkeypatch.setattr(told, lambda number: (tmp_path / f"worker{number}").touch())
-    values = tiny.config(tmp_path)
-    values["training"]["workers"] = 2
-    train(values, tmp_path / "run", score=False)
-    assert sorted(path.name for path in tmp_path.glob("worker*")) == ["worker0", "worker1"]
-
-
 def finished(folder: Path) -> tuple[dict[str, Tensor], list[dict[str, Any]], bytes]:
     clock = ("seconds", "waited")
     return load_file(folder / "student.safetensors"), rows(folder, *clock), (folder / "metrics.csv").read_bytes()

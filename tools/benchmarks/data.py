@@ -24,7 +24,6 @@ from temporalkd.data.other_decoders import LibraryReader
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import Street
 from temporalkd.data.video import PyAVReader, VideoFile
-from temporalkd.memory import give_back_freed_memory, keep_freed_memory
 from temporalkd.render import VideoWriter
 from temporalkd.roots import find
 
@@ -146,8 +145,7 @@ def loader(name: str, path: Path) -> Result:
 
 
 def _memory(name: str, path: Path) -> Result:
-    """Of the workers after their second round of clips and after their last, in a process that keeps its own."""
-    keep_freed_memory()
+    """Of the workers after their second round of clips and after their last."""
     clips = ClipSampler([], 2, unlabelled=[VideoFile(path)], motion=False)
     batches = iter(_load(clips, range(EPOCHS * EPOCH), 2))
     held = []
@@ -170,7 +168,6 @@ def _load(clips: ClipSampler, positions: range, workers: int) -> DataLoader[Clip
         sampler=positions,
         collate_fn=_frames,
         num_workers=workers,
-        worker_init_fn=give_back_freed_memory,
     )
 
 

@@ -24,7 +24,6 @@ from temporalkd.data.source import Source
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.evaluation import ClassMapper, each_class_map, frames_at_once
 from temporalkd.export import OnnxStudent, card_of, onnx_graph, quantised
-from temporalkd.memory import keep_freed_memory
 from temporalkd.metrics import SegmentationScore
 from temporalkd.models import Classifier, ModelSpec, Normalisation, Segmenter, build, load_segmenter
 from temporalkd.render import VideoWriter
@@ -93,7 +92,6 @@ def _process() -> ProcessPoolExecutor:
 
 def overlapped(footage: Path, out: Path, threads: int) -> Path:
     """As the command does it."""
-    keep_freed_memory()
     torch.set_num_threads(threads)
     return _written(Classifier(_student()), open_frames(footage), out)
 
@@ -112,7 +110,6 @@ def in_turn(footage: Path, out: Path, threads: int) -> Path:
 
 def _forms(place: Path, repeats: int) -> Iterator[Result]:
     """Each form of a trained network against fp32 in channels_last, both as `predict` runs them."""
-    keep_freed_memory()
     scene = _scene()
     images = _few(scene.source, place / "few")
     plain = Classifier(scene.network)

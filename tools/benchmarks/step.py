@@ -16,7 +16,6 @@ from flow.store import Store
 from temporalkd.data.clip import IGNORE, Clip, collate
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import Street
-from temporalkd.memory import keep_freed_memory
 from temporalkd.methods import TERMS, Method, Step, Weighted
 from temporalkd.models import CachedTeacher, ModelSpec, Segmenter, Teacher, build, load_segmenter
 from temporalkd.roots import find
@@ -34,7 +33,6 @@ TEACHER = {"encoder_name": "tu-tf_efficientnet_lite2"}
 
 def step(repeats: int = 9) -> Iterator[Result]:
     """Steps a second, two frames of 360x480 with known motion; then the share of each part."""
-    keep_freed_memory()
     clip, teacher = _clip(), _teacher()
     plain = _method(teacher)
     optimiser = _optimiser(plain)
