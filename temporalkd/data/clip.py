@@ -95,6 +95,7 @@ def as_clip(frames: Tensor | Clip, labels: Tensor | None = None) -> Clip:
     Raises:
         ValueError: another shape or type, with what was expected.
 
+    >>> import torch
     >>> clip = as_clip(torch.rand(2, 3, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.long))
     >>> clip.anchor, clip.pairs, clip.labelled[0].tolist()
     (1, [(1, 0), (1, 2)], [False, True, False])
