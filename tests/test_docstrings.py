@@ -8,7 +8,9 @@ import importlib
 import pytest
 
 MODULES = (
+    "temporalkd.api",
     "temporalkd.data.clip",
+    "temporalkd.data.folders",
     "temporalkd.losses.modules",
     "temporalkd.methods.front",
     "temporalkd.methods.method",

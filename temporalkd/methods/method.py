@@ -112,7 +112,7 @@ class Method:
         self.players: dict[str, nn.Module] = {"trainee": trainee, **critics}
         """All that is trained: the trainee, and each adversarial term's critic, which has an optimiser of its own."""
         self.frozen: list[nn.Module] = [freeze(m) for m in (teacher, flow) if m is not None]
-        self._prepared = not any(w.term.prepares for w in self.terms.values())
+        self.prepared = not any(w.term.prepares for w in self.terms.values())
         self._last: Step | None = None
         self._critics: dict[str, torch.optim.Optimizer] = {}
 
@@ -211,7 +211,7 @@ class Method:
                 f"term {needing[0]!r} needs clips of {self.terms[needing[0]].term.frames} frames, these have "
                 f"{clip.frames.shape[1]}: give more, or set the term's weight to 0"
             )
-        if not self._prepared:
+        if not self.prepared:
             say("fitted on the first batch alone: method.prepare(loader) before the training fits on more")
             self.prepare([clip])
         progress = 1.0 if step is None or total is None else step / total
@@ -257,7 +257,7 @@ class Method:
         """Go on from what `state_dict` gave; nothing is fitted again."""
         for name, player in self.players.items():
             player.load_state_dict(state[name])
-        self._prepared = True
+        self.prepared = True
 
     @torch.no_grad()
     def prepare(self, clips: Iterable[Any]) -> None:
@@ -274,7 +274,7 @@ class Method:
                 raise ValueError("prepare: the loader gave no batch")
             for term in wanting:
                 term.prepare(steps)
-        self._prepared = True
+        self.prepared = True
 
     @torch.no_grad()
     def fit(self, batches: Callable[[int], Iterable[Clip]]) -> None:
