@@ -56,8 +56,11 @@ def _of_image_processor(network: nn.Module) -> tuple[Any, str] | None:
     if name and not path.is_file():
         from transformers.utils import cached_file
 
-        path = cached_file(name, path.name, local_files_only=True, _raise_exceptions_for_missing_entries=False)
-    if not name or path is None or not Path(path).is_file():
+        try:
+            path = cached_file(name, path.name, local_files_only=True)
+        except OSError:  # not in the local cache
+            return None
+    if not name or path is None:
         return None
     settings = json.loads(Path(path).read_text())
     if not settings.get("do_normalize", True):

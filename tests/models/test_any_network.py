@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+import json
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +17,6 @@ from torch import Tensor, nn
 
 from temporalkd.models import Bare, Classifier, Normalisation, Segmenter
 from tests.tiny import Tiny
-
-Output = namedtuple("Output", "logits")
 
 
 class Returning(nn.Module):
@@ -151,3 +151,17 @@ def test_head_is_guessed_where_one_convolution_gives_the_classes() -> None:
     assert Segmenter(Tiny(5), 5, normalisation="none").channels == {"logits": [5], "head": [8]}
     assert Segmenter(Tiny(8), 8, normalisation="none").channels == {"logits": [8]}
     assert Segmenter(Tiny(5), 5, {}, "none").channels == {"logits": [5]}
+
+
+def test_image_processor_of_transformers_is_read_where_the_network_came_from(tmp_path: Path) -> None:
+    kind = type("SomeForSegmentation", (Tiny,), {"__module__": "transformers.models.some"})
+    network = kind(5)
+    network.config = SimpleNamespace(_name_or_path=str(tmp_path))
+    settings = {"do_normalize": True, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.5, 0.5]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert Segmenter(network, 5).normalisation.mean == (127.5, 102.0, 76.5)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"do_normalize": False}))
+    assert Segmenter(network, 5).normalisation.std == (255.0, 255.0, 255.0)
+    network.config = SimpleNamespace()
+    with pytest.raises(ValueError, match="normalisation: cannot be seen"):
+        Segmenter(network, 5)
