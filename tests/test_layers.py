@@ -33,7 +33,7 @@ LAYERS = [
     {"temporalkd.scoring", "temporalkd.run_folder", "temporalkd.reporting"},
     {"temporalkd.run"},
     {"temporalkd.comparison"},
-    {"temporalkd.commands", "temporalkd.demo", "temporalkd.doctor", "temporalkd.arguments"},
+    {"temporalkd.commands", "temporalkd.api", "temporalkd.demo", "temporalkd.doctor", "temporalkd.arguments"},
     {"temporalkd.cli"},
     {"tools"},
 ]

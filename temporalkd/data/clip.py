@@ -83,3 +83,50 @@ def collate(clips: Sequence[Clip]) -> Clip:
         if isinstance(getattr(first, f.name), Tensor)
     }
     return replace(first, **joined)
+
+
+def as_clip(frames: Tensor | Clip, labels: Tensor | None = None) -> Clip:
+    """A batch of anybody's making as a Clip.
+
+    Shape:
+        frames: (B, T, 3, H, W), floating point RGB in [0, 1], T of 1 to 3; a Clip stays as it is.
+        labels: (B, H, W) int64 of the anchor frame (the only one of one, the first of two, the middle of three), or
+            (B, T, H, W); 255 where there are none. None: no labels.
+    Raises:
+        ValueError: another shape or type, with what was expected.
+
+    >>> import torch
+    >>> clip = as_clip(torch.rand(2, 3, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.long))
+    >>> clip.anchor, clip.pairs, clip.labelled[0].tolist()
+    (1, [(1, 0), (1, 2)], [False, True, False])
+    """
+    if isinstance(frames, Clip):
+        return frames
+    if not isinstance(frames, Tensor) or frames.ndim != 5 or frames.shape[2] != 3 or not 1 <= frames.shape[1] <= 3:
+        found = tuple(frames.shape) if isinstance(frames, Tensor) else type(frames).__name__
+        raise ValueError(
+            f"frames: {found}, expected (B, T, 3, H, W) with T of 1 to 3; of single frames frames[:, None]"
+        )
+    if not frames.is_floating_point():
+        raise ValueError(f"frames: {frames.dtype}, expected floating point in [0, 1]: frames.float() / 255")
+    batch, length, _, height, width = frames.shape
+    anchor = 1 if length == 3 else 0
+    every = torch.full((batch, length, height, width), IGNORE, dtype=torch.long, device=frames.device)
+    if labels is not None:
+        if labels.shape == every.shape:
+            every.copy_(labels)
+        elif labels.shape == (batch, height, width):
+            every[:, anchor] = labels
+        else:
+            raise ValueError(
+                f"labels: {tuple(labels.shape)} for frames {tuple(frames.shape)}, expected {(batch, height, width)} of "
+                f"the anchor frame (number {anchor}), or {tuple(every.shape)} with {IGNORE} where there are none"
+            )
+    return Clip(
+        frames=frames.float(),
+        labels=every,
+        labelled=(every != IGNORE).flatten(2).any(2),
+        valid=torch.ones(batch, length, 1, height, width, dtype=torch.bool, device=frames.device),
+        anchor=anchor,
+        pairs=[(anchor, k) for k in range(length) if k != anchor],
+    )

@@ -61,6 +61,10 @@ def onnx_graph(segmenter: Segmenter, card: Card) -> Any:
 
     if card.argmax and card.classes > 256:
         raise ValueError(f"--argmax gives uint8, which holds 256 classes: this network has {card.classes}")
+    if segmenter.input_size is not None:
+        raise ValueError(
+            "a network with an input_size cannot be exported: resize the frames outside, and export it alone"
+        )
     inner = _network(segmenter, card)
     opset, ir = inner.opset_import[0].version, inner.ir_version
     opsets = [helper.make_opsetid("", opset)]

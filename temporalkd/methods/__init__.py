@@ -1,23 +1,27 @@
-"""Published systems, one file each: a function that returns its weighted terms."""
+"""Published systems, one file each: a function that returns its weighted terms; METHODS has them by name.
+
+The functions of this package (`etc(student, teacher)`) build a Method of these terms around networks.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from temporalkd.methods.adversarial import Adversarial
-from temporalkd.methods.baseline import baseline
+from temporalkd.methods.baseline import baseline as baseline_terms
 from temporalkd.methods.etc import ROWS as ETC_ROWS
-from temporalkd.methods.etc import etc
+from temporalkd.methods.etc import etc as etc_terms
 from temporalkd.methods.fckd import ROWS as FCKD_ROWS
-from temporalkd.methods.fckd import fckd
+from temporalkd.methods.fckd import fckd as fckd_terms
+from temporalkd.methods.front import baseline, etc, fckd, i2ckd, kd, multilevel, stckd
 from temporalkd.methods.i2ckd import ROWS as I2CKD_ROWS
-from temporalkd.methods.i2ckd import i2ckd
-from temporalkd.methods.kd import kd
-from temporalkd.methods.method import RAMP, Method, Ramp, Weighted
+from temporalkd.methods.i2ckd import i2ckd as i2ckd_terms
+from temporalkd.methods.kd import kd as kd_terms
+from temporalkd.methods.method import RAMP, Method, Ramp, StepResult, Weighted
 from temporalkd.methods.multilevel import ROWS as MULTILEVEL_ROWS
-from temporalkd.methods.multilevel import multilevel
+from temporalkd.methods.multilevel import multilevel as multilevel_terms
 from temporalkd.methods.prototype_terms import IntraClassVariation, PrototypeTriplet
 from temporalkd.methods.selfcorrecting import ROWS as SELFCORRECTING_ROWS
-from temporalkd.methods.selfcorrecting import selfcorrecting
+from temporalkd.methods.selfcorrecting import selfcorrecting as selfcorrecting_terms
 from temporalkd.methods.spatial_terms import (
     DKD,
     Attention,
@@ -28,7 +32,7 @@ from temporalkd.methods.spatial_terms import (
     PixelKL,
 )
 from temporalkd.methods.stckd import ROWS as STCKD_ROWS
-from temporalkd.methods.stckd import stckd
+from temporalkd.methods.stckd import stckd as stckd_terms
 from temporalkd.methods.step import ClipPrediction, Step
 from temporalkd.methods.temporal_terms import (
     InterAffinity,
@@ -41,14 +45,14 @@ from temporalkd.methods.term import Term
 from temporalkd.methods.trainee import Trainee
 
 METHODS: dict[str, Callable[..., list[Weighted]]] = {
-    "baseline": baseline,
-    "kd": kd,
-    "etc": etc,
-    "multilevel": multilevel,
-    "stckd": stckd,
-    "fckd": fckd,
-    "i2ckd": i2ckd,
-    "selfcorrecting": selfcorrecting,
+    "baseline": baseline_terms,
+    "kd": kd_terms,
+    "etc": etc_terms,
+    "multilevel": multilevel_terms,
+    "stckd": stckd_terms,
+    "fckd": fckd_terms,
+    "i2ckd": i2ckd_terms,
+    "selfcorrecting": selfcorrecting_terms,
 }
 
 ROWS: dict[str, dict[str, dict[str, Any]]] = {
@@ -88,7 +92,15 @@ __all__ = [
     "Method",
     "Ramp",
     "Step",
+    "StepResult",
     "Term",
     "Trainee",
     "Weighted",
+    "baseline",
+    "etc",
+    "fckd",
+    "i2ckd",
+    "kd",
+    "multilevel",
+    "stckd",
 ]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from flow import FlowEstimator
-from temporalkd.data.clip import Clip
+from temporalkd.data.clip import Clip, as_clip
+from temporalkd.messages import say
 from temporalkd.methods.adversarial import Adversarial
 from temporalkd.methods.step import Step
 from temporalkd.methods.term import Term
@@ -39,6 +42,8 @@ class Ramp:
         return float(progress >= self.end)
 
 
+PREPARE_BATCHES = 8
+"""That `Method.prepare` reads."""
 RAMP = Ramp()
 """Of terms that would disturb a student that knows nothing yet."""
 
@@ -55,6 +60,16 @@ class Weighted:
     def at(self, progress: float) -> float:
         """The weight at that share of the training."""
         return self.weight * self.ramp.at(progress) if self.ramp else self.weight
+
+
+class StepResult(NamedTuple):
+    """What `Method.training_step` gives.
+
+    loss: the weighted sum, a scalar to call backward on. terms: name -> value, unweighted and without a graph.
+    """
+
+    loss: Tensor
+    terms: dict[str, Tensor]
 
 
 class Method:
@@ -97,6 +112,9 @@ class Method:
         self.players: dict[str, nn.Module] = {"trainee": trainee, **critics}
         """All that is trained: the trainee, and each adversarial term's critic, which has an optimiser of its own."""
         self.frozen: list[nn.Module] = [freeze(m) for m in (teacher, flow) if m is not None]
+        self.prepared = not any(w.term.prepares for w in self.terms.values())
+        self._last: Step | None = None
+        self._critics: dict[str, torch.optim.Optimizer] = {}
 
     def _connect(self, name: str, term: Term, frames: int, students: int) -> None:
         if term.frames > frames:
@@ -154,14 +172,109 @@ class Method:
         """A step on this clip; `frames` are what the networks see where that is not the clip's own frames."""
         return Step(clip, self.teacher, self.flow, frames, progress, self.steady)
 
+    def training_step(
+        self, frames: Tensor | Clip, labels: Tensor | None = None, step: int | None = None, total: int | None = None
+    ) -> StepResult:
+        """The losses of a batch, in a training loop of one's own; `tkd.train` has such a loop.
+
+        Shape:
+            frames: (B, T, 3, H, W), RGB in [0, 1], on the student's device, T of 1 to 3; or a Clip, alone.
+            labels: (B, H, W) of the anchor frame (the only one of one, the first of two, the middle of three), or
+                (B, T, H, W), 255 where there are none; None: no labels.
+        Args:
+            step, total: steps done and steps in all, for weights that rise (ramps); without them weights are whole.
+        Raises:
+            ValueError: shapes, a device or a number of frames that the terms cannot use.
+
+        >>> import torch
+        >>> import temporalkd as tkd
+        >>> student = tkd.Segmenter(torch.nn.Conv2d(3, 4, 3, padding=1), classes=4, normalisation="none")
+        >>> teacher = tkd.Segmenter(torch.nn.Conv2d(3, 4, 3, padding=1), classes=4, normalisation="none")
+        >>> method = tkd.methods.kd(student, teacher)
+        >>> optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+        >>> out = method.training_step(torch.rand(2, 1, 3, 16, 16), torch.zeros(2, 16, 16, dtype=torch.long))
+        >>> out.loss.backward()
+        >>> optimiser.step()
+        >>> list(out.terms)
+        ['cross_entropy', 'pixel_kl']
+        """
+        if len(self.students) > 1 or self.rounds > 1:
+            raise ValueError("a method with several students or rounds is run by tkd.train, not step by step")
+        if (step is None) != (total is None) or (total is not None and total < 1):
+            raise ValueError(f"step: {step}, total: {total}: give both, or neither")
+        clip, device = as_clip(frames, labels), self.student.mean.device
+        if clip.frames.device != device:
+            raise ValueError(f"frames: on {clip.frames.device}, the student on {device}: frames.to({str(device)!r})")
+        needing = [name for name, w in self.terms.items() if w.term.frames > clip.frames.shape[1]]
+        if needing:
+            raise ValueError(
+                f"term {needing[0]!r} needs clips of {self.terms[needing[0]].term.frames} frames, these have "
+                f"{clip.frames.shape[1]}: give more, or set the term's weight to 0"
+            )
+        if not self.prepared:
+            say("fitted on the first batch alone: method.prepare(loader) before the training fits on more")
+            self.prepare([clip])
+        progress = 1.0 if step is None or total is None else step / total
+        seen = self.step(clip, progress=progress)
+        losses = self.losses(seen)
+        self._last = seen if self.adversaries else None
+        loss = torch.stack(list(self.weighted(losses, progress).values())).sum()
+        return StepResult(loss, {name: value.detach() for name, value in losses.items()})
+
+    def after_step(self) -> None:
+        """Train the critic, where the method has one, on the last batch; call it after the optimiser's step."""
+        if self._last is None:
+            return
+        for name, loss in self.replies(self._last):
+            if name not in self._critics:
+                self._critics[name] = self.adversaries[name].optimiser()
+            loss.backward()
+            self._critics[name].step()
+            self._critics[name].zero_grad()
+        self._last = None
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All that the student's optimiser trains: the student and the terms' own modules (adapters)."""
+        return (parameter for parameter in self.trainee.parameters() if parameter.requires_grad)
+
+    def to(self, device: torch.device | str) -> Method:
+        """Move all networks; before an optimiser is made."""
+        for module in (*self.players.values(), *self.frozen):
+            module.to(device)
+        return self
+
+    def train(self, mode: bool = True) -> Method:
+        """Training mode, or eval mode, of all that is trained."""
+        for player in self.players.values():
+            player.train(mode)
+        return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is trained or was fitted: students, adapters, memories, critics."""
+        return {name: player.state_dict() for name, player in self.players.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave; nothing is fitted again."""
+        for name, player in self.players.items():
+            player.load_state_dict(state[name])
+        self.prepared = True
+
     @torch.no_grad()
-    def prepare(self, clips: Iterable[Clip]) -> None:
-        """Fit what is fitted on the teacher before the student is trained. `clips` is read only if a term wants it."""
+    def prepare(self, clips: Iterable[Any]) -> None:
+        """Fit what is fitted on the teacher before the student is trained, on up to 8 batches.
+
+        Args:
+            clips: Clips, or pairs (frames, labels) as in `training_step`; read only if a term wants it.
+        """
         wanting = [w.term for w in self.terms.values() if w.term.prepares]
         if wanting:
-            steps = [self.step(clip) for clip in clips]
+            batches = (clip if isinstance(clip, Clip) else as_clip(*clip) for clip in islice(clips, PREPARE_BATCHES))
+            steps = [self.step(clip.to(self.student.mean.device)) for clip in batches]
+            if not steps:
+                raise ValueError("prepare: the loader gave no batch")
             for term in wanting:
                 term.prepare(steps)
+        self.prepared = True
 
     @torch.no_grad()
     def fit(self, batches: Callable[[int], Iterable[Clip]]) -> None:

@@ -56,11 +56,14 @@ class Term(nn.Module):
             raise ValueError("distils from a teacher, and none is configured: set teacher.weights")
         if self.branch not in ("", "first") and self.branch not in getattr(teacher, "branches", ()):
             raise ValueError(f"distils from the teacher's branch {self.branch!r}, there is none: set second_teacher")
-        for network in (student, teacher) if teacher is not None and self.roles else ():
+        for who, network in (("student", student), ("teacher", teacher)) if teacher is not None and self.roles else ():
             for role in self.roles:
                 if role not in network.channels:
                     known = ", ".join(network.channels)
-                    raise ValueError(f"the network has no feature of role {role!r}, it has: {known}")
+                    raise ValueError(
+                        f"the network has no feature of role {role!r}, it has: {known}; name the {who}'s module: "
+                        f"Segmenter(..., roles={{{role!r}: MODULE}}), {who}.roles in a config"
+                    )
 
     def prepare(self, steps: Sequence[Step]) -> None:
         """Called once before training with a few steps of which only the teacher may be read."""

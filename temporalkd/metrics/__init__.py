@@ -2,6 +2,7 @@
 
 from temporalkd.metrics.boundary import BoundaryIoU, near_edge
 from temporalkd.metrics.confusion import SegmentationScore, accuracy, confusion, iou, margins
+from temporalkd.metrics.maps import FlipRate, TemporalConsistency
 from temporalkd.metrics.pair import FramePair
 from temporalkd.metrics.persistence import Persistence
 from temporalkd.metrics.series import Interval, Measure, Series, mean_difference
@@ -11,6 +12,7 @@ __all__ = [
     "PROTOCOLS",
     "BoundaryIoU",
     "Consistency",
+    "FlipRate",
     "Flips",
     "FramePair",
     "Interval",
@@ -18,6 +20,7 @@ __all__ = [
     "Persistence",
     "SegmentationScore",
     "Series",
+    "TemporalConsistency",
     "WarpError",
     "accuracy",
     "confusion",

@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from temporalkd.imports import imported
-from temporalkd.models.segmenter import Normalisation, Roles, Segmenter
+from temporalkd.models.known import Roles, smp_roles, torchvision_roles
+from temporalkd.models.segmenter import Normalisation, Segmenter
 
 SMP = "segmentation_models_pytorch."
 TORCHVISION = "torchvision."
@@ -42,9 +43,10 @@ def build(spec: ModelSpec) -> Segmenter:
         ValueError: unknown architecture or argument, which names the nearest.
     """
     network, roles = _network(spec)
-    if isinstance(network, Segmenter):
-        return network
-    return Segmenter(network, spec.classes, {**roles, **spec.roles}, spec.normalisation)
+    if not isinstance(network, Segmenter):
+        network = Segmenter(network, spec.classes, {**roles, **spec.roles}, spec.normalisation)
+    network.spec = spec
+    return network
 
 
 def _network(spec: ModelSpec) -> tuple[nn.Module, Roles]:
@@ -68,10 +70,7 @@ def _smp(spec: ModelSpec) -> tuple[nn.Module, Roles]:
         raise ValueError(f"segmentation_models_pytorch has no {name!r}{_nearest(name, known)}")
     _refuse_to_fetch(spec)
     network = _call(known[name], spec, {"encoder_weights": None, "classes": spec.classes})
-    channels = network.encoder.out_channels
-    stages = [f"encoder[{i}]" for i, width in enumerate(channels) if i > 0 and width > 0][-4:]
-    head = "segmentation_head.head" if name == "DPT" else "segmentation_head.0"
-    return network, {"native": head, "head": f"<{head}", "fused": "decoder", "low": stages}
+    return network, smp_roles(network)
 
 
 def _refuse_to_fetch(spec: ModelSpec) -> None:
@@ -93,13 +92,7 @@ def _torchvision(spec: ModelSpec) -> tuple[nn.Module, Roles]:
         raise ValueError(f"torchvision has no segmentation network {name!r}{_nearest(name, known)}")
     fixed = {"weights": None, "weights_backbone": None, "num_classes": spec.classes}
     network = _call(models.get_model_builder(name), spec, fixed)
-    backbone = network.backbone
-    stages = [f"layer{i}" for i in range(1, 5)] if hasattr(backbone, "layer1") else backbone.return_layers
-    low = [f"backbone.{stage}" for stage in stages]
-    if name.startswith("lraspp"):
-        return network, {"native": "classifier", "head": "classifier.cbr", "fused": "classifier.cbr", "low": low}
-    fused = "classifier.0" if name.startswith("deeplabv3") else "<classifier.4"
-    return network, {"native": "classifier", "head": "<classifier.4", "fused": fused, "low": low}
+    return network, torchvision_roles(network)
 
 
 def _call(builder: Callable[..., Any], spec: ModelSpec, fixed: dict[str, Any]) -> Any:

@@ -66,7 +66,8 @@ class CachedTeacher(nn.Module):
     @cached_property
     def _fingerprint(self) -> str:
         network = self.network
-        digest = hashlib.blake2b(repr((network.network, network.roles, network.normalisation)).encode(), digest_size=32)
+        made_of = network.network, network.roles, network.normalisation, network.outputs, network.input_size
+        digest = hashlib.blake2b(repr(made_of).encode(), digest_size=32)
         for key, tensor in network.state_dict().items():
             digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(_bytes(tensor))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,11 @@ class Bare(nn.Module):
 
     def __init__(self, segmenter: Segmenter):
         super().__init__()
-        self.network = segmenter.unheard()
+        self.network, self.outputs = segmenter.unheard(), segmenter.outputs
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits at the size of `x`."""
-        out = self.network(x)
-        return enlarged(out["out"] if isinstance(out, Mapping) else out, x.shape[-2:])
+        return enlarged(self.outputs(self.network(x))[0], x.shape[-2:])
 
 
 class Classifier:
@@ -57,11 +56,11 @@ class Classifier:
     @torch.inference_mode()
     def __call__(self, pixels: Tensor) -> Tensor:
         """(3, H, W) uint8 RGB -> (H, W) uint8 on the CPU."""
-        height, width = pixels.shape[-2:]
         x = self.segmenter.prepare(pixels[None].to(self.device).float() / 255)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             logits = self._logits(x)
-        return logits[0, :, :height, :width].float().argmax(0).to("cpu", torch.uint8)
+        at_frame = self.segmenter.at_frame(logits, x.shape[-2:], pixels.shape[-2:])
+        return at_frame[0].float().argmax(0).to("cpu", torch.uint8)
 
     def _logits(self, x: Tensor) -> Tensor:
         if self._untried:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import copy
 import difflib
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MAX_DIVISOR = 1024
+from temporalkd.models.known import Roles, known_roles
+from temporalkd.models.normalisation import Given, resolve
+from temporalkd.models.normalisation import Normalisation as Normalisation
+from temporalkd.models.outputs import Kind, Outputs
+
+if TYPE_CHECKING:
+    from temporalkd.models.build import ModelSpec
 
 
 @dataclass
@@ -42,52 +47,60 @@ class Prediction:
     shares: dict[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Normalisation:
-    """(255 RGB - mean) / std, per channel, then zeros bottom and right up to a multiple of `divisor`.
-
-    Raises:
-        ValueError: a number that would make every answer the same, or frames of any size.
-    """
-
-    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    divisor: int = 32
-
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
-            raise ValueError(f"mean {self.mean}, std {self.std}: expected finite numbers, std more than 0")
-        if not 1 <= self.divisor <= MAX_DIVISOR:
-            raise ValueError(f"divisor is {self.divisor}, expected 1 to {MAX_DIVISOR}")
-
-
-Roles = Mapping[str, str | Sequence[str]]
-
-
 class Segmenter(nn.Module):
-    """A network with its own normalisation and padding, whose modules are read by dotted name.
+    """Any network as student or teacher: frames in [0, 1] in, logits and features out.
 
-    Any torch model serves without an edit: `roles` ties "native" (the logits before the network's own upsampling),
-    "low" (a list, shallow to deep), "fused" and "head" to modules of the network; their outputs are the features.
-    "<name" reads a module's first input instead of its output; "name[2]" one item of an output that is a list.
+    The network is used as it is. It may return a tensor, a dict with "out" or "logits" (and "aux"), a tuple that begins
+    with them, or an object with `.logits`; at any stride; with one channel where there are two classes.
 
     Args:
-        network: (N, 3, H, W) normalised -> logits (N, C, H, W), or a dict with "out" and perhaps "aux".
+        network: (N, 3, h, w) normalised -> logits (N, C, h, w) at any stride.
         classes: number of classes.
-        roles: role -> dotted module name, or a list of names.
-        normalisation: what the network was trained with.
+        roles: role -> dotted module name, or a list of names: "head", "fused" and "low" (a list, shallow to deep) are
+            features that some losses read, "native" the logits where the network enlarges them before it returns them.
+            "<name" reads a module's first input instead of its output; "name[2]" one item of an output that is a list.
+            None: those of networks of segmentation_models_pytorch and torchvision are known; of others the head, where
+            a single convolution gives the classes.
+        normalisation: "none" (the network takes RGB in [0, 1]), "imagenet", or (mean, std) for RGB in [0, 1]; a
+            Normalisation says the padding too, which else is to a multiple of 32. None: looked up, and said, for
+            networks of torchvision, timm, segmentation_models_pytorch and transformers.
+        outputs: "probabilities" where the network ends in a softmax or sigmoid.
+        input_size: (h, w) that the network takes where it takes no other: frames are resized to it, logits back.
     Raises:
-        ValueError: a role names a module that the network does not have; lists the nearest names.
+        ValueError: an unknown normalisation; a role names a module that the network does not have (lists the nearest).
+
+    >>> import torch
+    >>> import temporalkd as tkd
+    >>> net = torch.nn.Conv2d(3, 11, 3, stride=4, padding=1)
+    >>> student = tkd.Segmenter(net, classes=11, normalisation="imagenet")
+    >>> prediction = student(torch.rand(2, 3, 64, 96))
+    >>> tuple(prediction.logits.shape), tuple(prediction.native.shape)
+    ((2, 11, 64, 96), (2, 11, 16, 24))
     """
 
-    def __init__(self, network: nn.Module, classes: int, roles: Roles, normalisation: Normalisation = Normalisation()):
+    spec: ModelSpec | None = None
+    """What the network can be built again from, where it was built by name."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        classes: int,
+        roles: Roles | None = None,
+        normalisation: Given | None = None,
+        *,
+        outputs: Kind = "logits",
+        input_size: Sequence[int] | None = None,
+    ):
         super().__init__()
-        if "native" not in roles:
-            raise ValueError('roles must name the module of "native", the logits before the final upsampling')
+        if not isinstance(network, nn.Module):
+            raise ValueError(f"network: a {type(network).__name__}, expected a torch.nn.Module")
+        self.outputs = Outputs(classes, outputs)
+        self.normalisation = normalisation = resolve(normalisation, network)
         self.network = network.to(memory_format=torch.channels_last)
         self.classes = classes
-        self.roles = dict(roles)
-        self.normalisation = normalisation
+        self.input_size = None if input_size is None else _size(input_size)
+        self.guessed = roles is None
+        self.roles = dict(known_roles(network, classes) if roles is None else roles)
         self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1) / 255, persistent=False)
         self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1) / 255, persistent=False)
         self._seen: dict[str, Tensor] = {}
@@ -100,7 +113,7 @@ class Segmenter(nn.Module):
 
     def forward(self, frames: Tensor) -> Prediction:
         """(N, 3, H, W) float RGB in [0, 1] -> Prediction, logits at (H, W)."""
-        height, width = frames.shape[-2:]
+        size = frames.shape[-2:]
         x = self.prepare(frames)
         padded = x.shape[-2:]
         try:
@@ -108,32 +121,42 @@ class Segmenter(nn.Module):
             seen = dict(self._seen)
         finally:
             self._seen.clear()
-        logits, aux = (out["out"], out.get("aux")) if isinstance(out, Mapping) else (out, None)
-
-        def at_input_size(logits: Tensor) -> Tensor:
-            return enlarged(logits, padded)[..., :height, :width]
-
-        for role, names in self.roles.items():
-            for silent in [n for n in ([names] if isinstance(names, str) else names) if n not in seen]:
-                raise ValueError(f"role {role!r}: the network's forward does not call {silent!r}")
+        logits, aux = self.outputs(out)
 
         def crop(feature: Tensor) -> Tensor:
-            rows = -(-feature.shape[-2] * height // padded[0])
-            columns = -(-feature.shape[-1] * width // padded[1])
+            if self.input_size is not None:
+                return feature
+            rows, columns = (-(-n * side // whole) for n, side, whole in zip(feature.shape[-2:], size, padded))
             return feature[..., :rows, :columns]
 
-        features: dict[str, Tensor | list[Tensor]] = {
-            role: crop(seen[names]) if isinstance(names, str) else [crop(seen[n]) for n in names]
-            for role, names in self.roles.items()
-        }
-        native = features.pop("native")
-        if not isinstance(native, Tensor) or native.shape[1] != self.classes:
+        features: dict[str, Tensor | list[Tensor]] = {}
+        for role, names in self.roles.items():
+            silent = [n for n in ([names] if isinstance(names, str) else names) if n not in seen]
+            if silent and not self.guessed:
+                raise ValueError(f"role {role!r}: the network's forward does not call {silent[0]!r}")
+            if not silent:
+                features[role] = crop(seen[names]) if isinstance(names, str) else [crop(seen[n]) for n in names]
+        uncropped = (
+            self._native(seen[str(self.roles["native"])]) if features.pop("native", None) is not None else logits
+        )
+        aux = None if aux is None else self.at_frame(aux, padded, size)
+        return Prediction(self.at_frame(logits, padded, size), crop(uncropped), uncropped, aux, features)
+
+    def _native(self, found: Tensor) -> Tensor:
+        """What the module of role "native" gives, as logits: it lies before a softmax, if there is one."""
+        if not isinstance(found, Tensor) or found.shape[1] not in (
+            self.classes,
+            1 if self.classes == 2 else self.classes,
+        ):
             raise ValueError(
                 f'role "native" must give {self.classes} channels, the logits; it is {self.roles["native"]}'
             )
-        uncropped = seen[str(self.roles["native"])]
-        aux = None if aux is None else at_input_size(aux)
-        return Prediction(at_input_size(logits), native, uncropped, aux, features)
+        return replace(self.outputs, kind="logits").logits(found)
+
+    def at_frame(self, logits: Tensor, padded: Sequence[int], size: Sequence[int]) -> Tensor:
+        """Logits of what `prepare` made, which is of size `padded`, brought to the frame's own size, bilinear."""
+        whole = enlarged(logits, padded)
+        return whole[..., : size[0], : size[1]] if self.input_size is None else enlarged(whole, size)
 
     @cached_property
     def channels(self) -> dict[str, list[int]]:
@@ -154,9 +177,11 @@ class Segmenter(nn.Module):
         return self.network
 
     def prepare(self, frames: Tensor) -> Tensor:
-        """Normalise and pad: (N, 3, H, W) in [0, 1] -> what the network takes."""
+        """Normalise and pad, or resize: (N, 3, H, W) in [0, 1] -> what the network takes."""
+        if self.input_size is not None and tuple(frames.shape[-2:]) != self.input_size:
+            frames = F.interpolate(frames, self.input_size, mode="bilinear", align_corners=False, antialias=True)
         height, width = frames.shape[-2:]
-        divisor = self.normalisation.divisor
+        divisor = 1 if self.input_size is not None else self.normalisation.divisor
         x = (frames - self.mean) / self.std
         return F.pad(x, (0, -width % divisor, 0, -height % divisor)).contiguous(memory_format=torch.channels_last)
 
@@ -184,6 +209,12 @@ class Segmenter(nn.Module):
         for name, hook in self._hooks:
             del network.get_submodule(name)._forward_hooks[hook]
         return network
+
+
+def _size(given: Sequence[int]) -> tuple[int, int]:
+    if len(given) != 2 or min(given) < 1:
+        raise ValueError(f"input_size: {given!r}, expected (height, width)")
+    return int(given[0]), int(given[1])
 
 
 def _outermost(names: Iterable[str], most: int = 8) -> str:

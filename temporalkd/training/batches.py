@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from temporalkd.data.augment import ColourJitter
-from temporalkd.data.clip import Clip, collate
+from temporalkd.data.clip import Clip, as_clip, collate
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.training.interrupts import leave_to_parent
 from temporalkd.training.runtime import Runtime
@@ -24,6 +26,7 @@ class Batches:
 
     def __init__(self, clips: ClipSampler, plan: Plan, runtime: Runtime):
         self.clips, self.plan, self.runtime = clips, plan, runtime
+        self.size = f"{plan.batch} clips of {clips.length} frames at once"
         self.jitter = ColourJitter(plan.jitter) if plan.jitter else None
 
     def __call__(self, start: int, count: int, workers: int) -> Iterator[Clip]:
@@ -54,3 +57,40 @@ class Batches:
             worker_init_fn=leave_to_parent,
         )
         return (clip.to(self.runtime.device) for clip in iter(loader))
+
+
+class GivenBatches:
+    """Batches of anybody's making in place of `Batches`: Clips, or pairs (frames, labels) as `as_clip` takes them.
+
+    Where they end they are asked for anew, as a DataLoader may be. A run that is resumed gets them from the start.
+
+    Args:
+        batches: any iterable.
+    """
+
+    def __init__(self, batches: Iterable[Any], runtime: Runtime):
+        self.batches, self.runtime = batches, runtime
+        self.size = "the batches given"
+
+    def __call__(self, start: int, count: int, workers: int) -> Iterator[Clip]:
+        """`count` batches on this process's device; how they are read is theirs to say."""
+        read = 0
+        while read < count:
+            before = read
+            for batch in islice(self.batches, count - read):
+                clip = batch if isinstance(batch, Clip) else as_clip(*batch)
+                yield clip.to(self.runtime.device)
+                read += 1
+            if read == before:
+                raise ValueError(
+                    f"clips: ended after {read} of {count} batches: give what can be read again (a DataLoader, a list) "
+                    "or an iterator that does not end"
+                )
+
+    def labelled_half(self, count: int) -> Iterator[Clip]:
+        """The first batches."""
+        return self(0, count, workers=0)
+
+    def coloured(self, clip: Clip, number: int) -> Tensor | None:
+        """Colours are as they are given."""
+        return None

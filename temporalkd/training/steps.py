@@ -10,7 +10,7 @@ from torch import Tensor
 
 from temporalkd.data.clip import Clip
 from temporalkd.methods import Method, Step
-from temporalkd.training.batches import Batches
+from temporalkd.training.batches import Batches, GivenBatches
 from temporalkd.training.guard import Guard, not_finite
 from temporalkd.training.runtime import Runtime
 from temporalkd.training.schedule import Plan
@@ -29,7 +29,13 @@ class Stepper:
     """
 
     def __init__(
-        self, method: Method, plan: Plan, runtime: Runtime, guard: Guard, batches: Batches, optimisers: Optimisers
+        self,
+        method: Method,
+        plan: Plan,
+        runtime: Runtime,
+        guard: Guard,
+        batches: Batches | GivenBatches,
+        optimisers: Optimisers,
     ):
         self.method, self.plan, self.runtime, self.guard = method, plan, runtime, guard
         self.batches, self.optimisers = batches, optimisers

@@ -14,7 +14,7 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
-from temporalkd.training.batches import Batches
+from temporalkd.training.batches import Batches, GivenBatches
 from temporalkd.training.failures import explained
 from temporalkd.training.guard import Guard, refuse_not_finite
 from temporalkd.training.interrupts import Interrupts
@@ -47,7 +47,7 @@ class Trainer:
     def __init__(
         self,
         method: Method,
-        clips: ClipSampler,
+        clips: ClipSampler | GivenBatches,
         plan: Plan,
         runtime: Runtime,
         folder: Path,
@@ -60,12 +60,12 @@ class Trainer:
             raise ValueError(
                 f"method.rounds is {method.rounds}, training.steps {plan.steps}: each round needs a step of its own"
             )
-        self.method, self.clips, self.plan, self.runtime = method, clips, plan, runtime
+        self.method, self.plan, self.runtime = method, plan, runtime
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
         self.removed = removed or (lambda: not folder.is_dir())
         self.ends = [plan.steps * (number + 1) // method.rounds for number in range(method.rounds)]
         method.eval_mode = plan.eval_mode
-        self.batches = Batches(clips, plan, runtime)
+        self.batches = clips if isinstance(clips, GivenBatches) else Batches(clips, plan, runtime)
         self.guard = Guard(method.players, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
         self.interrupts = Interrupts(says=runtime.is_main)
         self.done, self.saved, self.evaluated, self.best = 0, 0, 0, -math.inf
@@ -87,8 +87,7 @@ class Trainer:
                 saved = f"--resume goes on from step {self.saved}" if self.saved else "nothing was saved yet"
                 raise KeyboardInterrupt(f"{self.name}: interrupted at step {self.done}; {saved}") from error
             except Exception as error:
-                clips = f"{self.plan.batch} clips of {self.clips.length} frames at once"
-                told = explained(error, self.done + 1, self.saved, clips)
+                told = explained(error, self.done + 1, self.saved, self.batches.size)
                 if told is error:
                     raise
                 raise told from error
@@ -106,6 +105,7 @@ class Trainer:
         else:
             for name, player in method.players.items():
                 checkpoint.restore(player, found.state["players"].get(name, {}), found.path)
+            method.prepared = True
         optimisers = method.optimisers(plan.optimiser_maker())
         for name, player in method.players.items():
             method.players[name], optimisers[name] = runtime.setup(player, optimisers[name])

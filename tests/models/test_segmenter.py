@@ -109,22 +109,20 @@ def test_features_carry_gradients_for_a_student_and_none_for_a_frozen_teacher() 
 
 def test_unknown_role_lists_the_nearest_names() -> None:
     with pytest.raises(ValueError, match=r"no module 'clasifier'; the nearest names are: classifier"):
-        Segmenter(Tiny(5), 5, {"native": "clasifier"})
+        Segmenter(Tiny(5), 5, {"native": "clasifier"}, "imagenet")
     with pytest.raises(ValueError, match=r"no module '<body\.99'.*body\."):
-        Segmenter(Tiny(5), 5, {"native": "classifier", "head": "<body.99"})
+        Segmenter(Tiny(5), 5, {"native": "classifier", "head": "<body.99"}, "imagenet")
 
 
 def test_unknown_role_that_is_near_to_nothing_lists_what_there_is() -> None:
     with pytest.raises(ValueError, match=r"no module '9'; it has: body, .*classifier, .*body\."):
-        Segmenter(Tiny(5), 5, {"native": "9"})
+        Segmenter(Tiny(5), 5, {"native": "9"}, "imagenet")
     deep = nn.Sequential(*(nn.Sequential(nn.Identity()) for _ in range(20)))
     with pytest.raises(ValueError, match=r"no module 'head'; it has: 0, 1, 2, 3, 4, 5, 6, 7, \.\.\.$"):
-        Segmenter(deep, 5, {"native": "head"})
+        Segmenter(deep, 5, {"native": "head"}, "imagenet")
 
 
-def test_native_is_required_and_must_be_the_logits() -> None:
-    with pytest.raises(ValueError, match='"native"'):
-        Segmenter(Tiny(5), 5, {"head": "classifier"})
+def test_native_must_be_the_logits() -> None:
     with pytest.raises(ValueError, match=r'"native" must give 5 channels.*body'):
         Segmenter(Tiny(5), 5, {"native": "body"}, Normalisation(divisor=8))(torch.rand(1, 3, 16, 16))
 
@@ -132,7 +130,7 @@ def test_native_is_required_and_must_be_the_logits() -> None:
 def test_state_dict_is_the_networks_own() -> None:
     bare = Tiny(5)
     names = list(bare.state_dict())
-    system = Segmenter(Tiny(5), 5, ROLES)
+    system = Segmenter(Tiny(5), 5, ROLES, "imagenet")
     system(torch.rand(1, 3, 32, 32))
     assert list(system.network.state_dict()) == names
     assert list(system.state_dict()) == [f"network.{name}" for name in names]
@@ -215,7 +213,7 @@ def test_a_callable_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "from tests.tiny import Tiny, ROLES\n"
         "from temporalkd.models import Segmenter\n"
         "def bare(classes, width=6): return Tiny(classes, width)\n"
-        "def whole(classes): return Segmenter(Tiny(classes), classes, ROLES)\n"
+        "def whole(classes): return Segmenter(Tiny(classes), classes, ROLES, 'imagenet')\n"
         "number = 3\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

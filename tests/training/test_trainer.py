@@ -283,7 +283,7 @@ def test_a_gradient_norm_is_that_of_the_encoders_parameters(tmp_path: Path) -> N
             self.encoder = self.body
 
     torch.manual_seed(0)
-    student = Segmenter(WithEncoder(), 9, tiny.ROLES)
+    student = Segmenter(WithEncoder(), 9, tiny.ROLES, "imagenet")
     assert student.encoder is student.network.encoder and tiny.segmenter().encoder.body is not None
     method = Method(student, baseline())
     step = method.step(tiny.clip(1, 2))
@@ -306,7 +306,7 @@ def test_eval_mode_keeps_statistics_and_drops_nothing(tmp_path: Path) -> None:
 
     for wanted in (True, False):
         torch.manual_seed(0)
-        method = Method(Segmenter(Normalised(), 9, tiny.ROLES), baseline())
+        method = Method(Segmenter(Normalised(), 9, tiny.ROLES, "imagenet"), baseline())
         before = {key: value.clone() for key, value in method.student.state_dict().items()}
         trainer(tmp_path / str(wanted), method, steps=3, eval_mode=wanted).fit()
         changed = {key for key, value in method.student.state_dict().items() if not torch.equal(value, before[key])}
