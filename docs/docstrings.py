@@ -1,6 +1,6 @@
 """A griffe extension for the API reference: it turns the layout of our docstrings into Markdown.
 
-Formulas become code; the lines of "Shape:" and of other indented blocks become lists.
+Formulas and examples become code; the lines of "Shape:" and of other indented blocks become lists.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ def as_markdown(text: str) -> str:
     state = ""
     for line, following in zip(source, [*source[1:], ""]):
         bare, opens = line.strip(), following.startswith("    ")
-        if not bare:
+        if state == "code" or line.startswith(">>> "):
+            lines += ["", "```pycon"] if state != "code" else []
+            state = "code" if bare else ""
+            line = line if bare else "```\n"
+        elif not bare:
             state = "" if state == "formula" else state
         elif line == bare and bare in GOOGLE:
             state = "google"
@@ -42,7 +46,7 @@ def as_markdown(text: str) -> str:
         elif state in ("part", "text"):
             line = f"  {bare}" if state == "part" else bare
         lines.append(line)
-    return "\n".join(lines[1:])
+    return "\n".join([*lines[1:], *(["```"] if state == "code" else [])])
 
 
 class Markdown(Extension):
