@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import check_weights
 
 
-@pytest.mark.parametrize("method", ["multilevel", "fckd"])
+@pytest.mark.parametrize("method", ["i2ckd", "fckd"])
 def test_no_term_pulls_the_encoder_more_than_twice_as_hard_as_cross_entropy(method: str) -> None:
     pulls = check_weights.pulls(method, batch=2)
     assert len(pulls) >= 1 and all(0 < pull <= check_weights.LIMIT for pull in pulls.values()), pulls

@@ -1,10 +1,10 @@
+import cv2
 import pytest
 import torch
 
 from flow import build
 
 from .conftest import texture
-from .test_raft import camvid_frame
 
 
 @pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
@@ -34,6 +34,12 @@ def test_a_batch_is_its_entries_and_video_is_forward():
     for t, (forward, backward) in enumerate(estimator.video(frames)):
         assert torch.equal(forward[0], together[t])
         assert torch.equal(backward, estimator(frames[t + 1], frames[t]))
+
+
+def camvid_frame(data_root):
+    path = sorted((data_root / "data" / "camvid" / "train").glob("*.png"))[0]
+    image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
 
 
 @pytest.mark.real

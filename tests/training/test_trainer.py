@@ -188,7 +188,7 @@ def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:
     made = trainer(
         tmp_path, method, frames=3, checkpoint_every=2, evaluate_every=2, evaluate=lambda s, end: {"miou": 1}
     )
-    made.clips.motion = False  # so that the flow network is asked
+    made.batches.clips.motion = False  # so that the flow network is asked
     made.fit()
     assert flow.asked > 0
     for module, old in zip(frozen, before):

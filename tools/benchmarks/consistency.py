@@ -99,7 +99,7 @@ def _agreement(ours: dict[str, dict[str, float | None]], theirs: dict[str, dict[
 def straightforward(footage: Footage, protocol: str) -> dict[str, float]:
     """Each pair alone: read two PNGs and the flow, check it, warp, count class by class. Percent."""
     paths, classes = sorted(footage.maps.glob("*.png")), range(footage.classes)
-    intersection, union = np.zeros(footage.classes), np.zeros(footage.classes)
+    intersection, union, current_pixels = np.zeros((3, footage.classes))
     per_pair, flipped, inside, counted, counted_inside, pixels = [], 0, 0, 0, 0, 0
     for index, (first, second) in enumerate(pairwise(paths)):
         current, following = (np.array(Image.open(path)) for path in (first, second))
@@ -119,8 +119,10 @@ def straightforward(footage: Footage, protocol: str) -> dict[str, float]:
         both = np.array([((current == c) & (warped == c) & mask).sum() for c in classes], float)
         either = np.array([(((current == c) | (warped == c)) & mask).sum() for c in classes], float)
         intersection, union = intersection + both, union + either
+        current_pixels = current_pixels + np.bincount(current.ravel(), minlength=footage.classes)
         per_pair.append(np.mean(both[either > 0] / either[either > 0]))
-    value = np.mean(intersection[union > 0] / union[union > 0])
+    counts = current_pixels > 0 if protocol == "vspw2021" else union > 0
+    value = np.mean(intersection[counts] / union[counts])
     if protocol == "etc2020":
         value = np.sum(intersection[union > 0] / union[union > 0]) / footage.classes
     if protocol == "varghese2020":
@@ -154,11 +156,14 @@ def _etc2020(following: Classes, forward: Field) -> Classes:
     x, y = _target(forward)
     left, top = np.floor(x), np.floor(y)
     a, b = x - left, y - top
+    double_a, double_b = a.astype(np.float64), b.astype(np.float64)
+    weights = ((1 - double_a) * (1 - double_b), double_a * (1 - double_b), (1 - double_a) * double_b)
     total = np.zeros(following.shape, np.float32)
-    for dy, dx in ((0, 0), (0, 1), (1, 0), (1, 1)):
+    for (dy, dx), weight in zip(((0, 0), (0, 1), (1, 0), (1, 1)), (*weights, a * b)):
         corner = following[(top + dy).astype(int).clip(0, height - 1), (left + dx).astype(int).clip(0, width - 1)]
-        total += corner.astype(np.float32) * ((a if dx else 1 - a) * (b if dy else 1 - b))
-    return total.astype(np.uint8)
+        product = corner.astype(np.float64) * weight
+        total += product.astype(np.float32) if (dy, dx) != (1, 1) else 0
+    return (total + product).astype(np.float32).astype(np.uint8)  # the last product is fused with its addition
 
 
 def _vspw2021(following: Classes, forward: Field) -> Classes:
