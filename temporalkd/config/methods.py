@@ -79,7 +79,7 @@ class FCKD(MethodSection):
     condense: Literal["none", "teacher", "both"] = "both"
     spatial: bool = True
     channel: bool = True
-    channel_weight: float = 0.4
+    channel_weight: float = 0.2
     tau: float = Field(4.0, gt=0)
     mode: Literal["entropy", "hard", "control"] = "entropy"
     enhance: Literal["weights", "teacher"] = "weights"

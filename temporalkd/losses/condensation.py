@@ -115,7 +115,7 @@ def condensed_kl(
     condense: Condense = "both",
     spatial: bool = True,
     channel: bool = True,
-    weight: float = 0.4,
+    weight: float = 0.2,
     tau: float = 4.0,
     mode: Mode = "entropy",
     limit: float = 4.0,
@@ -138,7 +138,7 @@ def condensed_kl(
         condense: what M multiplies: the logits of both, of the teacher alone, or nothing.
         spatial: weigh the pixels by A_s; False: all alike.
         channel: add the part over channels, weighted by A_c; False: it is 0.
-        weight: of the part over channels; 0.4 pulls an encoder about as hard as the part over space does.
+        weight: of the part over channels; 0.2 pulls an encoder about as hard as the part over space does.
         tau: temperature of the part over channels; that of pixel_kl is 1.
         mode: of `condensation_matrix`.
         limit: of `enhancement`.

@@ -120,7 +120,7 @@ class Condensation(Spatial):
         condense: Condense = "both",
         spatial: bool = True,
         channel: bool = True,
-        channel_weight: float = 0.4,
+        channel_weight: float = 0.2,
         tau: float = 4.0,
         mode: Mode = "entropy",
         enhance: Enhance = "weights",
