@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from temporalkd import data, losses, methods, metrics
-    from temporalkd.api import Run, evaluate, flicker_video, load, load_teacher, train
+    from temporalkd.experiments.api import Run, evaluate, flicker_video, load, load_teacher, train
     from temporalkd.models import Segmenter
 
 __version__ = "0.1.0"
@@ -38,7 +38,9 @@ __all__ = [
 
 _FROM = {
     "Segmenter": "temporalkd.models",
-    **dict.fromkeys(("Run", "evaluate", "flicker_video", "load", "load_teacher", "train"), "temporalkd.api"),
+    **dict.fromkeys(
+        ("Run", "evaluate", "flicker_video", "load", "load_teacher", "train"), "temporalkd.experiments.api"
+    ),
 }
 """Name -> the module that defines it; the others are packages."""
 

@@ -20,9 +20,9 @@ from PIL import Image
 from torch import nn
 
 from temporalkd import cli
-from temporalkd.data.maps import write_map
+from temporalkd.data.label_maps import write_map
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.render import VideoWriter
+from temporalkd.visualization import VideoWriter
 
 ROOT = Path(__file__).parents[1]
 SIZE = (64, 80)

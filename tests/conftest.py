@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from flow import FlowCache
-from temporalkd.imports import ALLOWED
-from temporalkd.stopped import REQUESTS
+from temporalkd.experiments.signals import REQUESTS
+from temporalkd.plugins import ALLOWED
 from tests.cli_support import World, isolated, make_world, run_main
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from temporalkd.data.camvid_release import COLOURS
 from temporalkd.data.palettes import palette
-from temporalkd.render import VideoWriter
+from temporalkd.visualization import VideoWriter
 
 SIZE = (48, 64)
 LABEL_IDS = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33, 0, 4, 9])

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torchvision.models import optical_flow
 
-from temporalkd.data.maps import write_map
+from temporalkd.data.label_maps import write_map
 from temporalkd.data.street import Street
 from temporalkd.metrics import PROTOCOLS
 from tests import tiny

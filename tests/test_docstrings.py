@@ -8,7 +8,7 @@ import importlib
 import pytest
 
 MODULES = (
-    "temporalkd.api",
+    "temporalkd.experiments.api",
     "temporalkd.data.clip",
     "temporalkd.data.folders",
     "temporalkd.losses.modules",

@@ -12,36 +12,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"flow"},
-    {
-        *("temporalkd.losses", "temporalkd.metrics", "temporalkd.roots", "temporalkd.imports", "temporalkd.messages"),
-        *(
-            "temporalkd.deterministic",
-            "temporalkd.records",
-            "temporalkd.stopped",
-            "temporalkd.words",
-            "temporalkd.environment",
-            "temporalkd.hold",
-        ),
-    },
-    {"temporalkd.data", "temporalkd.models"},
-    {"temporalkd.methods"},
-    {"temporalkd.evaluation"},
-    {"temporalkd.training", "temporalkd.render", "temporalkd.export", "temporalkd.progress", "temporalkd.table"},
-    {"temporalkd.report"},
-    {"temporalkd.config"},
-    {"temporalkd.assemble"},
-    {"temporalkd.scoring", "temporalkd.run_folder", "temporalkd.reporting"},
-    {"temporalkd.run"},
-    {"temporalkd.comparison"},
-    {"temporalkd.commands", "temporalkd.api", "temporalkd.demo", "temporalkd.doctor", "temporalkd.arguments"},
-    {"temporalkd.cli"},
+    {"console", "paths", "plugins"},
+    {"losses", "metrics"},
+    {"data", "models"},
+    {"methods"},
+    {"evaluation"},
+    {"training", "visualization", "export"},
+    {"config"},
+    {"experiments"},
+    {"cli"},
     {"tools"},
 ]
 
 
 def room(module: str) -> str:
-    parts = module.split(".")
-    return parts[0] if parts[0] != "temporalkd" else ".".join(parts[:2])
+    first, *inner = module.split(".")
+    return inner[0] if first == "temporalkd" and inner else first
 
 
 def level(module: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from temporalkd.messages import duration
+from temporalkd.console import duration
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from temporalkd.progress import PLAIN_SECONDS, progress
+from temporalkd.console import PLAIN_SECONDS, progress
 
 
 def told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: float) -> list[str]:
     """The lines of five steps that take so long each."""
     clock = [0.0]
-    monkeypatch.setattr("temporalkd.progress.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("temporalkd.console.time.monotonic", lambda: clock[0])
     with progress("job") as tick:
         for done in range(1, 6):
             clock[0] += seconds

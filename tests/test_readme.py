@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from temporalkd import run
 from temporalkd.config import load
-from temporalkd.data.maps import write_map
+from temporalkd.data.label_maps import write_map
 from temporalkd.data.street import Street
-from temporalkd.imports import ALLOWED
+from temporalkd.experiments import run
+from temporalkd.plugins import ALLOWED
 
 ROOT = Path(__file__).parents[1]
 PAGES = {

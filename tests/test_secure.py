@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from temporalkd.comparison import in_process_of_its_own, refuse_foreign
-from temporalkd.comparison.plan import entries
 from temporalkd.config import ConfigError
 from temporalkd.data.images import image_size, read_image
-from temporalkd.data.maps import read_map
-from temporalkd.imports import ALLOWED, REFUSED, imported
+from temporalkd.data.label_maps import read_map
+from temporalkd.experiments.comparison import in_process_of_its_own, refuse_foreign
+from temporalkd.experiments.comparison.plan import entries
 from temporalkd.models import ModelSpec, build
+from temporalkd.plugins import ALLOWED, REFUSED, imported
 from tests.cli_support import ROOT, World, tiny_config, write_config
 
 

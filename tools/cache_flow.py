@@ -8,11 +8,11 @@ from pathlib import Path
 import typer
 
 import flow
-from temporalkd.assemble import default_cache
 from temporalkd.cli import main
-from temporalkd.commands.systems import device
-from temporalkd.data.frames import open_frames
-from temporalkd.progress import progress
+from temporalkd.cli.commands.systems import device
+from temporalkd.config.build import default_cache
+from temporalkd.console import progress
+from temporalkd.data.image_folder import open_frames
 
 
 def cache_flow(frames: Path, kind: str = "raft_small", weights: str | None = None, cache: str | None = None) -> None:

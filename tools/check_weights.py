@@ -15,8 +15,8 @@ from statistics import mean
 from rich.console import Console
 from rich.table import Table
 
-from temporalkd import assemble, run
-from temporalkd.config import Config, load
+from temporalkd.config import Config, build, load
+from temporalkd.experiments import run
 from temporalkd.methods import METHODS
 from temporalkd.training.log import LOG
 
@@ -44,9 +44,9 @@ def config_of(method: str, batch: int = 6) -> Config:
     if method == "selfcorrecting":
         overrides += ["method.rounds=1", "method.fit=20"]
     config = load(path, overrides)
-    data = assemble.training_footage(config)
-    student, _ = assemble.model(config.student, "student", data)
-    terms = assemble.method(config, student, assemble.teacher(config, data), data).terms
+    data = build.training_footage(config)
+    student, _ = build.model(config.student, "student", data)
+    terms = build.method(config, student, build.teacher(config, data), data).terms
     ramps = [f"method.ramps.{name}={{start: 0, end: 0}}" for name, weighted in terms.items() if weighted.ramp]
     return load(path, [*overrides, *ramps])
 

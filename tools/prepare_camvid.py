@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from temporalkd.cli import main
+from temporalkd.console import progress
 from temporalkd.data.camvid_neighbours import add_neighbours, find_videos
 from temporalkd.data.camvid_release import SPLITS, convert, splits_of, stills_of
-from temporalkd.progress import progress
 
 
 def prepare_camvid(

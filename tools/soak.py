@@ -10,7 +10,7 @@ from rich.table import Table
 from soaks.kills import Kill, kills
 
 from temporalkd.cli import main
-from temporalkd.messages import say
+from temporalkd.console import say
 
 
 def soak(

@@ -11,10 +11,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from temporalkd.imports import REFUSED, allow
-from temporalkd.messages import fail, short_warnings
-from temporalkd.stopped import as_interrupts
-from temporalkd.words import ConfigError
+from temporalkd.config.errors import ConfigError
+from temporalkd.console import fail, short_warnings
+from temporalkd.experiments.signals import as_interrupts
+from temporalkd.plugins import REFUSED, allow
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from temporalkd.arguments import image_size, one_of
 from temporalkd.cli.app import app
+from temporalkd.cli.arguments import image_size, one_of
 from temporalkd.cli.options import Colours, Flow, Frames, Resize, palette_of
-from temporalkd.messages import say
+from temporalkd.console import say
 
 InferencePrecision = Literal["fp32", "bf16"]
 
@@ -24,7 +24,7 @@ def predict(
     compiled: Annotated[bool, typer.Option("--compile", help="By torch.compile: worth it on long videos.")] = False,
 ) -> None:
     """Write a class map for every frame of a video or folder."""
-    from temporalkd.commands.predict import predict as write_maps
+    from temporalkd.cli.commands.predict import predict as write_maps
 
     count = write_maps(system, frames, out, precision, compiled)
     say(f"wrote {count} class maps to {out}")
@@ -48,7 +48,7 @@ def export(
     if int8 != (calibrate is not None):
         raise typer.BadParameter("--int8 and --calibrate FRAMES belong together")
     sides = None if size is None else image_size(size)
-    from temporalkd.commands.export import export as write_onnx
+    from temporalkd.cli.commands.export import export as write_onnx
 
     for line in write_onnx(checkpoint, out, sides, dynamic, argmax, calibrate):
         say(line)
@@ -78,8 +78,8 @@ def render(
     ] = None,
 ) -> None:
     """Render systems side by side, the pixels that flip along the motion in red, over the heat of where they did."""
-    from temporalkd.commands.render import MAX_SYSTEMS
-    from temporalkd.commands.render import render as write_video
+    from temporalkd.cli.commands.render import MAX_SYSTEMS
+    from temporalkd.cli.commands.render import render as write_video
 
     systems = [left, *([] if right is None else [right]), *panel]
     if len(systems) > MAX_SYSTEMS:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from temporalkd.arguments import one_of, protocols
-from temporalkd.words import FlowKind, Protocol
+from temporalkd.cli.arguments import one_of, protocols
+from temporalkd.config.errors import FlowKind, Protocol
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]

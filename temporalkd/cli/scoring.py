@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from temporalkd.arguments import old_new, one_of
 from temporalkd.cli.app import app
+from temporalkd.cli.arguments import old_new, one_of
 from temporalkd.cli.options import Colours, Csv, Ema, Frames, Json, Overrides, Protocols, Resize, palette_of
-from temporalkd.messages import fail, say
-from temporalkd.words import ConfigError, EvaluationFlow, FlowKind, Protocol
+from temporalkd.config.errors import ConfigError, EvaluationFlow, FlowKind, Protocol
+from temporalkd.console import fail, say
 
 
 @app.command()
@@ -37,7 +37,7 @@ def evaluate(
 
     show = _shown_as(as_json, as_csv)
     loaded = load(data, overrides) if data else None
-    from temporalkd.commands import score
+    from temporalkd.cli.commands import score
 
     show(score.evaluate(run, loaded, protocol, flow, overrides, ema))
 
@@ -66,8 +66,8 @@ def consistency(
     """Score the predictions of any tool, given as a folder of class maps."""
     show = _shown_as(as_json, as_csv)
     mapping = dict(old_new(text) for text in replace)
-    from temporalkd.commands import score
-    from temporalkd.data.frames import MapFolder
+    from temporalkd.cli.commands import score
+    from temporalkd.data.image_folder import MapFolder
 
     maps = MapFolder(
         predictions, classes=classes, void=None, mapping=mapping or None, palette=palette_of(palette), resize=resize
@@ -78,7 +78,7 @@ def consistency(
 @app.command()
 def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
     """Evaluate a run's student again, and compare each number with the one that its training recorded."""
-    from temporalkd.commands.verify import verify as compared
+    from temporalkd.cli.commands.verify import verify as compared
 
     differing = []
     for number in compared(run):
@@ -106,7 +106,7 @@ def report(
     from temporalkd.config import load
 
     loaded = load(data, overrides) if data else None
-    from temporalkd.commands.report import report as write_page
+    from temporalkd.cli.commands.report import report as write_page
 
     write_page(runs, out, loaded, overrides, protocol, flow, ema)
     say(f"wrote {out}")
@@ -123,7 +123,7 @@ def _shown_as(as_json: bool, as_csv: bool) -> Callable[[list[Any]], None]:
         if as_json or as_csv:
             print(evaluation.as_json(rows) if as_json else evaluation.as_csv(rows), end="")
             return
-        from temporalkd.table import table
+        from temporalkd.evaluation.tables import table
 
         table(rows, rows[0].system, published=True)
 

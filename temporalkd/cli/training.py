@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from temporalkd.arguments import folder_name
 from temporalkd.cli.app import app, config_app
+from temporalkd.cli.arguments import folder_name
 from temporalkd.cli.options import ConfigFile, Overrides
-from temporalkd.messages import fail, say
+from temporalkd.console import fail, say
 
 
 @app.command()
@@ -19,7 +19,7 @@ def demo(
     seed: int = 0,
 ) -> None:
     """Train teacher, baseline, kd and etc on synthetic streets, compare them, and render the flicker."""
-    from temporalkd.demo import demo as run_demo
+    from temporalkd.cli.commands.demo import demo as run_demo
 
     run_demo(out, seed, say)
 
@@ -44,9 +44,9 @@ def train(
 
     settings = [*overrides, *([f"training.devices={devices}"] if devices else [])]
     loaded = load(config, settings)
-    from temporalkd import run
-    from temporalkd.deterministic import be_deterministic
-    from temporalkd.table import table
+    from temporalkd.evaluation.tables import table
+    from temporalkd.experiments import run
+    from temporalkd.training.reproducibility import be_deterministic
 
     if deterministic:
         be_deterministic()
@@ -69,8 +69,8 @@ def compare(
     ema: Annotated[float, typer.Option(metavar="DECAY", help="Moving average of the plain student, a row too.")] = 0.8,
 ) -> None:
     """Train several configs, each with several seeds, and compare them; goes on where it was stopped."""
-    from temporalkd.commands.compare import compare as run_comparison
-    from temporalkd.comparison import failures, show
+    from temporalkd.cli.commands.compare import compare as run_comparison
+    from temporalkd.experiments.comparison import failures, show
 
     try:
         found = run_comparison(configs, out, range(first_seed, first_seed + seeds), overrides, rows, ema, say)
@@ -102,7 +102,7 @@ def config_show(config: ConfigFile, overrides: Overrides = []) -> None:  # noqa:
 @app.command()
 def doctor() -> None:
     """Versions, devices, codecs, and which weights and data are found."""
-    from temporalkd.doctor import doctor as examine
+    from temporalkd.cli.commands.doctor import doctor as examine
 
     if not examine():
         raise typer.Exit(1)

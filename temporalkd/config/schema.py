@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, PositiveInt
 
 from temporalkd.config.datasets import Dataset
+from temporalkd.config.errors import EvaluationFlow, FlowKind, Protocol
 from temporalkd.config.methods import MethodChoice
 from temporalkd.config.section import Colour, Gaps, Scale, Section, Seed, Size, Spread
-from temporalkd.words import EvaluationFlow, FlowKind, Protocol
 
 
 class Semi(Section):

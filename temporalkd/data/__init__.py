@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from temporalkd.data.clip import Clip, as_clip, collate
-    from temporalkd.data.folders import ImageFolder, Streets
-    from temporalkd.data.frames import open_frames
+    from temporalkd.data.clip_datasets import ImageFolder, Streets
+    from temporalkd.data.image_folder import open_frames
     from temporalkd.data.sampler import ClipSampler
 
 __all__ = ["Clip", "ClipSampler", "ImageFolder", "Streets", "as_clip", "collate", "open_frames"]
 
 _FROM = {
     **dict.fromkeys(("Clip", "as_clip", "collate"), "clip"),
-    **dict.fromkeys(("ImageFolder", "Streets"), "folders"),
+    **dict.fromkeys(("ImageFolder", "Streets"), "clip_datasets"),
     "ClipSampler": "sampler",
     "open_frames": "frames",
 }

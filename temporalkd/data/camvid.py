@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from temporalkd.data.footage import GRAIN, LIGHT, Footage
-from temporalkd.data.frames import ImageFolder
-from temporalkd.data.image_files import IMAGES, ImageFiles, files_in
+from temporalkd.data.image_folder import IMAGES, FrameFolder, ImageFiles, files_in
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
 from temporalkd.data.source import Source
@@ -32,7 +31,7 @@ def camvid(root: Path, split: str = "train", synthetic_motion: bool | None = Non
     Source:
         Brostow, Fauqueur, Cipolla, PRL 2009; 11 classes and split of the SegNet tutorial.
     """
-    folder = ImageFolder(root / split, root / f"{split}annot", classes=len(CLASSES), void=VOID, fps=15.0)
+    folder = FrameFolder(root / split, root / f"{split}annot", classes=len(CLASSES), void=VOID, fps=15.0)
     moved = split != "val" if synthetic_motion is None else synthetic_motion
     if not moved:
         return Footage([folder], CLASSES, PALETTE)
@@ -47,7 +46,7 @@ def camvid(root: Path, split: str = "train", synthetic_motion: bool | None = Non
     return Footage(scenes, CLASSES, PALETTE)
 
 
-def _sequences(stills: ImageFolder, place: Path) -> Iterator[tuple[int, list[Path]]]:
+def _sequences(stills: FrameFolder, place: Path) -> Iterator[tuple[int, list[Path]]]:
     """The frames around each still that has some, the still in the middle."""
     for index, path in enumerate(stills.paths):
         folder = place / path.stem
@@ -62,7 +61,7 @@ def _sequences(stills: ImageFolder, place: Path) -> Iterator[tuple[int, list[Pat
         yield index, frames
 
 
-def _among(stills: ImageFolder, index: int, frames: list[Path]) -> Source:
+def _among(stills: FrameFolder, index: int, frames: list[Path]) -> Source:
     """A still among frames of its video."""
     labels = {len(frames) // 2: stills.labels[index]}
     return ImageFiles(stills.paths[index].stem, frames, labels, stills.reader, fps=30.0)

@@ -14,10 +14,10 @@ from PIL import Image
 from torch import Tensor
 
 from temporalkd.data.camvid import CLASSES, VOID
-from temporalkd.data.image_files import files_in
+from temporalkd.data.image_folder import files_in
 from temporalkd.data.images import image_size, read_image
+from temporalkd.data.label_maps import read_map, resize_map, write_map
 from temporalkd.data.layout import read_list, require_folder
-from temporalkd.data.maps import read_map, resize_map, write_map
 from temporalkd.data.palettes import Colour, Palette
 
 SPLITS = ("train", "val", "test")

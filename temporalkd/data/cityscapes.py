@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from temporalkd.data.footage import Footage, stills
-from temporalkd.data.image_files import ImageFiles, MapReader
+from temporalkd.data.image_folder import ImageFiles, MapReader
 from temporalkd.data.layout import named_files, require_folder
 from temporalkd.data.palettes import palette
 from temporalkd.data.source import Source

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from temporalkd.data.frames import ImageFolder, open_frames
-from temporalkd.data.image_files import ImageFiles
+from temporalkd.data.image_folder import FrameFolder, ImageFiles, open_frames
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
@@ -49,7 +48,7 @@ def folder(
     seed: int = 0,
 ) -> Footage:
     """One folder of images in temporal order, or of unrelated stills (then with synthetic motion)."""
-    source = ImageFolder(images, labels, classes=len(class_names) or None, void=void, fps=fps)
+    source = FrameFolder(images, labels, classes=len(class_names) or None, void=void, fps=fps)
     return Footage(move_stills(source, seed) if synthetic_motion else [source], tuple(class_names))
 
 

@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 from flow import FlowField
 from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE, Clip
-from temporalkd.data.maps import read_map
+from temporalkd.data.label_maps import read_map
 from temporalkd.data.source import EstimateMotion, Source, motion_between
 
 Anchor = tuple[int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from temporalkd.data.footage import Footage, stills
-from temporalkd.data.image_files import ImageFiles, MapReader
+from temporalkd.data.image_folder import ImageFiles, MapReader
 from temporalkd.data.layout import read_list, require_folder
 from temporalkd.data.palettes import palette
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from temporalkd.data.footage import Footage
-from temporalkd.data.image_files import IMAGES, MAPS, ImageFiles, MapReader, files_in
+from temporalkd.data.image_folder import IMAGES, MAPS, ImageFiles, MapReader, files_in
 from temporalkd.data.layout import read_list, require_folder
 from temporalkd.data.source import Source
-from temporalkd.records import read_json
+from temporalkd.paths import read_json
 
 CLASSES = 124
 FPS = 15.0

@@ -1,9 +1,9 @@
 """Frames -> systems -> metrics, streaming."""
 
-from temporalkd.evaluation.ahead import ClassMapper, each_class_map, frames_at_once
 from temporalkd.evaluation.evaluate import evaluate, frames_with_motion
-from temporalkd.evaluation.row import SHARES, Row, as_csv, as_json
-from temporalkd.evaluation.scorecard import measures
+from temporalkd.evaluation.inference import ClassMapper, each_class_map, frames_at_once
+from temporalkd.evaluation.metric_suite import measures
+from temporalkd.evaluation.results import SHARES, Row, as_csv, as_json
 from temporalkd.evaluation.systems import (
     Answer,
     System,

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from flow import FlowCache, FlowEstimator, visible
 from temporalkd.data.source import Frame, Source
-from temporalkd.evaluation.row import Row
-from temporalkd.evaluation.scorecard import Counts, Scorecard
+from temporalkd.evaluation.distributed import outcomes, part
+from temporalkd.evaluation.metric_suite import Counts, Scorecard
+from temporalkd.evaluation.results import Row
 from temporalkd.evaluation.systems import Answer, System, averaged, ceiling, constant, floor, remembered
-from temporalkd.evaluation.together import outcomes, part
 from temporalkd.metrics import FramePair
 
 Flows = Mapping[str, FlowEstimator | None]

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporalkd.data.ahead import ReadAhead
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.frames import MapFolder
+from temporalkd.data.image_folder import MapFolder
+from temporalkd.data.prefetch import ReadAhead
 from temporalkd.data.source import Frame, Source
 from temporalkd.models import Segmenter, Teacher
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from flow import FlowEstimator
+from temporalkd.console import say
 from temporalkd.data.clip import Clip, as_clip
-from temporalkd.messages import say
 from temporalkd.methods.adversarial import Adversarial
 from temporalkd.methods.step import Step
 from temporalkd.methods.term import Term

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from temporalkd.imports import imported
 from temporalkd.models.known import Roles, smp_roles, torchvision_roles
 from temporalkd.models.segmenter import Normalisation, Segmenter
+from temporalkd.plugins import imported
 
 SMP = "segmentation_models_pytorch."
 TORCHVISION = "torchvision."

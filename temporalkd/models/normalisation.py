@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import nn
 
-from temporalkd.messages import say
+from temporalkd.console import say
 from temporalkd.models.known import known_statistics
 
 MAX_DIVISOR = 1024

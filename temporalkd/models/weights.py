@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from flow.files import write_whole
 from flow.saved import load_saved
 from temporalkd.models.build import ModelSpec, build
-from temporalkd.models.card import read_spec
 from temporalkd.models.segmenter import Segmenter
-from temporalkd.records import read_json
+from temporalkd.models.spec import read_spec
+from temporalkd.paths import read_json
 
 PACKAGE = "package:"
 DIGEST = "sha256"

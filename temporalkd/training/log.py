@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from flow.files import write_whole
-from temporalkd.messages import duration
+from temporalkd.console import duration
 
 Values = Mapping[str, float | int | None]
 

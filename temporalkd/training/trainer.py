@@ -14,14 +14,14 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
-from temporalkd.training.batches import Batches, GivenBatches
-from temporalkd.training.failures import explained
-from temporalkd.training.guard import Guard, refuse_not_finite
-from temporalkd.training.interrupts import Interrupts
+from temporalkd.training.distributed import Runtime, unwrap
+from temporalkd.training.errors import explained
+from temporalkd.training.loader import Batches, GivenBatches
 from temporalkd.training.log import RunLog, Values
-from temporalkd.training.runtime import Runtime, unwrap
+from temporalkd.training.nonfinite import Guard, refuse_not_finite
 from temporalkd.training.schedule import Plan
-from temporalkd.training.steps import Optimisers, Stepper
+from temporalkd.training.signals import Interrupts
+from temporalkd.training.step import Optimisers, Stepper
 
 Evaluate = Callable[[Segmenter, bool], Values]
 """(student, whether this is the last time) -> metrics, "miou" among them."""

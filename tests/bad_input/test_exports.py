@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from temporalkd.data.frames import open_frames
+from temporalkd.data.image_folder import open_frames
 from temporalkd.export import card_of, onnx_graph
 from tests import tiny
 from tests.bad_input.support import Cases, must_be_refused, predict, write_map_file

@@ -22,7 +22,7 @@ from temporalkd.data.camvid_release import (
     stills_of,
 )
 from temporalkd.data.clip import collate
-from temporalkd.data.image_files import ImageFiles
+from temporalkd.data.image_folder import ImageFiles
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
 from temporalkd.data.sampler import ClipSampler

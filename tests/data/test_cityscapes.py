@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from temporalkd import assemble
-from temporalkd.config import datasets
+from temporalkd.config import build, datasets
 from temporalkd.data.cityscapes import CLASSES, PALETTE, TRAIN_IDS, cityscapes
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.sampler import ClipSampler
@@ -89,11 +88,11 @@ def test_unlabelled_footage_needs_no_labels(tmp_path: Path) -> None:
     for folder in ("gtFine", "gtCoarse", "leftImg8bit"):
         (root / folder).rename(tmp_path / folder)
     section = datasets.Cityscapes(dataset="cityscapes", root=str(root), split="test")
-    sources = assemble.footage(section, None, 0, labelled=False).sources
+    sources = build.footage(section, None, 0, labelled=False).sources
     assert [len(source) for source in sources] == [30, 30] and not any(source.labelled for source in sources)
     assert len(ClipSampler([], 2, unlabelled=sources)) == 60
     (tmp_path / "leftImg8bit").rename(root / "leftImg8bit")
-    moved = assemble.footage(section.model_copy(update={"synthetic_motion": True}), None, 0, labelled=False).sources
+    moved = build.footage(section.model_copy(update={"synthetic_motion": True}), None, 0, labelled=False).sources
     assert len(ClipSampler([], 2, unlabelled=moved)) == 14
 
 

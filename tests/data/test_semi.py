@@ -12,7 +12,7 @@ from torch import Tensor
 from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE, Clip, collate
 from temporalkd.data.footage import move_stills
-from temporalkd.data.maps import write_map
+from temporalkd.data.label_maps import write_map
 from temporalkd.data.sampler import ClipSampler, file_name
 from temporalkd.data.semi import PartlyLabelled, coarsened, hide_labels
 from temporalkd.data.source import Source

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from temporalkd import losses, run
+from temporalkd import losses
 from temporalkd.config import parse
 from temporalkd.data.clip import Clip
+from temporalkd.experiments import run
 from temporalkd.methods import METHODS, TERMS, Method, Step, Weighted
 from temporalkd.methods.i2ckd import i2ckd
 from temporalkd.methods.multilevel import multilevel

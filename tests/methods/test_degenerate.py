@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from temporalkd import assemble
-from temporalkd.config import parse
+from temporalkd.config import build, parse
 from temporalkd.data.clip import IGNORE, Clip, collate
 from temporalkd.methods import METHODS, Method
 from tests import tiny
@@ -24,10 +23,10 @@ def made(name: str, folder: Path) -> tuple[Method, Clip]:
     values = tiny.config(folder, name)
     values["student"] |= {"architecture": ARCHITECTURE, "arguments": {"frozen": False}}
     config = parse(values, "test")
-    data = assemble.training_footage(config)
-    student, _ = assemble.model(config.student, "student", data)
-    method = assemble.method(config, student, assemble.teacher(config, data), data)
-    clips = assemble.sampler(config, data, method.unlabelled)
+    data = build.training_footage(config)
+    student, _ = build.model(config.student, "student", data)
+    method = build.method(config, student, build.teacher(config, data), data)
+    clips = build.sampler(config, data, method.unlabelled)
     clip = collate([clips[0]])
     method.prepare([clip])
     return method, clip

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from temporalkd import losses, run
+from temporalkd import losses
 from temporalkd.config import ConfigError, parse
 from temporalkd.data.clip import IGNORE, Clip, collate
 from temporalkd.data.footage import Footage, street
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.street import Street
+from temporalkd.experiments import run
 from temporalkd.methods import Method, Step, Weighted
 from temporalkd.methods.correction_terms import Ancillary, Collaboration, Correction
 from temporalkd.methods.kd import kd
@@ -329,8 +330,8 @@ def test_what_cannot_be_is_refused_before_training(name: str, tmp_path: Path, mo
     config = values(tmp_path)
     for key, change in changes.items():
         config[key] = {**config[key], **change} if change is not None else None
-    monkeypatch.setattr("temporalkd.assemble.networks.load_weights", lambda *_: None)
-    monkeypatch.setattr("temporalkd.assemble.networks.find", lambda path, kind: Path(path))
+    monkeypatch.setattr("temporalkd.config.build.networks.load_weights", lambda *_: None)
+    monkeypatch.setattr("temporalkd.config.build.networks.find", lambda path, kind: Path(path))
     with pytest.raises((ValueError, ConfigError), match=words) as error:
         train(config, tmp_path / "run")
     assert "\n" not in str(error.value) and not list((tmp_path / "run").rglob("*"))

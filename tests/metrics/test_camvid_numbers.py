@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import flow
-from temporalkd.assemble import default_cache
+from temporalkd.config.build import default_cache
 from temporalkd.data.camvid import CLASSES, VOID
-from temporalkd.data.frames import ImageFolder, MapFolder
+from temporalkd.data.image_folder import FrameFolder, MapFolder
 from temporalkd.evaluation import Row, evaluate, folder_of_maps
 from temporalkd.metrics import PROTOCOLS
 
@@ -29,7 +29,7 @@ def rows(data_root: Path) -> dict[tuple[str, bool], Row]:
     found = {}
     for labels in (None, camvid / "valannot"):
         protocols = ["visible"] if labels else list(PROTOCOLS)
-        source = ImageFolder(camvid / "val", labels, classes=11, void=VOID)
+        source = FrameFolder(camvid / "val", labels, classes=11, void=VOID)
         for row in evaluate([source], truth, 11, {"raft": raft}, protocols, default_cache(), references=False):
             found[row.protocol, labels is not None] = row
     return found

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from flow.store import Store
-from temporalkd import run
 from temporalkd.config import ConfigError, parse
+from temporalkd.experiments import run
 from temporalkd.methods import Method, Weighted
 from temporalkd.methods.etc import etc
 from temporalkd.methods.spatial_terms import PixelKL

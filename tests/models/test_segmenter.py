@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from temporalkd.imports import allow
 from temporalkd.models import ModelSpec, Normalisation, Segmenter, build, freeze
+from temporalkd.plugins import allow
 from tests.tiny import ROLES, Tiny, segmenter
 
 MEAN, STD = (100.0, 110.0, 120.0), (50.0, 60.0, 70.0)

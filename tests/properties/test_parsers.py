@@ -13,10 +13,10 @@ import yaml
 
 from flow import read_flo, read_kitti, write_flo, write_kitti
 from temporalkd.config import Config, ConfigError, dump, load
-from temporalkd.config.plain import parse_yaml
-from temporalkd.data.image_files import natural
+from temporalkd.config.yaml_io import parse_yaml
+from temporalkd.data.image_folder import natural
+from temporalkd.data.label_maps import read_map, write_map
 from temporalkd.data.layout import read_list
-from temporalkd.data.maps import read_map, write_map
 from tests.tiny import config
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is in the extra 'dev'")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from torch import nn
 
-from temporalkd import run
 from temporalkd.config import load
 from temporalkd.data.footage import Footage
 from temporalkd.data.street import CLASSES, PALETTE, Street
+from temporalkd.experiments import run
 from tests.tiny import SIZE, Tiny
 
 PLACES = (1, 4)

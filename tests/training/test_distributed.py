@@ -20,12 +20,12 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from temporalkd import run
 from temporalkd.config import parse
 from temporalkd.evaluation import as_json, network
+from temporalkd.experiments import run
+from temporalkd.experiments.scoring import Scorer
 from temporalkd.methods import Step, Term
 from temporalkd.models import load_segmenter
-from temporalkd.scoring import Scorer
 from temporalkd.training import checkpoint
 from tests import tiny
 

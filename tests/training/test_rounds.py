@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from temporalkd import run
 from temporalkd.config import parse
-from temporalkd.data.maps import read_map
+from temporalkd.data.label_maps import read_map
 from temporalkd.data.sampler import ClipSampler, file_name
+from temporalkd.experiments import run
 from temporalkd.training import PseudoLabels, checkpoint
-from temporalkd.training.steps import Stepper
+from temporalkd.training.step import Stepper
 from tests import tiny
 
 

@@ -14,16 +14,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from temporalkd import __version__, run
+from temporalkd import __version__
 from temporalkd.config import Config, load, parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import CLASSES, Street
+from temporalkd.experiments import run
 from temporalkd.methods import RAMP, Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.methods.etc import etc
 from temporalkd.models import Segmenter
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
-from temporalkd.training.steps import Stepper
+from temporalkd.training.step import Stepper
 from tests import tiny
 from tests.cli_support import write_frames
 

@@ -19,12 +19,12 @@ from PIL import Image
 
 import flow
 from benchmarks.result import Result, rates
-from temporalkd.data.frames import ImageFolder, MapFolder
-from temporalkd.data.maps import write_map
+from temporalkd.data.image_folder import FrameFolder, MapFolder
+from temporalkd.data.label_maps import write_map
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.evaluation import evaluate, folder_of_maps
 from temporalkd.metrics import PROTOCOLS
-from temporalkd.roots import find
+from temporalkd.paths import find
 
 STREET_LENGTH = 101
 STREET_SIZE = (360, 480)
@@ -52,7 +52,7 @@ def consistency(repeats: int = 5) -> Iterator[Result]:
     with TemporaryDirectory() as folder:
         footage = _footage(Path(folder))
         cache, estimator = flow.FlowCache(Path(folder) / "cache"), flow.build("dis")
-        source = ImageFolder(footage.frames)
+        source = FrameFolder(footage.frames)
         system = {"predictions": folder_of_maps(MapFolder(footage.maps))}
         footage.flows.mkdir()
         images = (frame[None].float() / 255 for frame in source.frames())

@@ -17,15 +17,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from benchmarks.result import Result, rates
-from temporalkd import run
 from temporalkd.config import load
 from temporalkd.data.clip import Clip, collate
 from temporalkd.data.other_decoders import LibraryReader
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import Street
 from temporalkd.data.video import PyAVReader, VideoFile
-from temporalkd.render import VideoWriter
-from temporalkd.roots import find
+from temporalkd.experiments import run
+from temporalkd.paths import find
+from temporalkd.visualization import VideoWriter
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CLIPS = 30

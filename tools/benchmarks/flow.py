@@ -15,9 +15,9 @@ from benchmarks.result import Result, rates
 from flow import build
 from flow.raft import Raft
 from flow.weights import load_weights
-from temporalkd.data.frames import open_frames
+from temporalkd.data.image_folder import open_frames
 from temporalkd.data.street import Street
-from temporalkd.roots import find
+from temporalkd.paths import find
 
 COUNT = 9
 SIZE = (360, 480)

@@ -18,16 +18,16 @@ from torch import Tensor
 from benchmarks.result import Result, rates
 from benchmarks.step import STUDENT
 from temporalkd.data.camvid import camvid
-from temporalkd.data.frames import ImageFolder, open_frames
-from temporalkd.data.maps import read_map, write_map
+from temporalkd.data.image_folder import FrameFolder, open_frames
+from temporalkd.data.label_maps import read_map, write_map
 from temporalkd.data.source import Source
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.evaluation import ClassMapper, each_class_map, frames_at_once
 from temporalkd.export import OnnxStudent, card_of, onnx_graph, quantised
 from temporalkd.metrics import SegmentationScore
 from temporalkd.models import Classifier, ModelSpec, Normalisation, Segmenter, build, load_segmenter
-from temporalkd.render import VideoWriter
-from temporalkd.roots import find
+from temporalkd.paths import find
+from temporalkd.visualization import VideoWriter
 
 STREET_LENGTH = 40
 STREET_SIZE = (360, 480)
@@ -195,11 +195,11 @@ def _scored(mapper: ClassMapper, scene: Scene) -> tuple[list[Tensor], float]:
     return maps, 100 * float(score.compute()["miou"])
 
 
-def _few(source: Source, place: Path) -> ImageFolder:
+def _few(source: Source, place: Path) -> FrameFolder:
     place.mkdir()
     for index in range(min(len(source), TIMED)):
         Image.fromarray(source.frame(index).permute(1, 2, 0).numpy()).save(place / f"{index:04d}.png")
-    return ImageFolder(place)
+    return FrameFolder(place)
 
 
 @cache
@@ -221,4 +221,4 @@ def _scene() -> Scene:
         return Scene(streets[0], build(spec).eval(), spec, streets[1], "an untrained network, a synthetic street")
     network, spec = load_segmenter(weights)
     (val,) = camvid(root, "val").sources
-    return Scene(val, network.eval(), spec, ImageFolder(root / "train"), "FPN on lite2, CamVid val")
+    return Scene(val, network.eval(), spec, FrameFolder(root / "train"), "FPN on lite2, CamVid val")

@@ -18,7 +18,7 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import Street
 from temporalkd.methods import TERMS, Method, Step, Weighted
 from temporalkd.models import CachedTeacher, ModelSpec, Segmenter, Teacher, build, load_segmenter
-from temporalkd.roots import find
+from temporalkd.paths import find
 
 SIZE = (360, 480)
 CLASSES = 11

@@ -148,7 +148,7 @@ def _kill_inside(config: Path, run: Path, resume: bool, place: str, at: int) -> 
 def _in_process(config: Path, run: Path, resume: bool, place: str, at: int | None) -> int:
     """Train in a process that was forked from one that has imported torch, and done no more; its exit code."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["temporalkd.run", "temporalkd.config"])
+    context.set_forkserver_preload(["temporalkd.experiments.run", "temporalkd.config"])
     process = context.Process(target=train, args=(config, run, resume, place, at, _report(run)))
     process.start()
     process.join(LIMIT)

@@ -63,8 +63,8 @@ def train(config: Path, folder: Path, resume: bool, place: str, at: int | None, 
     import torch
 
     multiprocessing.set_start_method("fork", force=True)  # as the command has it; else workers outlive who is killed
-    from temporalkd import run
     from temporalkd.config import load
+    from temporalkd.experiments import run
 
     torch.set_num_threads(1)
     os.environ["TEMPORALKD_CACHE"] = str(folder.with_suffix(".cache"))

@@ -1,0 +1,21 @@
+"""From a config to the objects it names."""
+
+from temporalkd.config.build.data import footage, sampler, training_footage
+from temporalkd.config.build.motion import cache_folder, default_cache, flows
+from temporalkd.config.build.networks import doubts, known_labels, model, teacher
+from temporalkd.config.build.training import method, plan
+
+__all__ = [
+    "cache_folder",
+    "default_cache",
+    "doubts",
+    "flows",
+    "footage",
+    "known_labels",
+    "method",
+    "model",
+    "plan",
+    "sampler",
+    "teacher",
+    "training_footage",
+]

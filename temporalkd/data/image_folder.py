@@ -1,0 +1,301 @@
+"""Folders of images: frames with or without labels, and predictions of any tool as class maps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from temporalkd.data.images import image_size, read_image
+from temporalkd.data.label_maps import MapReader, resize_map
+from temporalkd.data.palettes import Palette
+from temporalkd.data.source import Frame, Source
+from temporalkd.data.video import DecoderName, VideoFile
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+MAPS = (".png", ".bmp")
+
+
+def natural(path: Path) -> tuple[list[str | int], str]:
+    """Sort key that puts frame 9 before frame 10, zero-padded or not."""
+    parts = re.split(r"(\d+)", path.stem.lower())
+    return [int(part) if part.isdecimal() else part for part in parts], path.name
+
+
+def files_in(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
+    """Stem -> file, in temporal order.
+
+    Raises:
+        FileNotFoundError, ValueError: no such folder, none of these files in it, or two for one frame; names it.
+    """
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: no such folder, expected one with {what}")
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: not a folder, expected one with {what}")
+    found: dict[str, Path] = {}
+    hits = (p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file())
+    for path in sorted(hits, key=natural):
+        if path.stem in found:
+            raise ValueError(f"{folder}: {found[path.stem].name} and {path.name} claim the same frame")
+        found[path.stem] = path
+    if not found:
+        raise ValueError(f"{folder}: empty, expected {what} ({', '.join(s[1:] for s in suffixes)})")
+    return found
+
+
+class ImageFiles(Source):
+    """One scene, or unrelated stills, as a list of image files.
+
+    Args:
+        name: of the scene.
+        paths: images in temporal order.
+        labels: index of a frame -> its class map.
+        reader: how the class maps are read.
+        fps: frames per second of the scene.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        paths: Sequence[Path],
+        labels: Mapping[int, Path] | None = None,
+        reader: MapReader | None = None,
+        fps: float = 25.0,
+    ) -> None:
+        self.name, self.paths, self.fps = name, list(paths), float(fps)
+        self.labels = dict(labels or {})
+        self.reader = reader or MapReader()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def frame(self, index: int) -> Tensor:
+        """(3, H, W) uint8 RGB."""
+        return read_image(self.paths[index])
+
+    def _stream(self) -> Iterator[Frame]:
+        """Nothing is decoded that is not looked at."""
+        for index, path in enumerate(self.paths):
+            file = path.stat()
+            # As version control tells changed files: nobody rewrites one in place and puts all of these back.
+            identity = f"{path.absolute()} {file.st_dev} {file.st_ino} {file.st_size} {file.st_mtime_ns}"
+            yield Frame(self, index, size=image_size(path), identity=identity)
+
+    def describe(self, index: int) -> str:
+        """The frame's file."""
+        return str(self.paths[index])
+
+    def files(self, index: int) -> list[Path]:
+        """The image, and its class map where there is one."""
+        return [self.paths[index], *([self.labels[index]] if index in self.labels else [])]
+
+    def label(self, index: int) -> Tensor | None:
+        """(H, W) uint8, or None where this frame has no label.
+
+        Raises:
+            ValueError: the label is not of its frame's size, or `read_map` refuses it; names the file.
+        """
+        path = self.labels.get(index)
+        if path is None:
+            return None
+        label, frame = self.reader(path), image_size(self.paths[index])
+        if tuple(label.shape) != frame:
+            raise ValueError(
+                f"{path}: label is {label.shape[1]}x{label.shape[0]}, expected "
+                f"{frame[1]}x{frame[0]} like its frame {self.paths[index].name}"
+            )
+        return label
+
+    @property
+    def labelled(self) -> list[int]:
+        """Indices of the frames that have labels."""
+        return sorted(self.labels)
+
+    def alone(self, index: int) -> ImageFiles:
+        """One of its frames as a scene of its own."""
+        path = self.paths[index]
+        labels = {0: self.labels[index]} if index in self.labels else {}
+        return ImageFiles(f"{self.name}-{path.stem}", [path], labels, self.reader, self.fps)
+
+
+class FrameFolder(ImageFiles):
+    """One scene as a folder of images, with or without a folder of labels of the same names.
+
+    Args:
+        images: png, jpg, bmp or webp files; natural order (9 before 10) is temporal order.
+        labels: folder of class maps, matched by name up to the extension.
+        classes, void, mapping, palette: see `read_map`.
+        fps: frames per second of the scene.
+        partial: only some frames have labels; otherwise a frame without one is an error.
+    """
+
+    def __init__(
+        self,
+        images: Path,
+        labels: Path | None = None,
+        *,
+        classes: int | None = None,
+        void: int | Iterable[int] | None = 255,
+        fps: float = 25.0,
+        mapping: Mapping[int, int] | None = None,
+        partial: bool = False,
+        palette: Palette | None = None,
+    ) -> None:
+        files = files_in(Path(images), IMAGES, "images")
+        self.stems = list(files)
+        maps = None
+        if labels is not None:
+            maps = MapFolder(Path(labels), classes=classes, void=void, mapping=mapping, palette=palette)
+            maps.require(self.stems, partial=partial)
+        super().__init__(
+            Path(images).resolve().name,
+            list(files.values()),
+            {i: maps.files[stem] for i, stem in enumerate(self.stems) if stem in maps.files} if maps else {},
+            maps.reader if maps else None,
+            fps,
+        )
+
+
+def open_frames(path: Path, decoder: DecoderName = "pyav") -> Source:
+    """A folder of images, or a video file, as a source of frames.
+
+    Args:
+        decoder: the library that reads frames of a video at random.
+
+    Raises:
+        FileNotFoundError: there is neither at `path`.
+        ValueError: the folder is empty, or the file is not a video.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such folder or file, expected a folder of images or a video")
+    return FrameFolder(path) if path.is_dir() else VideoFile(path, decoder=decoder)
+
+
+class MapFolder:
+    """Class maps in a folder, in temporal order: predictions of any tool, or labels.
+
+    Each item is (H, W) uint8, 255 where ignored. Nothing is held in memory.
+
+    Args:
+        folder: grey or palette PNG (or BMP) images whose values are class numbers.
+        classes, void, mapping: see `read_map`.
+        palette: colour images are read too, by their colours.
+        resize: `fitted` brings maps to the size of their frames.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        classes: int | None = None,
+        void: int | Iterable[int] | None = 255,
+        mapping: Mapping[int, int] | None = None,
+        palette: Palette | None = None,
+        resize: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.classes = classes
+        self.palette = palette
+        self.resize = resize
+        self.files = files_in(self.folder, MAPS, "class maps")
+        self.stems = list(self.files)
+        self.reader = MapReader(classes, void, mapping, palette)
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.read(self.stems[index])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self.read(stem) for stem in self.stems)
+
+    def read(self, stem: str) -> Tensor:
+        """The map of the frame of that name."""
+        return self.reader(self.files[stem])
+
+    def fitted(self, labels: Tensor, size: tuple[int, int]) -> Tensor:
+        """The map brought to its frame's (H, W) by nearest neighbour, if the folder is to `resize`.
+
+        Otherwise it stays as it is, for the caller to refuse.
+        """
+        return resize_map(labels, size) if self.resize and tuple(labels.shape) != tuple(size) else labels
+
+    def require(self, stems: Iterable[str], *, partial: bool = False) -> None:
+        """Check that the maps and the frames named `stems` belong together.
+
+        Args:
+            partial: frames without a map are allowed.
+
+        Raises:
+            ValueError: maps without frame, frames without map, or both; says how many, the first three of each, and
+                how their names differ.
+        """
+        wanted = dict.fromkeys(stems)
+        extra = [stem for stem in self.stems if stem not in wanted]
+        missing = [stem for stem in wanted if stem not in self.files]
+        if not extra and (partial or not missing):
+            return
+        renaming = _renaming(missing, extra, "every" if len(extra) == len(self) else "each such")
+        lists, hints = [], []
+        if extra:
+            lists.append(_listed(extra, f"maps without a frame in {self.folder}"))
+        if missing and not partial:
+            lists.append(_listed(missing, "frames without a map" + ("" if extra else f" in {self.folder}")))
+        if missing and extra and (renaming or not partial):
+            hints.append(f"frame '{renaming[1] if renaming else missing[0]}' vs map '{extra[0]}'")
+        if renaming:
+            hints.append(renaming[0])
+        hint = f" ({'; '.join(hints)})" if hints else ""
+        raise ValueError(f"{'; '.join(lists)}: names must match up to the extension{hint}")
+
+
+def _listed(names: Sequence[str], what: str) -> str:
+    then = ", ".join(f"'{name}'" for name in names[1:3])
+    return f"{len(names)} {what}, the first is '{names[0]}'" + (f", then {then}" if then else "")
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both start with."""
+    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+
+
+def _ways_to_rename(frame: str, name: str) -> Iterator[tuple[str, str, str, str]]:
+    """(prefix and suffix of the frame's name, prefix and suffix of the map's) around what is the same in both."""
+    before, found, after = name.partition(frame)
+    if found:
+        yield "", "", before, after
+    before, found, after = frame.partition(name)
+    if found:
+        yield before, after, "", ""
+    if start := _shared(frame, name):
+        yield "", frame[start:], "", name[start:]
+    if end := _shared(frame[::-1], name[::-1]):
+        yield frame[:-end], "", name[:-end], ""
+
+
+def _renaming(frames: Sequence[str], maps: Sequence[str], every: str) -> tuple[str, str] | None:
+    """How the names of all these maps differ from those of their frames, if in one way, and the first map's frame."""
+    if len(maps) < 2:  # of a single name anything could be said
+        return None
+    known, first = set(frames), maps[0]
+    alike = [frame for frame in frames if frame in first or first in frame] or frames[:1]
+    for frame in sorted(alike, key=len, reverse=True):  # '10' before the '1' in it
+        for head, tail, map_head, map_tail in _ways_to_rename(frame, first):
+            if all(
+                name.startswith(map_head)
+                and name.endswith(map_tail)
+                and head + name[len(map_head) : len(name) - len(map_tail)] + tail in known
+                for name in maps
+            ):
+                affixes = {"map": (map_head, map_tail), "frame": (head, tail)}
+                return " and ".join(
+                    f"{every} {what} has the {kind} '{text}'"
+                    for what, texts in affixes.items()
+                    for kind, text in zip(("prefix", "suffix"), texts)
+                    if text
+                ), frame
+    return None

@@ -1,0 +1,1 @@
+"""Experiments: run directories, the comparison of several, and the functions behind `import temporalkd`."""

@@ -1,0 +1,335 @@
+"""The front door's functions: train, evaluate, load and show, on plain objects, without a config."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from flow import FlowEstimator
+from flow import build as build_flow
+from flow.files import write_whole
+from temporalkd.console import progress
+from temporalkd.data.image_folder import MapFolder, open_frames
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.source import Source
+from temporalkd.evaluation import Row, network
+from temporalkd.evaluation import evaluate as score
+from temporalkd.experiments.lock import taken
+from temporalkd.experiments.provenance import environment, fingerprint
+from temporalkd.experiments.run_directory import has_checkpoint
+from temporalkd.methods import Method
+from temporalkd.models import ModelSpec, Segmenter, build, freeze, load_segmenter, load_weights, save_segmenter
+from temporalkd.models.normalisation import Given, Normalisation
+from temporalkd.paths import read_json, read_lines
+from temporalkd.training import GivenBatches, Plan, PseudoLabels, Runtime, Trainer
+from temporalkd.training.distributed import unwrap
+from temporalkd.training.log import LOG
+from temporalkd.visualization import default_palette, render_flicker
+from temporalkd.visualization.overlay import Palette
+
+Name = str | PathLike[str]
+WEIGHTS, SETTINGS = "student.safetensors", "segmenter.json"
+"""The student's weights; how it is wrapped, where its network has no name from which it can be built."""
+
+
+@dataclass
+class Run:
+    """What `train` leaves: the folder, and the trained student, in eval mode."""
+
+    folder: Path
+    student: Segmenter
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The records of log.jsonl: loss, terms and learning rate of every tenth step."""
+        return read_lines(self.folder / LOG)
+
+
+def train(
+    method: Method,
+    clips: ClipSampler | Iterable[Any],
+    steps: int = 1000,
+    out: Name = "runs/student",
+    *,
+    lr: float = 1e-3,
+    batch: int | None = None,
+    resume: bool = False,
+    seed: int = 0,
+    accelerator: str = "auto",
+    precision: Any = "32-true",
+    **plan: Any,
+) -> Run:
+    """Train a method's student in the loop that `temporalkd train` runs, and save it.
+
+    `out` gets checkpoints/, log.jsonl, metrics.csv, environment.json and student.safetensors: with student.json where
+    the network was built by name, else with segmenter.json (see `load`).
+
+    Args:
+        clips: a data set of `tkd.data`, or any iterable, a DataLoader say, of pairs (frames (B, T, 3, H, W) in [0, 1],
+            labels (B, H, W)).
+        steps: of the optimiser.
+        lr: the highest learning rate.
+        batch: clips in a step, 4 if not given; an iterable makes its own batches.
+        resume: go on from the last checkpoint in `out`. Exact for data sets of `tkd.data`; an iterable starts anew.
+        accelerator, precision: "cpu", "gpu" or "auto"; "32-true" or "bf16-mixed".
+        plan: further fields of `temporalkd.training.Plan`: optimiser, weight_decay, schedule, warmup, workers, ...
+    Raises:
+        FileExistsError: `out` holds a run and `resume` is not set.
+        KeyboardInterrupt: after the step is ended and saved.
+
+    >>> import tempfile, torch
+    >>> import temporalkd as tkd
+    >>> student = tkd.Segmenter(torch.nn.Conv2d(3, 4, 3, padding=1), classes=4, normalisation="none")
+    >>> batches = [(torch.rand(2, 1, 3, 16, 16), torch.zeros(2, 16, 16, dtype=torch.long))]
+    >>> run = tkd.train(tkd.methods.baseline(student), batches, steps=2, out=tempfile.mkdtemp(), accelerator="cpu")
+    >>> [record["step"] for record in run.log]
+    [1, 2]
+    """
+    known = {field.name for field in fields(Plan)}
+    if unknown := [key for key in plan if key not in known]:
+        raise ValueError(f"train: no argument {unknown[0]!r}; of a Plan there are: {', '.join(sorted(known))}")
+    own = isinstance(clips, ClipSampler)
+    if batch is not None and not own:
+        raise ValueError(f"batch: {batch}, but the iterable given makes its own batches: leave it out")
+    folder, runtime = Path(out), Runtime(accelerator, precision=precision)
+    planned = Plan(**{"gradient_norms_every": 0, "batch": batch or 4} | plan, steps=steps, lr=lr, seed=seed)
+    given: Any = clips if own else GivenBatches(cast(Iterable[Any], clips), runtime)
+
+    def job() -> None:
+        with taken(folder) as hold:
+            if not resume and (has_checkpoint(folder) or (folder / WEIGHTS).exists()):
+                raise FileExistsError(f"out: {folder} already holds a run: resume=True goes on, or name another folder")
+            prints = {"train": fingerprint(given.sources)} if own else {}
+            write_whole(folder / "environment.json", (json.dumps(environment(seed, prints), indent=2) + "\n").encode())
+            labels = PseudoLabels(method, given, runtime, folder / "pseudo") if own and method.labeller else None
+            try:
+                trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels, hold.removed)
+                trainer.fit(resume)
+            finally:
+                method.players |= {name: unwrap(player) for name, player in method.players.items()}
+            _save(method.best_student(), folder)
+
+    runtime.launch(job)
+    return Run(folder, method.best_student().eval())
+
+
+def load(run: Name | Run, into: nn.Module | None = None) -> Segmenter:
+    """The trained student of a run, in eval mode.
+
+    Args:
+        run: a folder of `train` or of `temporalkd train`, or the .safetensors file itself.
+        into: a network of the student's architecture, filled with the weights; needed where the network was not built
+            by name. A Segmenter stays as it is wrapped, another module is wrapped as the student was.
+    Raises:
+        FileNotFoundError: no trained student there, or nothing that says how it is built.
+        ValueError: weights of another architecture.
+
+    >>> import tempfile, torch
+    >>> import temporalkd as tkd
+    >>> net = torch.nn.Conv2d(3, 4, 3, padding=1)
+    >>> method = tkd.methods.baseline(tkd.Segmenter(net, classes=4, normalisation="none"))
+    >>> batches = [(torch.rand(1, 1, 3, 16, 16), torch.zeros(1, 16, 16, dtype=torch.long))]
+    >>> run = tkd.train(method, batches, steps=1, out=tempfile.mkdtemp(), accelerator="cpu")
+    >>> again = tkd.load(run.folder, into=torch.nn.Conv2d(3, 4, 3, padding=1))
+    >>> bool((again.network.weight == net.weight).all())
+    True
+    """
+    path = Path(run.folder if isinstance(run, Run) else run)
+    path = path / WEIGHTS if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no trained student there")
+    if into is None:
+        if not path.with_suffix(".json").is_file():
+            raise FileNotFoundError(f"{path}: its network has no name to be built from: load(run, into=network)")
+        return load_segmenter(path)[0].eval()
+    if not isinstance(into, Segmenter):
+        if not path.with_name(SETTINGS).is_file():
+            raise FileNotFoundError(f"{path.with_name(SETTINGS)} is missing: give into=Segmenter(network, ...)")
+        settings = read_json(path.with_name(SETTINGS))
+        scale = settings.pop("normalisation")
+        normalisation = Normalisation(tuple(scale["mean"]), tuple(scale["std"]), scale["divisor"])
+        into = Segmenter(into, normalisation=normalisation, **settings)
+    load_weights(into.network, path)
+    return into.eval()
+
+
+def load_teacher(
+    source: Name,
+    *,
+    weights: Name | None = None,
+    classes: int | None = None,
+    normalisation: Given | None = None,
+    **arguments: Any,
+) -> Segmenter:
+    """A trained network, frozen, as a teacher.
+
+    Args:
+        source: a run's folder, or a .safetensors file with its json beside it; or, with `weights` and `classes`, an
+            architecture: "torchvision.deeplabv3_resnet50", "segmentation_models_pytorch.FPN"; or
+            "transformers.NAME", a folder or repository that AutoModelForSemanticSegmentation.from_pretrained takes.
+        weights: .safetensors, .pth or .pt of that architecture.
+        normalisation: as for `Segmenter`; None: looked up.
+        arguments: of the architecture, encoder_name="resnet18" say.
+    Raises:
+        FileNotFoundError, ValueError: no such file or name; an architecture without weights, which teaches nothing.
+
+    >>> import tempfile, torch
+    >>> import temporalkd as tkd
+    >>> net, options = "segmentation_models_pytorch.FPN", dict(encoder_name="resnet18")
+    >>> tkd.load_teacher(net, classes=3, **options)
+    Traceback (most recent call last):
+    ValueError: weights: missing, an untrained segmentation_models_pytorch.FPN teaches nothing
+    """
+    name = str(source)
+    library, _, rest = name.partition(".")
+    if library == "transformers":
+        from transformers import AutoModelForSemanticSegmentation
+
+        model = AutoModelForSemanticSegmentation.from_pretrained(rest, **arguments)
+        found = Segmenter(model, classes or model.config.num_labels, normalisation=normalisation)
+    elif library in ("torchvision", "segmentation_models_pytorch") and not Path(name).exists():
+        if weights is None:
+            raise ValueError(f"weights: missing, an untrained {name} teaches nothing")
+        if classes is None:
+            raise ValueError("classes: missing, the number of outputs")
+        made = build(ModelSpec(name, classes, arguments))
+        load_weights(made.network, Path(weights))
+        found = Segmenter(made.network, classes, made.roles, normalisation)
+    else:
+        found = load(source)
+    freeze(found)
+    return found
+
+
+def evaluate(
+    systems: Segmenter | Run | Mapping[str, Segmenter],
+    source: Name | Source | ClipSampler | Sequence[Source],
+    *,
+    flow: str | FlowEstimator = "raft_small",
+    protocol: str | Sequence[str] = "visible",
+    references: bool = True,
+    ema: float | None = None,
+) -> list[Row]:
+    """Score networks on video: accuracy where there are labels, consistency and flips along the motion.
+
+    Args:
+        systems: a student, or name -> network; each a Segmenter.
+        source: a video file, a folder of images, a Source or several, or a data set of `tkd.data`.
+        flow: estimator or its name; "exact" for synthetic data's own motion.
+        protocol: of the consistency, one of `tkd.metrics.PROTOCOLS`, or several.
+        references: where all frames are labelled, add the ceiling, the floor and the constant map.
+        ema: add each system's moving average with this decay.
+    Returns:
+        One Row a system and protocol; row["consistency"], row["miou"] and so on are percent.
+
+    >>> import torch
+    >>> import temporalkd as tkd
+    >>> streets = tkd.data.Streets(count=1, length=3, size=(32, 48))
+    >>> student = tkd.Segmenter(torch.nn.Conv2d(3, 9, 3, padding=1), classes=9, normalisation="none")
+    >>> [row.system for row in tkd.evaluate(student, streets, flow="exact")]
+    ['student', 'ceiling', 'floor', 'constant']
+    """
+    named = {"student": systems.student if isinstance(systems, Run) else systems}
+    asked: Mapping[str, Any] = systems if isinstance(systems, Mapping) else named
+    for name, system in asked.items():
+        if not isinstance(system, Segmenter):
+            raise ValueError(f"systems: {name!r} is a {type(system).__name__}, expected a Segmenter")
+    first = next(iter(asked.values()))
+    if isinstance(source, ClipSampler):
+        sources: Sequence[Source] = source.sources
+    elif isinstance(source, Source):
+        sources = [source]
+    else:
+        sources = [open_frames(Path(source))] if isinstance(source, str | PathLike) else source
+    estimator = _estimator(flow, first.mean.device)
+    with progress("evaluate") as tick:
+        return score(
+            sources,
+            {name: network(system) for name, system in asked.items()},
+            first.classes,
+            {estimator.name if estimator else "exact": estimator},
+            [protocol] if isinstance(protocol, str) else protocol,
+            references=references,
+            ema=ema,
+            progress=tick,
+        )
+
+
+def flicker_video(
+    frames: Name | Source | Iterable[Tensor],
+    systems: Mapping[str, Name | Iterable[Tensor]],
+    out: Name,
+    *,
+    flow: Any = "raft_small",
+    classes: int | Sequence[str] = 255,
+    palette: Palette | None = None,
+    fps: float | None = None,
+    **options: Any,
+) -> int:
+    """Write the video in which flicker can be seen: systems side by side, pixels that flip along the motion in red.
+
+    Args:
+        frames: a video file, a folder of images, a Source, or (3, H, W) tensors, uint8 or in [0, 1].
+        systems: name -> class maps, (H, W) each, as many as frames; or a folder of them. Up to four.
+        out: the .mp4.
+        flow: estimator or its name, or (forward, backward) of consecutive frames.
+        classes: their number, or their names for the legend.
+        palette: (C, 3) RGB; None: distinct colours.
+        fps: None: the footage's, or 25.
+        options: further ones of `temporalkd.visualization.render_flicker`: scale, trail.
+    Returns:
+        Number of frames written.
+
+    >>> import tempfile, torch
+    >>> import temporalkd as tkd
+    >>> frames, maps = torch.rand(3, 3, 64, 96), torch.randint(0, 4, (3, 64, 96))
+    >>> tkd.flicker_video(frames, {"before": maps, "after": maps}, tempfile.mkdtemp() + "/flicker.mp4", flow="zero")
+    3
+    """
+    footage = open_frames(Path(frames)) if isinstance(frames, str | PathLike) else frames
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    names = [] if isinstance(classes, int) else list(classes)
+    return render_flicker(
+        footage.same_size_frames() if isinstance(footage, Source) else footage,
+        {n: MapFolder(Path(maps)) if isinstance(maps, str | PathLike) else maps for n, maps in systems.items()},
+        Path(out),
+        flow=_estimator(flow, torch.device(device)) if isinstance(flow, str) else flow,
+        palette=default_palette(len(names) or int(str(classes))) if palette is None else palette,
+        classes=names,
+        fps=fps or (footage.fps if isinstance(footage, Source) else 25),
+        device=device if isinstance(flow, str | FlowEstimator) else "cpu",
+        **options,
+    )
+
+
+def _estimator(flow: str | FlowEstimator, device: torch.device) -> Any:
+    """An estimator on its device; None for "exact"."""
+    if flow == "exact":
+        return None
+    return (build_flow(flow) if isinstance(flow, str) else flow).to(device)
+
+
+def _save(student: Segmenter, folder: Path) -> None:
+    if student.spec is not None:
+        save_segmenter(student, student.spec, folder / WEIGHTS, {})
+        return
+    # Cloned: tensors that share memory, as tied weights do, are two in the file.
+    state = student.network.state_dict()
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    settings = {
+        "classes": student.classes,
+        "roles": None if student.guessed else student.roles,
+        "normalisation": vars(student.normalisation),
+        "outputs": student.outputs.kind,
+        "input_size": student.input_size,
+    }
+    write_whole(folder / WEIGHTS, save(tensors))
+    write_whole(folder / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())

@@ -1,0 +1,145 @@
+"""A run: from a config to a folder with the trained student, its scores and all that is needed to repeat it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from temporalkd.config import Config, build
+from temporalkd.console import duration, lines
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.evaluation import Row, network
+from temporalkd.experiments import resources, run_directory
+from temporalkd.experiments.lock import Hold, taken
+from temporalkd.experiments.scoring import Scorer, write_rows
+from temporalkd.methods import Method
+from temporalkd.models import Segmenter, Teacher, save_segmenter
+from temporalkd.training import PseudoLabels, Runtime, Trainer
+
+Say = Callable[[str], None]
+
+
+def train(config: Config, folder: Path, resume: bool = False, say: Say = print, score: bool = True) -> list[Row]:
+    """Train the configured student into `folder` and, where data.val is given, score it.
+
+    With `resume` it goes on from the newest checkpoint, begins where there is none, and leaves a run alone that has
+    ended.
+
+    The folder gets config.yaml, environment.json, resources.json, log.jsonl, metrics.csv, checkpoints/, of methods that
+    make labels pseudo/, and at the end student.safetensors + student.json and evaluation.json.
+
+    Returns:
+        The scores, in the main process of several; none in the others.
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is not set, or another training writes there.
+        KeyboardInterrupt: SIGINT or SIGTERM, once the step is ended and saved.
+        ConfigError: resuming with another config than the run was started with.
+    """
+    torch.manual_seed(config.seed)
+    section = config.training
+    runtime = Runtime(section.accelerator, section.devices, section.precision, section.nodes)
+
+    def job() -> list[Row]:
+        with taken(folder, runtime.is_main) as hold:
+            return _train(config, hold, resume, say, score, runtime)
+
+    return runtime.launch(job)
+
+
+def _train(config: Config, hold: Hold, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
+    folder, scored = hold.folder, score and config.data.val is not None
+    if resume and run_directory.has_ended(folder, config.training.steps, scored):
+        if runtime.is_main:
+            run_directory.refuse_unusable(config, folder, resume)
+            say(f"{folder} has ended, there is nothing to go on with: its student and its scores stay as they are")
+        return []
+    data = build.training_footage(config)
+    torch.manual_seed(config.seed)  # the student starts the same whatever was built before it
+    student, spec = build.model(config.student, "student", data)
+    teacher = build.teacher(config, data)
+    method = build.method(config, student, teacher, data)
+    clips = build.sampler(config, data, method.unlabelled)
+    scorer = Scorer(config, runtime.device, classes=student.classes) if scored else None
+    plan = build.plan(config)
+    splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer and scorer.footage else {})}
+    if runtime.is_main:
+        doubt = run_directory.refuse_unusable(config, folder, resume)
+        if doubt is not None:
+            say(doubt)
+        say(_cost(config, method, clips, runtime))
+        for line in build.doubts(config):
+            say(line)
+
+    rows: list[Row] = []
+
+    def metrics(segmenter: Segmenter, last: bool) -> dict[str, float | None]:
+        """Of the student alone on the way; at the end beside teacher, ceiling and floor."""
+        assert scorer is not None
+        systems = {"student": network(segmenter)}
+        if last and teacher is not None:
+            systems["teacher"] = network(teacher)
+        tells = runtime.is_main and not sys.stderr.isatty()  # a terminal has the bar of the training
+        found = scorer.rows(systems, last, progress=lines(f"{config.name}: scored") if tells else None, together=True)
+        rows[:] = found if last else []
+        return {key: found[0][key] for key in ("miou", "consistency", "flip_rate")}
+
+    between = PseudoLabels(method, clips, runtime, folder / run_directory.PSEUDO) if method.labeller else None
+    try:
+        if runtime.is_main:
+            for line in run_directory.open_folder(config, folder, splits):
+                say(line)
+        runtime.barrier()
+        with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
+            scores = metrics if scorer else None
+            Trainer(method, clips, plan, runtime, folder, scores, config.name, between, hold.removed).fit(resume)
+    except BaseException:
+        if runtime.is_main and hold.is_whole() and not resume and not run_directory.has_checkpoint(folder):
+            run_directory.clear(folder)
+        elif runtime.is_main and not hold.is_whole() and hold.removed() and run_directory.has_checkpoint(folder):
+            run_directory.open_folder(config, folder, splits)
+        raise
+    student = method.best_student()
+    if scorer and not rows:  # resumed at the very end
+        metrics(student, True)
+    if runtime.is_main:
+        own = [row.as_dict() for row in rows if row.system == "student"]
+        card = {"metrics": own, **build.known_labels(config)}
+        save_segmenter(student, spec, folder / "student.safetensors", card)
+        if rows:
+            write_rows(rows, folder / "evaluation.json")
+    runtime.barrier()
+    return rows if runtime.is_main else []
+
+
+@torch.no_grad()
+def _cost(config: Config, method: Method, clips: ClipSampler, runtime: Runtime) -> str:
+    """What the training will take: reading clips, and a forward of each network; the backward counts two."""
+    section = config.training
+    clip = clips[0].frames[0]
+    started = time.monotonic()
+    clips[0]
+    reading = (time.monotonic() - started) * section.batch / max(section.workers, 1)
+    frames = clip.repeat(section.batch, 1, 1, 1).to(runtime.device)
+    networks: list[tuple[Teacher, float]] = [(student, 3.0) for student in method.students]
+    if method.teacher is not None and config.method.name != "baseline":
+        networks.append((method.teacher, 1.0))
+    computing = 0.0
+    for module, share in networks:
+        module.to(runtime.device)
+        training = module.training
+        module.eval()
+        module(frames)
+        started = time.monotonic()
+        module(frames)
+        computing += share * (time.monotonic() - started)
+        module.train(training)
+    seconds = section.accumulate * (max(reading, computing) if section.workers else reading + computing)
+    parameters = sum(p.numel() for p in method.student.parameters())
+    return (
+        f"{config.name}: {parameters / 1e6:.2f} M parameters, {section.steps} steps x about {seconds:.2f} s "
+        f"= about {duration(section.steps * seconds)}, {runtime.world} x {runtime.device.type}"
+    )

@@ -1,0 +1,71 @@
+"""Scoring with what a config names: its validation footage, protocols and flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flow.files import write_whole
+from temporalkd.config import Config, ConfigError, build
+from temporalkd.data.footage import Footage
+from temporalkd.evaluation import Row, System, as_json, evaluate
+
+
+class Scorer:
+    """Scores systems on the config's validation footage, with its flow.
+
+    Args:
+        flows: instead of the config's.
+        classes: of the systems.
+    Raises:
+        ConfigError: the footage has other classes, or no exact motion where that is to be used.
+    """
+
+    def __init__(self, config: Config, device: torch.device, flows: Sequence[str] = (), classes: int | None = None):
+        section = config.data.val
+        self.footage: Footage | None = None
+        if section is not None:
+            self.footage = build.footage(section, config.data.root, config.seed, decoder=config.data.decoder)
+        names = self.footage.class_names if self.footage is not None else ()
+        if names and classes is not None and len(names) != classes:
+            raise ConfigError(f"data.val has {len(names)} classes, the network {classes}")
+        self.classes = len(names) or classes or 0
+        self.protocols: Sequence[str] = config.evaluation.protocols
+        kinds = flows or [config.evaluation.flow]
+        for source in self.footage.sources if self.footage is not None and "exact" in kinds else ():
+            if len(source) > 1 and source.motion(0, 1) is None:
+                raise ConfigError(f"evaluation.flow: exact, but {source.name} knows no exact motion: raft_small or dis")
+        self.flows = build.flows(kinds if self.footage is not None else [], device)
+        self.cache = build.default_cache() if any(self.flows.values()) else None
+
+    def rows(
+        self,
+        systems: dict[str, System],
+        references: bool = True,
+        ema: float | None = None,
+        progress: Any = None,
+        together: bool = False,
+    ) -> list[Row]:
+        """One row a system, flow and protocol; `together` with the other processes of a run, see `evaluate`."""
+        if self.footage is None:
+            raise ConfigError("data.val: missing: there is nothing to evaluate on")
+        return evaluate(
+            self.footage.sources,
+            systems,
+            self.classes,
+            self.flows,
+            self.protocols,
+            self.cache,
+            references,
+            ema,
+            progress,
+            together,
+        )
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Results as json, whole or not at all."""
+    write_whole(path, as_json(rows, indent=1).encode())

@@ -1,0 +1,165 @@
+"""Devices, processes and precision: the one file that knows Lightning Fabric."""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric, wrappers
+from torch import Tensor, nn
+
+from temporalkd.training.errors import PEER, of_another_process
+
+T = TypeVar("T")
+
+
+class Runtime:
+    """One process of a training: where it runs, and how its gradients meet those of the others.
+
+    Args:
+        accelerator: "cpu", "gpu", or "auto": CUDA where there is some. Apple's GPUs lack the float64 of some counts.
+        devices: processes on this machine, or "auto".
+        precision: "32-true" or "bf16-mixed".
+    """
+
+    def __init__(
+        self,
+        accelerator: str = "auto",
+        devices: int | str = 1,
+        precision: Literal["32-true", "bf16-mixed"] = "32-true",
+        nodes: int = 1,
+    ):
+        if accelerator == "auto":
+            accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+        strategy = "auto" if devices == 1 and nodes == 1 else "ddp"
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no frames of C++ where a process leaves early
+        try:
+            self._fabric = Fabric(
+                accelerator=accelerator, devices=devices, precision=precision, num_nodes=nodes, strategy=strategy
+            )
+        except RuntimeError as error:
+            raise ValueError(f"training.accelerator {accelerator!r}, training.devices {devices!r}: {error}") from error
+
+    def launch(self, job: Callable[[], Any]) -> Any:
+        """Run the job in every process; starts them where that is not done yet.
+
+        Raises:
+            ConnectionError: another process has ended; what the job raises.
+        """
+        atexit.unregister(_leave)
+        try:
+            self._fabric.launch()
+            found = job()
+        except Exception as error:
+            if of_another_process(error):
+                raise ConnectionError(PEER) from error
+            raise
+        if self.world > 1:  # not where it failed: who waits for another process would wait at the exit too
+            atexit.register(_leave)
+        return found
+
+    @property
+    def device(self) -> torch.device:
+        """This process's device."""
+        return self._fabric.device
+
+    @property
+    def world(self) -> int:
+        """Number of processes."""
+        return self._fabric.world_size
+
+    @property
+    def rank(self) -> int:
+        """This process's number."""
+        return self._fabric.global_rank
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes logs and checkpoints."""
+        return self._fabric.is_global_zero
+
+    def setup(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Move a module to the device and wrap it, with its optimiser, for this number of processes."""
+        wrapped, optimiser = self._fabric.setup(module, optimiser)
+        return wrapped, optimiser
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of the loss; in the last of a step's forwards they are averaged over the processes."""
+        self._fabric.backward(loss)
+
+    def gradient_norm(self, value: Tensor, at: Sequence[Tensor]) -> float:
+        """Norm of a value's gradient over tensors on the way to it; the graph stays, no parameter gathers it."""
+        wrappers._in_fabric_backward = True  # Fabric.backward would gather in the parameters, and start DDP's reduction
+        try:
+            gradients = torch.autograd.grad(value, list(at), retain_graph=True, allow_unused=True)
+        finally:
+            wrappers._in_fabric_backward = False
+        norms = [gradient.norm() for gradient in gradients if gradient is not None]
+        return float(torch.stack(norms).norm()) if norms else 0.0
+
+    def accumulating(self, trainee: nn.Module, more: bool) -> AbstractContextManager[None]:
+        """Within it gradients stay in this process where `more` forwards of the same step follow."""
+        return self._fabric.no_backward_sync(cast(Any, trainee), enabled=more)
+
+    def clip_gradients(self, trainee: nn.Module, optimiser: torch.optim.Optimizer, norm: float | None) -> float:
+        """Clip the gradient to that norm, and return what it was."""
+        limit = float("inf") if norm is None else norm
+        total = self._fabric.clip_gradients(trainee, optimiser, max_norm=limit, error_if_nonfinite=False)
+        return float(total) if total is not None else 0.0
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every process the main one's buffers, as a forward would: until then each has its own statistics."""
+        if self.world > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        self._fabric.barrier()
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether each flag is set in some process: the same answer in all."""
+        if self.world == 1:
+            return list(flags)
+        counts = torch.tensor(flags, dtype=torch.int32, device=self.device)
+        dist.all_reduce(counts)
+        return [count > 0 for count in counts.tolist()]
+
+    def gather(self, own: T) -> list[T]:
+        """Every process's object, in the order of their numbers, in each."""
+        if self.world == 1:
+            return [own]
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, own)
+        return found
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Mean of each value over the processes."""
+        if self.world == 1:
+            return values
+        stacked = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
+        reduced = cast(Tensor, self._fabric.all_reduce(stacked, reduce_op="mean"))
+        return dict(zip(values, reduced.tolist()))
+
+
+def _leave() -> None:
+    """Gloo's threads abort, now and then, a process that ends with them (github.com/pytorch/pytorch/issues/190489).
+
+    They end with the last who knows their group: what is wrapped for it goes first.
+    """
+    gc.collect()
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """The module inside what `Runtime.setup` returned; any other module as it is."""
+    from lightning_fabric.wrappers import _FabricModule
+
+    return module.module if isinstance(module, _FabricModule) else module

@@ -1,0 +1,66 @@
+"""What the page's script reads: curves, the scatter plot, where each system's video lies in the mosaic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from temporalkd.visualization.report.contents import Report, Value, finite
+
+
+def script_data(report: Report) -> dict[str, Any]:
+    """Plain values for json."""
+    curves = [c for c in report.curves if any(_any_number(s.per_pair.get(c.key, ())) for s in report.systems)]
+    video = report.video
+    return {
+        "fps": report.fps,
+        "frames": list(report.frame_names),
+        "curves": [{"key": c.key, "heading": c.heading, "unit": c.unit, "about": c.explanation} for c in curves],
+        "systems": [
+            {
+                "name": system.name,
+                "pairs": {
+                    c.key: [None if finite(n) is None else round(n or 0.0, 4) for n in system.per_pair.get(c.key, ())]
+                    for c in curves
+                },
+            }
+            for system in report.systems
+        ],
+        "scatter": _scatter(report),
+        "video": None
+        if video is None
+        else {
+            "first": video.first,
+            "frames": video.frames,
+            "tiles": [_tiles(video.tiles[s.name]) if s.name in video.tiles else None for s in report.systems],
+        },
+    }
+
+
+def _scatter(report: Report) -> dict[str, Any] | None:
+    """The systems' numbers in two columns, each with its interval where that is known; None where nothing compares."""
+    if report.scatter is None:
+        return None
+    x, y = report.scatter
+    headings = {column.key: column.heading for column in report.columns}
+    points = [
+        {"system": index, "x": _with_interval(system.values.get(x)), "y": _with_interval(system.values.get(y))}
+        for index, system in enumerate(report.systems)
+        if system.kind != "reference"
+    ]
+    points = [point for point in points if point["x"] and point["y"]]
+    return {"x": headings[x], "y": headings[y], "points": points} if len(points) > 1 else None
+
+
+def _with_interval(value: Value | None) -> list[float]:
+    numbers = [] if value is None else [finite(value.value), finite(value.low), finite(value.high)]
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == 3 else known[:1] if numbers and numbers[0] is not None else []
+
+
+def _tiles(tiles: Mapping[str, Any]) -> dict[str, list[int]]:
+    return {name: [tile.x, tile.y, tile.width, tile.height] for name, tile in tiles.items()}
+
+
+def _any_number(numbers: Sequence[float | None]) -> bool:
+    return any(finite(number) is not None for number in numbers)

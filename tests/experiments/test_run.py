@@ -1,0 +1,76 @@
+"""Whole trainings in the ways that need more than a street: half precision, live flow, cached flow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from temporalkd.config import parse
+from temporalkd.experiments import run
+from tests import tiny
+
+
+def train(folder: Path, values: dict[str, Any]) -> list[dict[str, float]]:
+    run.train(parse(values, "test"), folder / "run", say=lambda line: None)
+    return [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+
+
+def camvid_etc(folder: Path) -> dict[str, Any]:
+    """ETC on a clip of frames that know no motion of their own."""
+    values = tiny.config(folder, "etc")
+    root = tiny.fake_camvid(folder / "camvid", {"val": 5})
+    values["data"] = {
+        "train": {"dataset": "camvid", "root": str(root), "split": "val"},
+        "frames": 3,
+        "gaps": [1, 1],
+        "flip": False,
+    }
+    teacher = tiny.save_segmenter(tiny.segmenter(11, seed=7), tiny.spec(11), folder / "camvid_teacher.safetensors", {})
+    assert teacher is None
+    values["teacher"] = {"weights": str(folder / "camvid_teacher.safetensors")}
+    values["training"] |= {"steps": 2, "log_every": 1}
+    return values
+
+
+WATCHED = {
+    "etc": ("cross_entropy", "pixel_kl", "intra_affinity", "inter_affinity", "motion_consistency"),
+    "multilevel": ("cross_entropy", "low", "middle", "high"),
+    "stckd": ("intra_affinity_second", "teacher_residual", "adversarial/critic"),
+    "i2ckd": ("prototype_triplet", "prototype_triplet/intra", "prototype_triplet/student_inter"),
+}
+
+
+@pytest.mark.parametrize("method", list(WATCHED))
+def test_bf16_gives_nearly_the_losses_of_fp32(method: str, tmp_path: Path) -> None:
+    rows = {}
+    for precision in ("32-true", "bf16-mixed"):
+        folder = tmp_path / precision
+        folder.mkdir()
+        values = tiny.config(folder, method)
+        values["training"] |= {"steps": 2, "log_every": 1, "precision": precision}
+        rows[precision] = train(folder, values)
+    for full, half in zip(rows["32-true"], rows["bf16-mixed"]):
+        for name in WATCHED[method]:
+            assert half[name] == pytest.approx(full[name], rel=0.1, abs=1e-3), name
+
+
+def test_cached_flow_trains_like_live_flow(tmp_path: Path) -> None:
+    losses = {}
+    for cached in (False, True):
+        folder = tmp_path / str(cached)
+        folder.mkdir()
+        values = camvid_etc(folder)
+        values["flow"] = {"kind": "dis", "cached": cached, "cache": str(folder / "cache")}
+        losses[cached] = [row["motion_consistency"] for row in train(folder, values)]
+    assert losses[True] == pytest.approx(losses[False], rel=0.02)
+    assert any((tmp_path / "True" / "cache").rglob("*.flow"))
+
+
+@pytest.mark.real
+def test_raft_trains_live(tmp_path: Path, data_root: Path) -> None:
+    values = camvid_etc(tmp_path)
+    values["flow"] = {"kind": "raft_small", "weights": str(data_root / "weights" / "raft_small_things.safetensors")}
+    assert all(row["motion_consistency"] > 0 for row in train(tmp_path, values))

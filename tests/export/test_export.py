@@ -1,0 +1,170 @@
+"""Students as ONNX files: they say what the network says, at any size, and are not there when they do not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from temporalkd import export
+from temporalkd.data.image_folder import open_frames
+from temporalkd.data.label_maps import read_map
+from temporalkd.export import Parity, card_of, onnx_graph, parity
+from temporalkd.models import ModelSpec, Segmenter, build, load_segmenter
+from tests import tiny
+from tests.cli_support import LENGTH, SIZE, World
+
+onnx = pytest.importorskip("onnx", reason="needs temporalkd[export]")
+pytest.importorskip("onnxruntime", reason="needs temporalkd[export]")
+
+SMP = "segmentation_models_pytorch."
+SAME_PADDING: dict[str, Any] = {
+    "encoder_name": "tu-tf_efficientnet_lite0",
+    "decoder_pyramid_channels": 16,
+    "decoder_segmentation_channels": 32,
+}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["temporalkd.models.cost"], "_SECONDS", 0.0)  # the package's `cost` is the function
+
+
+def student(model: Any, name: str = "graph") -> export.OnnxStudent:
+    return export.OnnxStudent(model.SerializeToString(), name, threads=1)
+
+
+def shaken(spec: ModelSpec) -> Segmenter:
+    """A network whose statistics are not those of a new one, so that no class wins everywhere."""
+    torch.manual_seed(1)
+    segmenter = build(spec).train()
+    with torch.no_grad():
+        for _ in range(3):
+            segmenter(torch.rand(2, 3, 64, 64))
+    return segmenter.eval()
+
+
+def agree(segmenter: Segmenter, model: Any, *sizes: tuple[int, int]) -> None:
+    found = parity(segmenter, student(model), [torch.rand(1, 3, *size) for size in sizes])
+    assert found.holds, found
+    assert found.difference is None or found.difference < 1e-4
+
+
+@pytest.mark.parametrize("size", [(48, 64), (53, 61)])
+def test_a_graph_of_one_size(size: tuple[int, int]) -> None:
+    model = onnx_graph(tiny.segmenter().eval(), card_of(tiny.spec(), size, argmax=False))
+    agree(tiny.segmenter().eval(), model, size)
+    assert student(model).size == size
+
+
+@pytest.mark.parametrize("argmax", [False, True])
+def test_a_graph_of_any_size(argmax: bool) -> None:
+    model = onnx_graph(tiny.segmenter().eval(), card_of(tiny.spec(), None, argmax))
+    agree(tiny.segmenter().eval(), model, (48, 64), (53, 61), (8, 200), (1, 1))
+    assert student(model).size is None
+
+
+@pytest.mark.parametrize(
+    ("architecture", "arguments"),
+    [
+        (SMP + "FPN", SAME_PADDING),
+        (SMP + "Unet", {"encoder_name": "tu-mobilenetv3_small_050"}),
+        (SMP + "Segformer", {"encoder_name": "mit_b0", "decoder_segmentation_channels": 16}),
+        (SMP + "DeepLabV3", {"encoder_name": "tu-resnet18", "encoder_output_stride": 8}),
+        ("torchvision.lraspp_mobilenet_v3_large", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_students_of_the_configs_at_any_size(architecture: str, arguments: dict[str, Any]) -> None:
+    spec = ModelSpec(architecture, 5, arguments)
+    segmenter, frame = shaken(spec), torch.rand(1, 3, 64, 64)
+    before = segmenter(frame)
+    agree(segmenter, onnx_graph(segmenter, card_of(spec, None, False)), (64, 96), (53, 61), (97, 33))
+    after = segmenter(frame)
+    assert torch.equal(before.logits, after.logits) and after.features.keys() == before.features.keys()
+    assert all(p.requires_grad for p in segmenter.parameters()), "the network is left as it was"
+
+
+def test_a_network_that_torch_ties_to_one_size() -> None:
+    """Pyramid pooling into bins: the graph of any size has the bins of one."""
+    spec = ModelSpec(SMP + "PSPNet", 5, {"encoder_name": "tu-resnet18", "output_stride": 8})
+    segmenter = shaken(spec)
+    told = r"cannot be computed at 97x33 \(.*\): export with --size 97x33, without --dynamic"
+    with pytest.raises(ValueError, match=told):
+        agree(segmenter, onnx_graph(segmenter, card_of(spec, None, False)), (97, 33))
+    agree(segmenter, onnx_graph(segmenter, card_of(spec, (97, 33), False)), (97, 33))
+
+
+def test_more_classes_than_the_map_can_hold() -> None:
+    spec = tiny.spec(classes=257)
+    with pytest.raises(ValueError, match="256 classes: this network has 257"):
+        onnx_graph(tiny.segmenter(classes=257), card_of(spec, SIZE, argmax=True))
+
+
+def test_eight_bit_integers_are_near() -> None:
+    segmenter, size = tiny.segmenter().eval(), (48, 64)
+    frames = [torch.rand(1, 3, *size) for _ in range(4)]
+    plain = onnx_graph(segmenter, card_of(tiny.spec(), size, False))
+    model = export.quantised(plain, card_of(tiny.spec(), size, False, int8=True), frames)
+    assert any(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    found = parity(segmenter, student(model), frames)
+    assert found.difference is not None and 0 < found.difference < 0.2 and found.agreement > 80
+    assert len(plain.metadata_props) == len(model.metadata_props) == 1
+
+
+def test_the_command_writes_a_checked_file_that_describes_itself(world: World, call: Any) -> None:
+    _, err = call("export", world.run, "-o", "new/student.onnx")
+    assert "ONNX Runtime and the network: logits within" in err and "100.000 % of the pixels agree" in err
+    assert "wrote new/student.onnx" in err and "a frame of 64x80: ONNX Runtime" in err
+    assert [path.name for path in Path("new").iterdir()] == ["student.onnx"]
+    model = onnx.load("new/student.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    card = json.loads(next(entry.value for entry in model.metadata_props if entry.key == "temporalkd"))
+    _, spec = load_segmenter(world.run / "student.safetensors")
+    assert card["size"] == list(SIZE) and card["classes"] == 9 and not card["argmax"] and not card["int8"]
+    assert card["class_names"] == list(spec.class_names) and card["mean"] == list(spec.normalisation.mean)
+    assert card["version"] == model.producer_version and model.producer_name == "temporalkd"
+
+
+@pytest.mark.parametrize("options", [[], ["--argmax"], ["--dynamic"], ["--dynamic", "--argmax"]])
+def test_predict_runs_the_file_and_writes_the_same_maps(world: World, call: Any, options: list[str]) -> None:
+    call("export", world.run / "student.safetensors", "--size", "64x80", "-o", "student.onnx", *options)
+    call("predict", "student.onnx", world.frames, "-o", "by-onnx")
+    call("predict", world.run, world.frames, "-o", "by-torch")
+    names = sorted(path.name for path in Path("by-torch").iterdir())
+    assert len(names) == LENGTH and names == sorted(path.name for path in Path("by-onnx").iterdir())
+    for name in names:
+        ours, theirs = (read_map(Path(folder) / name, classes=9) for folder in ("by-onnx", "by-torch"))
+        assert (ours == theirs).float().mean() > 0.999
+
+
+def test_int8_from_a_video(world: World, call: Any) -> None:
+    options = ["--int8", "--calibrate", world.folder / "video.mp4"]
+    _, err = call("export", world.run, "-o", "int8.onnx", *options)
+    assert "8 bit and the network: logits within" in err
+    call("predict", "int8.onnx", world.frames, "-o", "maps")
+    assert len(list(Path("maps").iterdir())) == len(open_frames(world.frames))
+
+
+def test_a_graph_that_says_something_else_is_not_left_behind(
+    world: World, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("temporalkd.cli.commands.export.parity", lambda *_: Parity(0.5, 99.0))
+    _, err = call("export", world.run, "-o", "new/student.onnx", code=1)
+    assert "error: new/student.onnx is not written: the graph does not say what the network says" in err
+    assert not Path("new").exists()
+
+
+def test_where_there_is_no_onnx_runtime(world: World, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.util import find_spec
+
+    call("export", world.run, "-o", "student.onnx")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
+    says = "error: onnxruntime is not installed: pip install -e '.[export]' in the checkout\n"
+    assert call("export", world.run, "-o", "other.onnx", code=1)[1] == says
+    assert call("predict", "student.onnx", world.frames, "-o", "maps", code=1)[1] == says
+    assert not Path("other.onnx").exists() and not Path("maps").exists()

@@ -1,0 +1,284 @@
+"""What a training meets that is no fault of its own: it says so in a line, and nothing that was saved is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import nn
+
+from temporalkd.config import parse
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.experiments import run
+from temporalkd.experiments.comparison.train import _cleared
+from temporalkd.experiments.lock import taken
+from temporalkd.experiments.scoring import Scorer
+from temporalkd.methods import Trainee
+from temporalkd.training import checkpoint
+from temporalkd.training.errors import explained
+from temporalkd.training.log import RunLog
+from tests import tiny
+from tests.cli_support import ROOT
+
+
+def train(values: dict[str, Any], folder: Path, resume: bool = False) -> dict[str, Any]:
+    run.train(parse(values, "test"), folder, resume, lambda line: None)
+    return load_file(folder / "student.safetensors")
+
+
+def config(folder: Path, **training: Any) -> dict[str, Any]:
+    values = tiny.config(folder)
+    values["training"] |= {"checkpoint_every": 2, **training}
+    return values
+
+
+def goes_on_as_if_nothing_had_happened(values: dict[str, Any], folder: Path) -> None:
+    assert not list((folder / "cut").rglob(".*.part"))
+    resumed, whole = train(values, folder / "cut", resume=True), train(values, folder / "whole")
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+@pytest.mark.parametrize(("code", "says"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system")])
+def test_a_disk_that_is_full_or_read_only(code: int, says: str, tmp_path: Path) -> None:
+    """From the second checkpoint on: a full one says so when bytes are to be kept, a read-only one at once."""
+    values = config(tmp_path)
+    writes: list[Path] = []
+
+    def refuse(path: Path) -> None:
+        if "last.pt" in path.name:
+            writes.append(path)
+            if len(writes) > 1:
+                raise OSError(code, os.strerror(code), str(path))
+
+    fsync, open_ = os.fsync, Path.open
+
+    def full(descriptor: int) -> None:
+        refuse(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    def read_only(path: Path, mode: str = "r", **options: Any) -> Any:
+        if mode == "xb":
+            refuse(path)
+        return open_(path, mode, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        if code == errno.ENOSPC:
+            patched.setattr(os, "fsync", full)
+        else:
+            patched.setattr(Path, "open", read_only)
+        with pytest.raises(OSError, match=rf"last\.pt: the checkpoint cannot be written, .* stays: {says}") as told:
+            train(values, tmp_path / "cut")
+    assert (code != errno.ENOSPC) or str(told.value).endswith(": make room; --resume goes on from step 2")
+    assert checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"] == 2
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_a_disk_that_is_full_when_a_step_is_recorded(tmp_path: Path) -> None:
+    values, written = config(tmp_path), RunLog.step
+
+    def full(self: RunLog, step: int, record: Any) -> None:
+        if step == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "cut/log.jsonl")
+        written(self, step, record)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(RunLog, "step", full)
+        with pytest.raises(OSError, match=r"left on device: 'cut/log\.jsonl': make room; --resume .* step 2"):
+            train(values, tmp_path / "cut")
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["step", "evaluation"])
+def test_a_folder_that_is_removed_is_there_again(place: str, tmp_path: Path) -> None:
+    """What was trained is not lost, and the training does not go on without its records unseen."""
+    values = config(tmp_path, log_every=1, evaluate_every=3)
+    folder, calls = tmp_path / "cut", []
+    values["data"]["val"] = values["data"]["train"]
+    owner, name = (Trainee, "forward") if place == "step" else (Scorer, "rows")
+    original = getattr(owner, name)
+
+    def removed(*arguments: Any, **options: Any) -> Any:
+        calls.append(0)
+        if len(calls) == (3 if place == "step" else 1):
+            shutil.rmtree(folder)
+        return original(*arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(owner, name, removed)
+        with pytest.raises(FileNotFoundError, match=r"cut was removed while .* --resume goes on from step 3"):
+            train(values, folder)
+    assert {"config.yaml", "environment.json", "checkpoints"} <= {path.name for path in folder.iterdir()}
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path) -> None:
+    """A second one is refused while the first is at it, and what the first does is as if nobody had asked."""
+    values, forward, told = config(tmp_path), Trainee.forward, []
+
+    def asked(self: Trainee, step: Any) -> Any:
+        if not told:
+            code = (
+                "import sys, pathlib, yaml\nfrom temporalkd import run\nfrom temporalkd.config import parse\n"
+                f"run.train(parse(yaml.safe_load(sys.stdin), 'x'), pathlib.Path(sys.argv[1]), {resume})"
+            )
+            command = [sys.executable, "-c", code, str(tmp_path / "cut")]
+            told.append(subprocess.run(command, input=yaml.safe_dump(values), cwd=ROOT, capture_output=True, text=True))
+        return forward(self, step)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainee, "forward", asked)
+        first = train(values, tmp_path / "cut")
+    assert "cut: another training writes there" in told[0].stderr.splitlines()[-1]
+    whole = train(values, tmp_path / "whole")
+    assert all(torch.equal(whole[key], first[key]) for key in whole)
+    names = [
+        sorted(path.name for path in (tmp_path / run).iterdir() if "events" not in path.name)
+        for run in ("cut", "whole")
+    ]
+    assert names[0] == names[1]
+
+
+def test_a_folder_that_another_training_took_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    values, forward, calls = config(tmp_path), Trainee.forward, []
+    folder = tmp_path / "cut"
+
+    def removed(self: Trainee, step: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 3:
+            shutil.rmtree(folder)
+            folder.mkdir()
+            for name in (".lock", "config.yaml", ".last.pt.part"):
+                (folder / name).write_text("another's")
+        return forward(self, step)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainee, "forward", removed)
+        with pytest.raises(FileExistsError, match=r"cut was removed .* and is another training's now"):
+            train(values, folder)
+    left = {path.name for path in folder.iterdir() if "events" not in path.name and path.name != "resources.json"}
+    assert left == {".lock", "config.yaml", ".last.pt.part"}
+
+
+def test_a_comparison_takes_nothing_back_from_a_training(tmp_path: Path) -> None:
+    """Before its first checkpoint it looks like one that was killed."""
+    folder = tmp_path / "run"
+    with taken(folder):
+        (folder / "config.yaml").write_text("its")
+        code = (
+            "import sys, pathlib\nfrom temporalkd.experiments.comparison.train import _cleared\n"
+            "print(_cleared(pathlib.Path(sys.argv[1])))"
+        )
+        told = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
+        assert "another training writes there" in told.stdout and (folder / "config.yaml").is_file()
+    assert _cleared(folder) is None and not folder.exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_the_lock_of_a_strangers_folder_leads_nowhere(kind: str, tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    folder.mkdir()
+    if kind == "fifo":
+        os.mkfifo(folder / ".lock")
+        with taken(folder):
+            return
+    (folder / ".lock").symlink_to(elsewhere)
+    with pytest.raises(OSError, match="run"), taken(folder):
+        pytest.fail("it is a link")
+    assert not elsewhere.exists()
+
+
+def test_a_frame_that_a_worker_cannot_read(tmp_path: Path) -> None:
+    """It says what it says without workers, in one line."""
+    values, original = config(tmp_path, workers=1), ClipSampler.__getitem__
+
+    def missing(self: ClipSampler, position: int) -> Any:
+        if position == 6:
+            raise FileNotFoundError("frames/0007.png: no such image file")
+        return original(self, position)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ClipSampler, "__getitem__", missing)
+        with pytest.raises(FileNotFoundError) as told:
+            train(values, tmp_path / "cut")
+    assert str(told.value) == "frames/0007.png: no such image file"
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_a_loader_worker_that_is_killed(tmp_path: Path) -> None:
+    values = config(tmp_path, workers=1)
+    parent, original = os.getpid(), ClipSampler.__getitem__
+
+    def killed(self: ClipSampler, position: int) -> Any:
+        if position == 10 and os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, position)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ClipSampler, "__getitem__", killed)
+        with pytest.raises(
+            ChildProcessError, match=r"step [3-6]: a worker that reads clips died, .* training\.workers"
+        ):
+            train(values, tmp_path / "cut")
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_a_step_for_which_there_is_no_memory(tmp_path: Path) -> None:
+    """A real request that no machine can fulfil."""
+    values = config(tmp_path)
+    original, calls = Trainee.forward, []
+
+    def greedy(self: Trainee, step: Any) -> Any:
+        calls.append(step)
+        if len(calls) == 4:
+            torch.empty(1 << 60)
+        return original(self, step)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainee, "forward", greedy)
+        with pytest.raises(
+            MemoryError, match=r"no memory for step 4, 2 clips of 1 frames at once \(\d+ bytes more"
+        ) as told:
+            train(values, tmp_path / "cut")
+    assert "training.batch" in str(told.value) and str(told.value).endswith("--resume goes on from step 2")
+    goes_on_as_if_nothing_had_happened(values, tmp_path)
+
+
+def test_of_a_gpu_it_names_the_size_too_and_other_errors_stay_what_they_are() -> None:
+    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
+    assert "step 7, 4 clips (20.00 GiB more were asked for)" in str(explained(error, 7, 0, "4 clips"))
+    other = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    assert explained(other, 1, 0, "") is other
+
+
+def test_what_has_no_deterministic_form_is_named() -> None:
+    words = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set 'torch.use_..."
+    told = explained(RuntimeError(words), 1, 0, "")
+    assert "step 1: --deterministic: torch has no deterministic adaptive_avg_pool2d_backward_cuda: take" in str(told)
+
+
+class Pooled(tiny.Tiny):
+    """With BatchNorm over a single pixel, as image pooling has it."""
+
+    def __init__(self, classes: int):
+        super().__init__(classes)
+        self.body.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(8), nn.Upsample((12, 16))))
+
+
+def test_batch_norm_of_one_value_says_what_to_do(tmp_path: Path) -> None:
+    values = config(tmp_path, batch=1)
+    values["student"]["architecture"] = "tests.training.test_errors:Pooled"
+    with pytest.raises(ValueError, match=r"step 1, 1 clips .* sees one value of each channel.*: raise training\.batch"):
+        train(values, tmp_path / "cut")
+    values["training"]["batch"] = 2
+    train(values, tmp_path / "cut")
