@@ -3,25 +3,25 @@
 from temporalkd.evaluation.evaluate import evaluate, frames_with_motion
 from temporalkd.evaluation.inference import ClassMapper, each_class_map, frames_at_once
 from temporalkd.evaluation.metric_suite import measures
-from temporalkd.evaluation.results import SHARES, Row, as_csv, as_json
-from temporalkd.evaluation.systems import (
-    Answer,
-    System,
+from temporalkd.evaluation.predictors import (
+    FramePrediction,
+    Predictor,
     averaged,
     ceiling,
     class_maps,
     floor,
     folder_of_maps,
+    memoize,
     network,
-    remembered,
 )
+from temporalkd.evaluation.results import SHARES, Row, as_csv, as_json
 
 __all__ = [
     "SHARES",
-    "Answer",
     "ClassMapper",
+    "FramePrediction",
+    "Predictor",
     "Row",
-    "System",
     "as_csv",
     "as_json",
     "averaged",
@@ -34,6 +34,6 @@ __all__ = [
     "frames_at_once",
     "frames_with_motion",
     "measures",
+    "memoize",
     "network",
-    "remembered",
 ]

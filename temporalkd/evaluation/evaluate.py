@@ -11,9 +11,9 @@ from torch import Tensor
 from flow import FlowCache, FlowEstimator, visible
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation.distributed import outcomes, part
-from temporalkd.evaluation.metric_suite import Counts, Scorecard
+from temporalkd.evaluation.metric_suite import Counts, MetricSuite
+from temporalkd.evaluation.predictors import FramePrediction, Predictor, averaged, ceiling, constant, floor, memoize
 from temporalkd.evaluation.results import Row
-from temporalkd.evaluation.systems import Answer, System, averaged, ceiling, constant, floor, remembered
 from temporalkd.metrics import FramePair
 
 Flows = Mapping[str, FlowEstimator | None]
@@ -22,7 +22,7 @@ Flows = Mapping[str, FlowEstimator | None]
 
 def evaluate(
     sources: Sequence[Source],
-    systems: Mapping[str, System],
+    systems: Mapping[str, Predictor],
     classes: int,
     flows: Flows,
     protocols: Sequence[str] = ("visible",),
@@ -45,16 +45,16 @@ def evaluate(
     Raises:
         ValueError: no exact motion and no estimator; a prediction of another size than its frame.
     """
-    asked = {name: remembered(system) for name, system in systems.items()}
+    asked = {name: memoize(system) for name, system in systems.items()}
     if ema is not None:
         asked |= {f"{name} EMA {ema:g}": averaged(system, ema) for name, system in list(asked.items())}
     labelled = all(len(s.labelled) == len(s) for s in sources)
     if references and labelled:
-        known: dict[str, System] = {"ceiling": ceiling, "floor": floor(), "constant": constant}
+        known: dict[str, Predictor] = {"ceiling": ceiling, "floor": floor(), "constant": constant}
         if taken := asked.keys() & known:
             raise ValueError(f"a system is called {sorted(taken)[0]!r} like a reference: give it another name")
         asked |= known
-    cards = {name: Scorecard(classes, protocols, list(flows), labelled) for name in asked}
+    cards = {name: MetricSuite(classes, protocols, list(flows), labelled) for name in asked}
 
     def score() -> tuple[int, str, dict[str, Counts]]:
         clip, size = _score(list(part(sources, together)), asked, cards, flows, cache, progress)
@@ -81,8 +81,8 @@ def evaluate(
 
 def _score(
     sources: Sequence[tuple[int, Source]],
-    systems: Mapping[str, System],
-    cards: Mapping[str, Scorecard],
+    systems: Mapping[str, Predictor],
+    cards: Mapping[str, MetricSuite],
     flows: Flows,
     cache: FlowCache | None,
     progress: Callable[[int, int], None] | None,
@@ -90,7 +90,7 @@ def _score(
     """Fill the cards with what the systems say about numbered clips; the last clip's number and size."""
     total, done, last, size = sum(len(source) for _, source in sources), 0, -1, ""
     for clip, source in sources:
-        before: tuple[dict[str, Answer], Tensor | None] | None = None
+        before: tuple[dict[str, FramePrediction], Tensor | None] | None = None
         for frame, motions in frames_with_motion(source, flows, cache):
             answers = {name: _answer(name, system, frame) for name, system in systems.items()}
             for name, card in cards.items():
@@ -108,7 +108,7 @@ def _score(
     return last, size
 
 
-def _answer(name: str, system: System, frame: Frame) -> Answer:
+def _answer(name: str, system: Predictor, frame: Frame) -> FramePrediction:
     answer = system(frame)
     if tuple(answer.map.shape) != frame.size:
         (height, width), (rows, columns) = answer.map.shape, frame.size

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from temporalkd.evaluation.predictors import FramePrediction
 from temporalkd.evaluation.results import PER_PAIR, WITH_INTERVAL, Row, percent, percents
-from temporalkd.evaluation.systems import Answer
 from temporalkd.metrics import (
     BoundaryIoU,
     Consistency,
@@ -19,14 +19,14 @@ from temporalkd.metrics import (
     Series,
     WarpError,
 )
-from temporalkd.metrics.counted import Counted
+from temporalkd.metrics.base import BaseMetric
 
 WINDOWS = (8, 16)
 Counts = list[tuple[Tensor, Tensor]]
 """Of each metric: a row an item, and the clip of each."""
 
 
-class Scorecard:
+class MetricSuite:
     """One system's numbers on labels, alone, and along the motion that each flow sees.
 
     Args:
@@ -43,7 +43,7 @@ class Scorecard:
         self.flips = {f: Flips(synced=False) for f in flows}
         self.warp_error = {f: WarpError(synced=False) for f in flows}
 
-    def frame(self, answer: Answer, label: Tensor | None, clip: int) -> None:
+    def frame(self, answer: FramePrediction, label: Tensor | None, clip: int) -> None:
         """The system's answer to the next frame of a clip."""
         if label is None:
             return
@@ -52,7 +52,7 @@ class Scorecard:
         for metric in self.persistence.values():
             metric.update(answer.map, label, clip)
 
-    def pair(self, flow: str, before: Answer, now: Answer, pair: FramePair, clip: int) -> None:
+    def pair(self, flow: str, before: FramePrediction, now: FramePrediction, pair: FramePair, clip: int) -> None:
         """The answers to two consecutive frames, and what is known of these."""
         for protocol in self.protocols:
             self.consistency[flow, protocol].update(before.map, now.map, pair, clip)
@@ -69,7 +69,7 @@ class Scorecard:
         for number, metric in enumerate(self._metrics()):
             metric.replace([part[number] for part in parts])
 
-    def _metrics(self) -> list[Counted]:
+    def _metrics(self) -> list[BaseMetric]:
         along = [*self.consistency.values(), *self.flips.values(), *self.warp_error.values()]
         return [self.score, self.boundary, *self.persistence.values(), *along]
 
@@ -112,7 +112,7 @@ class Scorecard:
 
 def measures(classes: int, protocol: str) -> dict[str, Measure]:
     """Key of a row's series -> what its counts mean: with it, counts that were kept are a series again."""
-    card = Scorecard(classes, [protocol], ["any"], persistence=True)
+    card = MetricSuite(classes, [protocol], ["any"], persistence=True)
     return {key: series.measure for key, series in card._series("any", protocol).items()}
 
 

@@ -22,7 +22,7 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
 from temporalkd.evaluation import Row, network
 from temporalkd.evaluation import evaluate as score
-from temporalkd.experiments.lock import taken
+from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.provenance import environment, fingerprint
 from temporalkd.experiments.run_directory import has_checkpoint
 from temporalkd.methods import Method
@@ -104,14 +104,14 @@ def train(
     given: Any = clips if own else GivenBatches(cast(Iterable[Any], clips), runtime)
 
     def job() -> None:
-        with taken(folder) as hold:
+        with run_lock(folder) as lock:
             if not resume and (has_checkpoint(folder) or (folder / WEIGHTS).exists()):
                 raise FileExistsError(f"out: {folder} already holds a run: resume=True goes on, or name another folder")
             prints = {"train": fingerprint(given.sources)} if own else {}
             write_whole(folder / "environment.json", (json.dumps(environment(seed, prints), indent=2) + "\n").encode())
             labels = PseudoLabels(method, given, runtime, folder / "pseudo") if own and method.labeller else None
             try:
-                trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels, hold.removed)
+                trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels, lock.removed)
                 trainer.fit(resume)
             finally:
                 method.players |= {name: unwrap(player) for name, player in method.players.items()}

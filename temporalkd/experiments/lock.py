@@ -18,7 +18,7 @@ LOCK = ".lock"
 
 
 @dataclass(frozen=True)
-class Hold:
+class RunLock:
     """A run folder that is taken: here, or by another process of the same training, which has the open `file`."""
 
     folder: Path
@@ -44,7 +44,7 @@ class Hold:
 
 
 @contextmanager
-def taken(folder: Path, enabled: bool = True) -> Iterator[Hold]:
+def run_lock(folder: Path, enabled: bool = True) -> Iterator[RunLock]:
     """Within it the folder is there and no other training writes to it; a process that is killed gives it free.
 
     Where nothing was written it is as it was, in the end.
@@ -53,7 +53,7 @@ def taken(folder: Path, enabled: bool = True) -> Iterator[Hold]:
         FileExistsError: another training writes there, or it is a file.
     """
     if not enabled:
-        yield Hold(folder)
+        yield RunLock(folder)
         return
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, expected a folder")
@@ -62,11 +62,11 @@ def taken(folder: Path, enabled: bool = True) -> Iterator[Hold]:
         folder.mkdir(parents=True, exist_ok=True)
         with _opened(folder) as file:
             _take(file, folder)
-            hold = Hold(folder, file)
+            lock = RunLock(folder, file)
             try:
-                yield hold
+                yield lock
             finally:
-                if hold.is_whole():
+                if lock.is_whole():
                     with suppress(OSError):  # where open files cannot be deleted it stays
                         (folder / LOCK).unlink()
     finally:

@@ -14,7 +14,7 @@ from temporalkd.console import duration, lines
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.evaluation import Row, network
 from temporalkd.experiments import resources, run_directory
-from temporalkd.experiments.lock import Hold, taken
+from temporalkd.experiments.lock import RunLock, run_lock
 from temporalkd.experiments.scoring import Scorer, write_rows
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter, Teacher, save_segmenter
@@ -44,14 +44,14 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
     runtime = Runtime(section.accelerator, section.devices, section.precision, section.nodes)
 
     def job() -> list[Row]:
-        with taken(folder, runtime.is_main) as hold:
-            return _train(config, hold, resume, say, score, runtime)
+        with run_lock(folder, runtime.is_main) as lock:
+            return _train(config, lock, resume, say, score, runtime)
 
     return runtime.launch(job)
 
 
-def _train(config: Config, hold: Hold, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
-    folder, scored = hold.folder, score and config.data.val is not None
+def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
+    folder, scored = lock.folder, score and config.data.val is not None
     if resume and run_directory.has_ended(folder, config.training.steps, scored):
         if runtime.is_main:
             run_directory.refuse_unusable(config, folder, resume)
@@ -95,11 +95,11 @@ def _train(config: Config, hold: Hold, resume: bool, say: Say, score: bool, runt
         runtime.barrier()
         with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
             scores = metrics if scorer else None
-            Trainer(method, clips, plan, runtime, folder, scores, config.name, between, hold.removed).fit(resume)
+            Trainer(method, clips, plan, runtime, folder, scores, config.name, between, lock.removed).fit(resume)
     except BaseException:
-        if runtime.is_main and hold.is_whole() and not resume and not run_directory.has_checkpoint(folder):
+        if runtime.is_main and lock.is_whole() and not resume and not run_directory.has_checkpoint(folder):
             run_directory.clear(folder)
-        elif runtime.is_main and not hold.is_whole() and hold.removed() and run_directory.has_checkpoint(folder):
+        elif runtime.is_main and not lock.is_whole() and lock.removed() and run_directory.has_checkpoint(folder):
             run_directory.open_folder(config, folder, splits)
         raise
     student = method.best_student()

@@ -11,7 +11,7 @@ import torch
 from flow.files import write_whole
 from temporalkd.config import Config, ConfigError, build
 from temporalkd.data.footage import Footage
-from temporalkd.evaluation import Row, System, as_json, evaluate
+from temporalkd.evaluation import Predictor, Row, as_json, evaluate
 
 
 class Scorer:
@@ -43,7 +43,7 @@ class Scorer:
 
     def rows(
         self,
-        systems: dict[str, System],
+        systems: dict[str, Predictor],
         references: bool = True,
         ema: float | None = None,
         progress: Any = None,

@@ -1,11 +1,11 @@
 """Metrics: pure functions on class maps and thin torchmetrics classes over them."""
 
+from temporalkd.metrics.bootstrap import Interval, Measure, Series, mean_difference
 from temporalkd.metrics.boundary import BoundaryIoU, near_edge
 from temporalkd.metrics.confusion import SegmentationScore, accuracy, confusion, iou, margins
 from temporalkd.metrics.maps import FlipRate, TemporalConsistency
 from temporalkd.metrics.pair import FramePair
 from temporalkd.metrics.persistence import Persistence
-from temporalkd.metrics.series import Interval, Measure, Series, mean_difference
 from temporalkd.metrics.temporal import PROTOCOLS, Consistency, Flips, WarpError
 
 __all__ = [

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from temporalkd.metrics.base import BaseMetric
+from temporalkd.metrics.bootstrap import Measure
 from temporalkd.metrics.confusion import IGNORE, confusion, iou, margins
-from temporalkd.metrics.counted import Counted
-from temporalkd.metrics.series import Measure
 
 
 def near_edge(labels: Tensor, distance: int, frame_is_edge: bool = False) -> Tensor:
@@ -32,7 +32,7 @@ def near_edge(labels: Tensor, distance: int, frame_is_edge: bool = False) -> Ten
     return torch.from_numpy(cv2.erode(pixels, window) != largest)
 
 
-class BoundaryIoU(Counted):
+class BoundaryIoU(BaseMetric):
     """IoU of the bands of `distance` pixels inside each class's mask; void excluded, mean over classes present.
 
     Computes shares in 0..1: boundary_iou, and per class per_class (NaN where absent).

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from temporalkd.metrics.counted import Counted
-from temporalkd.metrics.series import Measure
+from temporalkd.metrics.base import BaseMetric
+from temporalkd.metrics.bootstrap import Measure
 
 IGNORE = 255
 """Value of void pixels in labels."""
@@ -67,7 +67,7 @@ def accuracy(counts: Tensor) -> Tensor:
     return hit / truth
 
 
-class SegmentationScore(Counted):
+class SegmentationScore(BaseMetric):
     """mIoU and mAcc from one confusion over all frames; void excluded; classes in neither map do not enter the mean.
 
     Computes shares in 0..1: miou, macc, and per class iou and acc (NaN where absent).

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from temporalkd.metrics.base import BaseMetric
+from temporalkd.metrics.bootstrap import Measure, ratio
 from temporalkd.metrics.confusion import IGNORE, confusion, count, iou, margins
-from temporalkd.metrics.counted import Counted
-from temporalkd.metrics.series import Measure, ratio
 
 
-class Persistence(Counted):
+class Persistence(BaseMetric):
     """Agreement of prediction and labels on the pixels that do not change over n consecutive frames.
 
     Streaming: how long each pixel has kept its value says whether a window that ends now is constant, so that nothing

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from flow import warp
+from temporalkd.metrics.base import BaseMetric
+from temporalkd.metrics.bootstrap import Measure, ratio
 from temporalkd.metrics.confusion import confusion, count, iou, margins
-from temporalkd.metrics.counted import Counted
 from temporalkd.metrics.pair import FramePair
-from temporalkd.metrics.series import Measure, ratio
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ PROTOCOLS = {
 al., CVPR 2021 (vspw2021) and Varghese et al., CVPR Workshops 2020 (varghese2020); `unmasked` is the plain form."""
 
 
-class Consistency(Counted):
+class Consistency(BaseMetric):
     """Temporal consistency of a video's class maps: mIoU between each map and the next one warped onto it.
 
     Under `visible` with labels, a class that the labels have and neither map predicts counts 0.
@@ -83,7 +83,7 @@ class Consistency(Counted):
         return per_class.masked_fill(per_class.isnan() & expected, 0.0)
 
 
-class Flips(Counted):
+class Flips(BaseMetric):
     """What a viewer sees as flicker: visible pixels whose class changes along the motion.
 
     Computes shares in 0..1: flip_rate; flip_interior and flip_boundary, the same away from and within 4 px of the
@@ -121,7 +121,7 @@ class Flips(Counted):
         self.append(torch.tensor((*interior, at_edge, counted_at_edge, kept, right, *seen, labelled)), clip)
 
 
-class WarpError(Counted):
+class WarpError(BaseMetric):
     """E_warp: squared change of the softmax probabilities along the motion, mean over visible pixels; 0..2.
 
     Source: Lai et al., ECCV 2018 (on colours), on probabilities.

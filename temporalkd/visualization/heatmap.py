@@ -45,16 +45,16 @@ class Heat:
         return self.count
 
 
-def heated(image: Tensor, heat: Tensor) -> Tensor:
+def heatmap(image: Tensor, heat: Tensor) -> Tensor:
     """An image (3, H, W) uint8 under the heat of counts (H, W)."""
     same_size("heat", heat, image)
-    level = heat_level(heat)
+    level = heatmap_level(heat)
     # It comes in gently, so that a faded trail has no edge; from a third of a flip on it hides the image.
     opacity = (level * 6).clamp(0, 0.92)
     return (image + (heat_colours(level) - image.float()) * opacity).round().to(torch.uint8)
 
 
-def heat_level(heat: Tensor) -> Tensor:
+def heatmap_level(heat: Tensor) -> Tensor:
     """Counts to brightness in [0, 1], logarithmic: one flip is seen, and seven do not outshine it."""
     return (torch.log1p(heat.float()) / math.log1p(FULL)).clamp(0, 1)
 

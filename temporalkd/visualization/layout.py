@@ -12,7 +12,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from temporalkd.visualization.heatmap import FULL, heat_colours, heated
+from temporalkd.visualization.heatmap import FULL, heat_colours, heatmap
 from temporalkd.visualization.overlay import RED, Palette, dim, in_red, overlay, resize, to_picture
 from temporalkd.visualization.text import FAINT, PAPER, caption, key, legend
 
@@ -86,7 +86,7 @@ def page(
         (
             caption(size[1], panel.name, panel.numbers, height=letters),
             overlay(large, resize(panel.labels, size), palette),
-            in_red(heated(grey, resize(panel.heat, size)), resize(panel.flips, size)),
+            in_red(heatmap(grey, resize(panel.heat, size)), resize(panel.flips, size)),
         )
         for panel in panels
     ]

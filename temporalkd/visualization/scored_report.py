@@ -12,7 +12,7 @@ from torch import Tensor
 
 from temporalkd.data.label_maps import read_map, write_map
 from temporalkd.data.source import Frame, Source
-from temporalkd.evaluation import Answer, Row, System
+from temporalkd.evaluation import FramePrediction, Predictor, Row
 from temporalkd.metrics import FramePair, Series
 from temporalkd.models import Cost
 from temporalkd.visualization.overlay import overlay, resize, to_picture
@@ -46,12 +46,12 @@ CURVES = (
 class Tape:
     """A system that keeps its class maps, and what flips in them, on disk: each frame is computed once."""
 
-    def __init__(self, system: System, folder: Path):
+    def __init__(self, system: Predictor, folder: Path):
         self.system, self.folder = system, folder
         self.sizes: dict[int, tuple[int, int]] = {}  # of each source, by id
         folder.mkdir()
 
-    def __call__(self, frame: Frame) -> Answer:
+    def __call__(self, frame: Frame) -> FramePrediction:
         answer = self.system(frame)
         self.sizes[id(frame.source)] = frame.size
         write_map(self._path("map", frame.source, frame.index), answer.map)

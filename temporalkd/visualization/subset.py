@@ -12,7 +12,7 @@ from temporalkd.data.source import Source
 from temporalkd.data.video import VideoFile
 
 
-class Shot(Source):
+class Subset(Source):
     """Frames `start` to `stop` - 1 of a source, counted from 0; the others are not read.
 
     Of a video file the frames before `start` are decoded and dropped, one at a time.
@@ -69,7 +69,7 @@ class Shot(Source):
         return super().frames()
 
 
-def shot(source: Source, text: str) -> Shot:
+def subset(source: Source, text: str) -> Subset:
     """The range that a person means by START:END: frames START to END - 1, either left out for the first or last.
 
     Raises:
@@ -85,4 +85,4 @@ def shot(source: Source, text: str) -> Shot:
         raise ValueError(f"range {text!r} goes beyond the end: {expected}")
     if first >= last:
         raise ValueError(f"range {text!r} holds no frame: {expected}")
-    return Shot(source, first, last)
+    return Subset(source, first, last)

@@ -26,7 +26,7 @@ from temporalkd.data.image_folder import FrameFolder, MapFolder, open_frames
 from temporalkd.data.label_maps import read_map, write_map
 from temporalkd.data.source import Source
 from temporalkd.data.street import Street
-from temporalkd.evaluation import Answer, evaluate, folder_of_maps
+from temporalkd.evaluation import FramePrediction, evaluate, folder_of_maps
 from temporalkd.models import load_segmenter
 from tests.cli_support import (
     LENGTH,
@@ -437,7 +437,7 @@ def test_memory_does_not_grow_with_the_video(kind: str, tmp_path: Path) -> None:
             source = Watched(length)
             flows = {"exact": None} if kind == "exact" else {"zero": flow.build("zero"), "other": flow.build("zero")}
             cache = flow.FlowCache(tmp_path / "kept") if kind == "cached" else None
-            systems = {"still": lambda frame: Answer(torch.zeros(frame.size, dtype=torch.uint8))}
+            systems = {"still": lambda frame: FramePrediction(torch.zeros(frame.size, dtype=torch.uint8))}
             row, *_ = evaluate([source], systems, 2, flows, cache=cache)
             assert (row.frames, row["consistency"]) == (length, 100)
             most.append(source.most)

@@ -21,7 +21,7 @@ from tests import tiny
 from tests.cli_support import LENGTH, World
 
 
-class Counted(Source):
+class BaseMetric(Source):
     """Frames that know how many of them were taken."""
 
     name = "counted"
@@ -72,7 +72,7 @@ def test_an_empty_folder_is_filled_and_stays(kind: str, world: World, call: Any)
 
 
 def test_the_maps_are_those_of_the_plain_loop_in_order(threads: int) -> None:
-    segmenter, source = tiny.segmenter().eval(), Counted(12)
+    segmenter, source = tiny.segmenter().eval(), BaseMetric(12)
     written: list[tuple[int, Tensor]] = []
     done = list(each_class_map(Classifier(segmenter), source, lambda *pair: written.append(pair)))
     assert done == [index for index, _ in written] == list(range(12)) and source.taken == 12
@@ -81,7 +81,7 @@ def test_the_maps_are_those_of_the_plain_loop_in_order(threads: int) -> None:
 
 
 def test_a_few_frames_are_held_however_long_the_footage(threads: int) -> None:
-    source = Counted(60)
+    source = BaseMetric(60)
     done = each_class_map(Classifier(tiny.segmenter()), source, lambda *_: None)
     assert next(done) == 0
     assert source.taken <= threads + 5
@@ -92,7 +92,7 @@ def test_a_few_frames_are_held_however_long_the_footage(threads: int) -> None:
 
 @pytest.mark.parametrize("stage", ["read", "compute", "write"])
 def test_an_error_of_any_stage_ends_everything(stage: str, threads: int) -> None:
-    source = Counted(40, broken=5 if stage == "read" else None)
+    source = BaseMetric(40, broken=5 if stage == "read" else None)
     answers: list[int] = []
 
     class Spoilt(Classifier):
@@ -183,9 +183,9 @@ def test_compiled_once_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[Any] = []
     monkeypatch.setattr("torch.compile", lambda module, **_: compiled.append(module) or module)
     segmenter, written = tiny.segmenter().eval(), []
-    list(each_class_map(Classifier(segmenter, compiled=True), Counted(6), lambda _, m: written.append(m)))
+    list(each_class_map(Classifier(segmenter, compiled=True), BaseMetric(6), lambda _, m: written.append(m)))
     assert len(compiled) == 1
-    assert all(torch.equal(ours, plain) for ours, plain in zip(written, class_maps(segmenter, Counted(6))))
+    assert all(torch.equal(ours, plain) for ours, plain in zip(written, class_maps(segmenter, BaseMetric(6))))
 
 
 def test_unknown_precision(world: World, call: Any) -> None:

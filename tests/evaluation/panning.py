@@ -9,7 +9,7 @@ from torch import Tensor
 
 from flow import FlowEstimator
 from temporalkd.data.source import Frame, Source
-from temporalkd.evaluation import Answer, Row
+from temporalkd.evaluation import FramePrediction, Row
 
 
 class Panning(Source):
@@ -66,16 +66,16 @@ class Shift(FlowEstimator):
 RIGHT = {"right": Shift()}
 
 
-def moving(frame: Frame) -> Answer:
+def moving(frame: Frame) -> FramePrediction:
     """What is there."""
     assert isinstance(frame.source, Panning)
-    return Answer(frame.source.map(frame.index))
+    return FramePrediction(frame.source.map(frame.index))
 
 
-def frozen(frame: Frame) -> Answer:
+def frozen(frame: Frame) -> FramePrediction:
     """What was there at first."""
     assert isinstance(frame.source, Panning)
-    return Answer(frame.source.map(0))
+    return FramePrediction(frame.source.map(0))
 
 
 class Unsure:
@@ -84,11 +84,11 @@ class Unsure:
     def __init__(self, classes: int = 2) -> None:
         self.classes, self.asked = classes, 0
 
-    def __call__(self, frame: Frame) -> Answer:
+    def __call__(self, frame: Frame) -> FramePrediction:
         self.asked += 1
         random = torch.Generator().manual_seed(1000 * len(frame.source) + frame.index)
         probs = (3 * torch.randn(self.classes, *frame.size, generator=random)).softmax(0)
-        return Answer(probs.argmax(0).to(torch.uint8), probs)
+        return FramePrediction(probs.argmax(0).to(torch.uint8), probs)
 
 
 def by_system(rows: list[Row]) -> dict[str, Row]:

@@ -14,7 +14,7 @@ import torch.multiprocessing as mp
 
 from temporalkd.data.source import Frame
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.evaluation import Answer, Row, as_json, evaluate, network
+from temporalkd.evaluation import FramePrediction, Row, as_json, evaluate, network
 from tests import tiny
 
 CLIPS = 3  # of different lengths; the first process gets two
@@ -28,7 +28,7 @@ def rows(asked: list[str], together: bool, count: int = CLIPS) -> list[Row]:
     """Of a network; `asked` gets the names of the frames that it was asked about."""
     student = network(tiny.segmenter(seed=4))
 
-    def counted(frame: Frame) -> Answer:
+    def counted(frame: Frame) -> FramePrediction:
         asked.append(str(frame))
         return student(frame)
 
@@ -36,10 +36,10 @@ def rows(asked: list[str], together: bool, count: int = CLIPS) -> list[Row]:
     return evaluate(streets(count), {"student": counted}, len(CLASSES), {"exact": None}, protocols, together=together)
 
 
-def failing(frame: Frame) -> Answer:
+def failing(frame: Frame) -> FramePrediction:
     if frame.source.name == "street-1":
         raise ValueError(f"{frame}: no answer")
-    return Answer(torch.zeros(frame.size, dtype=torch.uint8))
+    return FramePrediction(torch.zeros(frame.size, dtype=torch.uint8))
 
 
 def work(rank: int, folder: str) -> None:

@@ -9,7 +9,7 @@ import flow
 from flow import FlowCache
 from temporalkd.data.source import Frame
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.evaluation import Answer, ceiling, evaluate, floor, network
+from temporalkd.evaluation import FramePrediction, ceiling, evaluate, floor, network
 from tests import tiny
 
 from .panning import RIGHT, Panning, Shift, Unsure, by_system, frozen, moving
@@ -179,8 +179,8 @@ def test_no_exact_motion_asks_for_an_estimator() -> None:
 
 
 def test_a_prediction_of_another_size_is_named() -> None:
-    def small(frame: Frame) -> Answer:
-        return Answer(torch.zeros(8, 8, dtype=torch.uint8))
+    def small(frame: Frame) -> FramePrediction:
+        return FramePrediction(torch.zeros(8, 8, dtype=torch.uint8))
 
     with pytest.raises(ValueError, match="small, panning, frame 0: the prediction is 8x8, expected 64x48 like"):
         evaluate([Panning()], {"small": small}, 2, RIGHT)

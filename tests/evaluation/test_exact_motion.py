@@ -10,7 +10,7 @@ from torch import Tensor
 
 from temporalkd.data.source import Frame
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.evaluation import Answer, evaluate
+from temporalkd.evaluation import FramePrediction, evaluate
 from temporalkd.metrics import PROTOCOLS, Flips, FramePair, near_edge
 
 from .panning import RIGHT, Panning, by_system, frozen, moving
@@ -54,8 +54,8 @@ def test_a_frozen_map() -> None:
 def test_warp_error_of_sure_probabilities() -> None:
     """Each flip of a sure answer is a change of 1 in two classes; an unsure one of p = 3/4, 1/4 half of that each."""
 
-    def probs(map: Tensor, top: float) -> Answer:
-        return Answer(map, torch.where(torch.stack((map == 0, map == 1)), top, 1 - top))
+    def probs(map: Tensor, top: float) -> FramePrediction:
+        return FramePrediction(map, torch.where(torch.stack((map == 0, map == 1)), top, 1 - top))
 
     systems: dict[str, Any] = {
         "moving": lambda frame: probs(frame.source.map(frame.index), 1.0),
@@ -100,8 +100,8 @@ def test_a_constant_map_is_perfectly_consistent_under_any_protocol_but_one() -> 
     """vspw2021 reads class 0 outside, which the constant is: were it another class, it would lose there."""
     source = Street(3, length=4, size=(48, 80))
 
-    def one(frame: Frame) -> Answer:
-        return Answer(torch.ones(frame.size, dtype=torch.uint8))
+    def one(frame: Frame) -> FramePrediction:
+        return FramePrediction(torch.ones(frame.size, dtype=torch.uint8))
 
     rows = evaluate([source], {"one": one}, len(CLASSES), {"exact": None}, ["unmasked", "varghese2020", "vspw2021"])
     got = {(row.system, row.protocol): row["consistency"] for row in rows}
@@ -139,9 +139,9 @@ def test_the_labels_of_a_street_flip_at_boundaries_only() -> None:
 
 
 def test_the_ceiling_and_the_floor_of_a_street() -> None:
-    def truth(frame: Frame) -> Answer:
+    def truth(frame: Frame) -> FramePrediction:
         assert frame.label is not None
-        return Answer(frame.label)
+        return FramePrediction(frame.label)
 
     street = Street(3, length=12, size=(96, 160))
     rows = by_system(evaluate([street], {"truth": truth}, len(CLASSES), {"exact": None}))

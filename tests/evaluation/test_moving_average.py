@@ -8,14 +8,14 @@ from torch import Tensor
 
 import flow
 from temporalkd.data.source import Frame, Source
-from temporalkd.evaluation import Answer, System, evaluate, network
-from temporalkd.evaluation.systems import averaged
+from temporalkd.evaluation import FramePrediction, Predictor, evaluate, network
+from temporalkd.evaluation.predictors import averaged
 from tests import tiny
 
 from .panning import RIGHT, Panning, Unsure, by_system, moving
 
 
-def probabilities(system: System, source: Source) -> list[Tensor]:
+def probabilities(system: Predictor, source: Source) -> list[Tensor]:
     answers = [system(frame) for frame in source.stream()]
     assert all(answer.probs is not None for answer in answers)
     return [answer.probs for answer in answers if answer.probs is not None]
@@ -60,8 +60,8 @@ def test_it_is_a_row_beside_each_system() -> None:
     got = by_system(rows)
     averages = by_hand(probabilities(Unsure(), source), 0.8)
 
-    def given(frame: Frame) -> Answer:
-        return Answer(averages[frame.index].argmax(0).to(torch.uint8), averages[frame.index])
+    def given(frame: Frame) -> FramePrediction:
+        return FramePrediction(averages[frame.index].argmax(0).to(torch.uint8), averages[frame.index])
 
     expected = by_system(evaluate([source], {"given": given}, 2, RIGHT))["given"]
     for key in ("consistency", "flip_rate", "miou", "boundary_iou", "right_twice", "warp_error"):
@@ -88,9 +88,9 @@ def test_the_network_is_asked_once_a_frame() -> None:
 def test_a_moving_average_lags() -> None:
     """What is sure and moves is right at once; its average is right late, which accuracy shows."""
 
-    def sure(frame: Frame) -> Answer:
+    def sure(frame: Frame) -> FramePrediction:
         map = moving(frame).map
-        return Answer(map, torch.stack((map == 0, map == 1)).float())
+        return FramePrediction(map, torch.stack((map == 0, map == 1)).float())
 
     rows = by_system(evaluate([Panning(labelled=range(6))], {"sure": sure}, 2, RIGHT, ema=0.8))
     assert rows["sure"]["miou"] == rows["sure"]["consistency"] == 100

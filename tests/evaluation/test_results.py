@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from temporalkd.evaluation import SHARES, Row, System, as_csv, as_json, evaluate
+from temporalkd.evaluation import SHARES, Predictor, Row, as_csv, as_json, evaluate
 from temporalkd.evaluation.results import WITH_INTERVAL, percent, percents
 
 from .panning import RIGHT, Panning, Unsure, frozen
@@ -21,7 +21,7 @@ from .panning import RIGHT, Panning, Unsure, frozen
 def rows() -> list[Row]:
     """With and without intervals; with classes that are nowhere, hence with numbers that are none."""
     torch.manual_seed(0)
-    systems: dict[str, System] = {"frozen, still": frozen, 'un"sure': Unsure(3)}
+    systems: dict[str, Predictor] = {"frozen, still": frozen, 'un"sure': Unsure(3)}
     long = evaluate([Panning(52, range(52))], systems, 4, RIGHT, ["visible", "etc2020"])
     return long + evaluate([Panning(3)], {"frozen, still": frozen}, 4, RIGHT)
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from temporalkd.metrics import PROTOCOLS, BoundaryIoU, Consistency, Flips, Persistence, SegmentationScore, WarpError
-from temporalkd.metrics.counted import Counted
+from temporalkd.metrics.base import BaseMetric
 
 from .footage import CLASSES, Video, random_video
 
@@ -27,10 +27,10 @@ class All:
     """Every metric there is."""
 
     def __init__(self, synced: bool = True):
-        self.along: dict[str, Counted] = {p: Consistency(CLASSES, p, synced) for p in PROTOCOLS}
+        self.along: dict[str, BaseMetric] = {p: Consistency(CLASSES, p, synced) for p in PROTOCOLS}
         self.along["flips"] = Flips(synced)
         self.warp_error = WarpError(synced)
-        self.frames: dict[str, Counted] = {
+        self.frames: dict[str, BaseMetric] = {
             "boundary": BoundaryIoU(CLASSES, synced=synced),
             "accuracy": SegmentationScore(CLASSES, synced),
             "persistence": Persistence(CLASSES, 2, synced),

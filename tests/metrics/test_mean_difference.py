@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from temporalkd.metrics import Series, mean_difference
-from temporalkd.metrics.series import BLOCK, ratio
+from temporalkd.metrics.bootstrap import BLOCK, ratio
 
 
 def series(hits: Tensor, clips: Tensor | None = None) -> Series:

@@ -21,7 +21,7 @@ from temporalkd.config import parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.experiments import run
 from temporalkd.experiments.comparison.train import _cleared
-from temporalkd.experiments.lock import taken
+from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.methods import Trainee
 from temporalkd.training import checkpoint
@@ -173,7 +173,7 @@ def test_a_folder_that_another_training_took_meanwhile_is_left_to_it(tmp_path: P
 def test_a_comparison_takes_nothing_back_from_a_training(tmp_path: Path) -> None:
     """Before its first checkpoint it looks like one that was killed."""
     folder = tmp_path / "run"
-    with taken(folder):
+    with run_lock(folder):
         (folder / "config.yaml").write_text("its")
         code = (
             "import sys, pathlib\nfrom temporalkd.experiments.comparison.train import _cleared\n"
@@ -190,10 +190,10 @@ def test_the_lock_of_a_strangers_folder_leads_nowhere(kind: str, tmp_path: Path)
     folder.mkdir()
     if kind == "fifo":
         os.mkfifo(folder / ".lock")
-        with taken(folder):
+        with run_lock(folder):
             return
     (folder / ".lock").symlink_to(elsewhere)
-    with pytest.raises(OSError, match="run"), taken(folder):
+    with pytest.raises(OSError, match="run"), run_lock(folder):
         pytest.fail("it is a link")
     assert not elsewhere.exists()
 

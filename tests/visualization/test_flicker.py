@@ -15,7 +15,7 @@ import flow
 from temporalkd.data.video import VideoFile
 from temporalkd.visualization import flicker
 from temporalkd.visualization.flicker import flicker_frames, render_flicker
-from temporalkd.visualization.heatmap import heat_colours, heat_level
+from temporalkd.visualization.heatmap import heat_colours, heatmap_level
 from temporalkd.visualization.layout import Panel, contact_sheet, page
 from temporalkd.visualization.overlay import RED
 
@@ -233,7 +233,7 @@ def test_heat_stays_where_flips_were_and_fades() -> None:
     for index in range(2, 20):
         warm = (below(pages[index]) != grey.view(3, 1, 1)).any(0)
         assert torch.equal(warm, square)
-    after_one = heat_colours(heat_level(torch.tensor([[math.exp(-1 / 5)]]))).flatten()
+    after_one = heat_colours(heatmap_level(torch.tensor([[math.exp(-1 / 5)]]))).flatten()
     assert (below(pages[2])[:, 5, 6].int() - after_one).abs().max() < 12  # nearly opaque
     assert torch.equal(below(pages[39]), below(pages[0]))  # 38 frames are 7.6 times the trail
 

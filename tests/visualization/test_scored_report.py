@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from temporalkd.data.source import Frame
-from temporalkd.evaluation import Answer, Row, evaluate
+from temporalkd.evaluation import FramePrediction, Row, evaluate
 from temporalkd.metrics import FramePair
 from temporalkd.visualization.overlay import default_palette
 from temporalkd.visualization.scored_report import COLUMNS, CURVES, MOMENTS, Shown, Tape, entry
@@ -85,7 +85,7 @@ def test_a_tape_keeps_the_maps_and_what_flips(tmp_path: Path) -> None:
 def test_a_tape_asks_its_system_once_for_each_frame(tmp_path: Path) -> None:
     asked: list[int] = []
 
-    def system(frame: Frame) -> Answer:
+    def system(frame: Frame) -> FramePrediction:
         asked.append(frame.index)
         return moving(frame)
 
@@ -98,13 +98,13 @@ def test_a_tape_asks_its_system_once_for_each_frame(tmp_path: Path) -> None:
     assert asked == list(range(6))
 
 
-def flickering(frame: Frame) -> Answer:
+def flickering(frame: Frame) -> FramePrediction:
     """Right, but for a block inside a stripe that takes another class, larger from frame to frame."""
     assert isinstance(frame.source, Panning)
     answer = frame.source.map(frame.index)
     if frame.index % 2:
         answer[10 : 12 + 2 * frame.index, :] = 1 - answer[10 : 12 + 2 * frame.index, :]
-    return Answer(answer)
+    return FramePrediction(answer)
 
 
 def test_the_worst_moments_are_the_most_interior_flips_and_come_first(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from temporalkd.data.image_folder import FrameFolder
 from temporalkd.data.street import Street
 from temporalkd.data.video import VideoFile
 from temporalkd.visualization import VideoWriter
-from temporalkd.visualization.subset import Shot, shot
+from temporalkd.visualization.subset import Subset, subset
 from tests.cli_support import write_frames
 
 STREET = Street(seed=3, length=8, size=(64, 80))
@@ -23,7 +23,7 @@ STREET = Street(seed=3, length=8, size=(64, 80))
     ("text", "start", "stop"), [(":", 0, 8), ("2:5", 2, 5), (":3", 0, 3), ("6:", 6, 8), ("7:8", 7, 8), ("0:8", 0, 8)]
 )
 def test_a_range_holds_its_frames(text: str, start: int, stop: int) -> None:
-    part = shot(STREET, text)
+    part = subset(STREET, text)
     frames = list(part.same_size_frames())
     assert len(part) == len(frames) == stop - start
     for index, frame in enumerate(frames):
@@ -40,7 +40,7 @@ def test_a_range_holds_its_frames(text: str, start: int, stop: int) -> None:
 @pytest.mark.parametrize("text", ["", "3", "a:b", "-3:", "1:2:3", "1.5:3", " 1:2", "٣:", "²:"])
 def test_what_is_no_range(text: str) -> None:
     with pytest.raises(ValueError, match=rf"range '{text}': expected START:END within 0:8, .* has 8 frames"):
-        shot(STREET, text)
+        subset(STREET, text)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_what_is_no_range(text: str) -> None:
 )
 def test_ranges_that_the_footage_has_not(text: str, what: str) -> None:
     with pytest.raises(ValueError, match=rf"range '{text}' .*{what}.* has 8 frames"):
-        shot(STREET, text)
+        subset(STREET, text)
 
 
 def test_a_video_is_decoded_no_further_than_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,14 +65,14 @@ def test_a_video_is_decoded_no_further_than_asked(tmp_path: Path, monkeypatch: p
         return real(frame)
 
     monkeypatch.setattr(video, "to_rgb", counted)
-    frames = Shot(source, 3, 6).frames()
+    frames = Subset(source, 3, 6).frames()
     assert decoded == 0
     for index in range(3, 6):
         assert torch.equal(next(frames), whole[index])
         assert decoded == index + 1
     assert next(frames, None) is None
     assert decoded == 6
-    assert Shot(source, 7, 8).size == (64, 80)
+    assert Subset(source, 7, 8).size == (64, 80)
     assert decoded == 7
 
 
@@ -80,7 +80,7 @@ def test_of_a_folder_only_the_range_is_read(tmp_path: Path) -> None:
     write_frames(tmp_path)
     for name in ("000", "004"):
         (tmp_path / "frames" / f"{name}.png").write_bytes(b"not an image")
-    part = Shot(FrameFolder(tmp_path / "frames"), 1, 4)
+    part = Subset(FrameFolder(tmp_path / "frames"), 1, 4)
     assert len(list(part.frames())) == 3
     assert part.size == (64, 80)
     for index in (-1, 3):

@@ -228,8 +228,8 @@ _MEMORY = """
 import resource, sys
 import flow
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.evaluation import Answer, evaluate
+from temporalkd.evaluation import FramePrediction, evaluate
 street = Street(seed=0, length=int(sys.argv[1]), size=(96, 160))
-evaluate([street], {"labels": lambda frame: Answer(frame.label)}, len(CLASSES), {"dis": flow.build("dis")})
+evaluate([street], {"labels": lambda frame: FramePrediction(frame.label)}, len(CLASSES), {"dis": flow.build("dis")})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

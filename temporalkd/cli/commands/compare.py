@@ -43,7 +43,7 @@ def compare(
     systems = comparison.entries(configs, overrides, rows)
     notes = comparison.unequal(systems)
     inputs = comparison.refuse_foreign(systems, seeds, out)
-    teachers, scores = comparison.look(systems, seeds[0], device(), out)
+    teachers, scores = comparison.preflight(systems, seeds[0], device(), out)
     write_whole(out / comparison.INPUTS, inputs)
     failed = comparison.train_all(systems, seeds, out, train, say)
     plain = [entry for method in ("baseline", "kd") if (entry := _plain(systems, method)) is not None]

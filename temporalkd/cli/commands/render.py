@@ -21,7 +21,7 @@ from temporalkd.evaluation import class_maps
 from temporalkd.models import ModelSpec, Segmenter
 from temporalkd.visualization import MAX_SYSTEMS, render_flicker
 from temporalkd.visualization.overlay import default_palette
-from temporalkd.visualization.subset import Shot, shot
+from temporalkd.visualization.subset import Subset, subset
 
 __all__ = ["MAX_SYSTEMS", "render"]
 
@@ -52,7 +52,7 @@ def render(
     footage = open_frames(frames)
     if out.is_file() and frames.is_file() and out.samefile(frames):
         raise ValueError(f"{out} is the footage itself: name another file with -o")
-    source = shot(footage, span)
+    source = subset(footage, span)
     networks = {path: load_system(path) for path in dict.fromkeys(systems) if _is_network(path)}
     classes, palette, class_names = _shared(networks, colours)
     maps: dict[str, Iterator[Tensor]] = {}
@@ -123,7 +123,7 @@ def _shared(
     return spec.classes, torch.as_tensor(palette, dtype=torch.uint8), list(names)
 
 
-def _from_folder(folder: MapFolder, source: Shot, frames: Path) -> Iterator[Tensor]:
+def _from_folder(folder: MapFolder, source: Subset, frames: Path) -> Iterator[Tensor]:
     """The folder's maps of the frames of a shot: by name where frames have names, else by number.
 
     Raises:

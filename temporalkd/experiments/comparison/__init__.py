@@ -1,7 +1,7 @@
 """Several methods, several seeds, one table: planned, trained, scored, and set against each other."""
 
-from temporalkd.experiments.comparison.look import look
 from temporalkd.experiments.comparison.plan import INPUTS, Entry, entries, refuse_foreign, unequal
+from temporalkd.experiments.comparison.preflight import preflight
 from temporalkd.experiments.comparison.results import Subject, failures, results
 from temporalkd.experiments.comparison.scores import Scores
 from temporalkd.experiments.comparison.subjects import subjects
@@ -17,8 +17,8 @@ __all__ = [
     "entries",
     "failures",
     "in_process_of_its_own",
-    "look",
     "markdown",
+    "preflight",
     "refuse_foreign",
     "results",
     "show",

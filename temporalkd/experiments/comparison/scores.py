@@ -16,7 +16,7 @@ from safetensors.torch import save
 from flow.files import write_whole
 from temporalkd.config import Config
 from temporalkd.console import progress
-from temporalkd.evaluation import SHARES, Row, System, averaged, measures, network, remembered
+from temporalkd.evaluation import SHARES, Predictor, Row, averaged, measures, memoize, network
 from temporalkd.experiments.comparison.plan import REFERENCES, slug
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.metrics import Series
@@ -86,10 +86,10 @@ class Scores:
         return rows
 
     def _score(self, wanted: Sequence[Wanted]) -> dict[tuple[str, float | None], Row]:
-        systems: dict[str, System] = {}
+        systems: dict[str, Predictor] = {}
         keys: dict[str, tuple[Wanted, float | None]] = {}
         for one in wanted:
-            system = remembered(network(one.make().to(self.device).eval()))
+            system = memoize(network(one.make().to(self.device).eval()))
             systems[one.name], keys[one.name] = system, (one, None)
             if one.ema is not None:
                 smooth = f"{one.name} EMA {one.ema:g}"

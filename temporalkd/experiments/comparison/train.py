@@ -17,7 +17,7 @@ from flow.files import write_whole
 from temporalkd.config import dump
 from temporalkd.experiments import run_directory
 from temporalkd.experiments.comparison.plan import Entry
-from temporalkd.experiments.lock import taken
+from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.signals import as_interrupts
 
 PATIENCE, GRACE = 3.0, 30.0
@@ -59,7 +59,7 @@ def train_all(
 def _cleared(folder: Path) -> str | None:
     """Take back what a training left that has saved nothing; why that cannot be, if another one is at it."""
     try:
-        with taken(folder):
+        with run_lock(folder):
             run_directory.clear(folder)
     except FileExistsError as error:
         return str(error)

@@ -15,7 +15,7 @@ from temporalkd.models import Teacher
 from temporalkd.paths import find
 
 
-def look(systems: Sequence[Entry], seed: int, device: torch.device, out: Path) -> tuple[list[Wanted], Scores]:
+def preflight(systems: Sequence[Entry], seed: int, device: torch.device, out: Path) -> tuple[list[Wanted], Scores]:
     """Build data, networks and terms of every system: what is missing or does not fit is found here.
 
     Returns:

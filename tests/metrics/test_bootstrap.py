@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from temporalkd.metrics import Measure, Series, iou
-from temporalkd.metrics.series import BLOCK, MIN_BLOCKS, Interval, ratio
+from temporalkd.metrics.bootstrap import BLOCK, MIN_BLOCKS, Interval, ratio
 
 HIT_RATE = ratio(0, 1)
 

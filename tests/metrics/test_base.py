@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from temporalkd.metrics import BoundaryIoU, Consistency, Flips, Persistence, SegmentationScore, WarpError
-from temporalkd.metrics.counted import Counted
-from temporalkd.metrics.series import ratio
+from temporalkd.metrics.base import BaseMetric
+from temporalkd.metrics.bootstrap import ratio
 
 from .footage import CLASSES, Video, random_video
 
 Feed = Callable[[Video, Any, int], None]
-METRICS: dict[str, tuple[Callable[[], Counted], Feed]] = {
+METRICS: dict[str, tuple[Callable[[], BaseMetric], Feed]] = {
     "consistency": (lambda: Consistency(CLASSES), lambda v, m, clip: v.feed(m, clip=clip)),
     "varghese2020": (lambda: Consistency(CLASSES, "varghese2020"), lambda v, m, clip: v.feed(m, clip=clip)),
     "etc2020": (lambda: Consistency(CLASSES, "etc2020"), lambda v, m, clip: v.feed(m, clip=clip)),
@@ -31,11 +31,11 @@ every_metric = pytest.mark.parametrize("name", METRICS)
 pytestmark = pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
 
 
-def numbers(metric: Counted) -> dict[str, list[float]]:
+def numbers(metric: BaseMetric) -> dict[str, list[float]]:
     return {key: value.flatten().nan_to_num(-1).tolist() for key, value in metric.compute().items()}
 
 
-class Shares(Counted):
+class Shares(BaseMetric):
     """The barest metric: rows as they come."""
 
     def __init__(self) -> None:

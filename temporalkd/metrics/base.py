@@ -10,12 +10,12 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
-from temporalkd.metrics.series import Measure, Series
+from temporalkd.metrics.bootstrap import Measure, Series
 
 _PIECES = 256
 
 
-class Counted(Metric):
+class BaseMetric(Metric):
     """Keeps one row of counts per item (frame, pair, window); its measures are functions of their sums.
 
     Memory: 8 * `width` bytes an item. Under DDP each clip belongs to one process, which feeds it in temporal order.

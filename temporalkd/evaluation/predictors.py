@@ -18,24 +18,24 @@ from temporalkd.models import Segmenter, Teacher
 
 
 @dataclass
-class Answer:
+class FramePrediction:
     """What a system says about a frame: class map (H, W) uint8; probabilities (C, H, W) where it has any."""
 
     map: Tensor
     probs: Tensor | None = None
 
 
-System = Callable[[Frame], Answer]
+Predictor = Callable[[Frame], FramePrediction]
 """What a system says about a frame; the frames of a source come in order."""
 
 
-def network(segmenter: Teacher) -> System:
+def network(segmenter: Teacher) -> Predictor:
     """A network: softmax and arg-max of its logits; in eval, one frame at a time."""
 
     @torch.inference_mode()
-    def predict(frame: Frame) -> Answer:
+    def predict(frame: Frame) -> FramePrediction:
         logits = _logits(segmenter, frame.pixels)
-        return Answer(logits.argmax(0).to("cpu", torch.uint8), logits.softmax(0).cpu())
+        return FramePrediction(logits.argmax(0).to("cpu", torch.uint8), logits.softmax(0).cpu())
 
     return predict
 
@@ -56,7 +56,7 @@ def _logits(segmenter: Teacher, pixels: Tensor) -> Tensor:
     return logits
 
 
-def averaged(system: System, decay: float) -> System:
+def averaged(system: Predictor, decay: float) -> Predictor:
     """A causal exponential moving average of a system's probabilities, the usual product answer to flicker.
 
     a_t = decay a_(t-1) + (1 - decay) p_t, a_0 = p_0: it lags behind what moves.
@@ -68,22 +68,22 @@ def averaged(system: System, decay: float) -> System:
         raise ValueError(f"the decay of a moving average is from 0 to below 1, got {decay}")
     average: Tensor | None = None
 
-    def predict(frame: Frame) -> Answer:
+    def predict(frame: Frame) -> FramePrediction:
         nonlocal average
         probs = system(frame).probs
         if probs is None:
             raise ValueError("a moving average needs probabilities: a network, not a folder of class maps")
         average = probs if frame.index == 0 or average is None else decay * average + (1 - decay) * probs
-        return Answer(average.argmax(0).to(torch.uint8), average)
+        return FramePrediction(average.argmax(0).to(torch.uint8), average)
 
     return predict
 
 
-def remembered(system: System) -> System:
+def memoize(system: Predictor) -> Predictor:
     """A system that is asked once for each frame, whoever asks."""
-    last: tuple[Frame, Answer] | None = None
+    last: tuple[Frame, FramePrediction] | None = None
 
-    def predict(frame: Frame) -> Answer:
+    def predict(frame: Frame) -> FramePrediction:
         nonlocal last
         if last is None or last[0] is not frame:
             last = frame, system(frame)
@@ -92,24 +92,24 @@ def remembered(system: System) -> System:
     return predict
 
 
-def folder_of_maps(maps: MapFolder) -> System:
+def folder_of_maps(maps: MapFolder) -> Predictor:
     """Predictions of any tool, the maps of one source's frames."""
     read = ReadAhead(maps.__getitem__, len(maps))
-    return lambda frame: Answer(maps.fitted(read(frame.index), frame.size))
+    return lambda frame: FramePrediction(maps.fitted(read(frame.index), frame.size))
 
 
-def ceiling(frame: Frame) -> Answer:
+def ceiling(frame: Frame) -> FramePrediction:
     """The labels themselves: no system can be expected to be steadier. Void takes the nearest labelled class."""
     if frame.label is None:
         raise ValueError(f"{frame} has no label")
-    return Answer(_fill_void(frame.label))
+    return FramePrediction(_fill_void(frame.label))
 
 
-def floor() -> System:
+def floor() -> Predictor:
     """The labels of the middle frame of each source repeated: what an answer that ignores the motion gets."""
-    middle: tuple[Source, Answer] | None = None
+    middle: tuple[Source, FramePrediction] | None = None
 
-    def predict(frame: Frame) -> Answer:
+    def predict(frame: Frame) -> FramePrediction:
         nonlocal middle
         if middle is None or middle[0] is not frame.source:
             middle = frame.source, ceiling(Frame(frame.source, len(frame.source) // 2, size=frame.size))
@@ -118,9 +118,9 @@ def floor() -> System:
     return predict
 
 
-def constant(frame: Frame) -> Answer:
+def constant(frame: Frame) -> FramePrediction:
     """Class 0 everywhere: perfectly consistent, and useless."""
-    return Answer(torch.zeros(frame.size, dtype=torch.uint8))
+    return FramePrediction(torch.zeros(frame.size, dtype=torch.uint8))
 
 
 def _fill_void(label: Tensor) -> Tensor:
