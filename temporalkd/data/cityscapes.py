@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from temporalkd.data.footage import Footage, stills
-from temporalkd.data.image_folder import ImageFiles, MapReader
+from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.label_maps import MapReader
 from temporalkd.data.layout import named_files, require_folder
 from temporalkd.data.palettes import palette
 from temporalkd.data.source import Source
@@ -20,8 +21,8 @@ TRAIN_IDS = {
 }  # fmt: skip
 """Label id -> class, of the evaluated classes. Source: cityscapesScripts, helpers/labels.py."""
 LAYOUT = (
-    "Cityscapes has leftImg8bit/{split}/{city}/*_leftImg8bit.png, gtFine/{split}/{city}/*_gtFine_labelIds.png, "
-    "or gtCoarse, and perhaps leftImg8bit_sequence like leftImg8bit"
+    "Cityscapes has leftImg8bit/{split}/{city}/*_leftImg8bit.png, gtFine/{split}/{city}/*_gtFine_labelIds.png "
+    "(or _labelTrainIds.png), or gtCoarse, and perhaps leftImg8bit_sequence like leftImg8bit"
 )
 IMAGE = "_leftImg8bit.png"
 
@@ -49,12 +50,7 @@ def cityscapes(
     Source:
         Cordts et al., CVPR 2016.
     """
-    labels = _labels(root, split, coarse) if labelled else {}
-    reader = MapReader(
-        len(CLASSES),
-        mapping={value: TRAIN_IDS.get(value, 255) for value in range(LABEL_IDS)},
-        expected=f"a Cityscapes label id, 0 to {LABEL_IDS - 1}",
-    )
+    labels, reader = _labels(root, split, coarse) if labelled else ({}, MapReader(len(CLASSES)))
     snippets = root / "leftImg8bit_sequence" / split
     if synthetic_motion is not True and snippets.is_dir():
         return Footage(_scenes(snippets, labels, reader), CLASSES, PALETTE)
@@ -67,14 +63,23 @@ def cityscapes(
     return Footage(stills(files, synthetic_motion is not False, seed), CLASSES, PALETTE)
 
 
-def _labels(root: Path, split: str, coarse: bool) -> dict[str, Path]:
-    """{city}_{sequence}_{frame} -> label file."""
+def _labels(root: Path, split: str, coarse: bool) -> tuple[dict[str, Path], MapReader]:
+    """{city}_{sequence}_{frame} -> label file, and how they are read: label ids, else train ids."""
     if split == "test":
         raise ValueError(f"{root}: the labels of split test are not public: set split to train or val")
     if split == "train_extra" and not coarse:
         raise ValueError(f"{root}: split train_extra has coarse labels alone: set coarse to true")
     kind = "gtCoarse" if coarse else "gtFine"
-    return named_files(require_folder(root / kind / split, root, LAYOUT), "*/*", f"_{kind}_labelIds.png", LAYOUT)
+    folder = require_folder(root / kind / split, root, LAYOUT)
+    label_ids, train_ids = f"_{kind}_labelIds.png", f"_{kind}_labelTrainIds.png"
+    if not any(folder.glob(f"*/*{label_ids}")) and any(folder.glob(f"*/*{train_ids}")):
+        return named_files(folder, "*/*", train_ids, LAYOUT), MapReader(len(CLASSES))
+    reader = MapReader(
+        len(CLASSES),
+        mapping={value: TRAIN_IDS.get(value, 255) for value in range(LABEL_IDS)},
+        expected=f"a Cityscapes label id, 0 to {LABEL_IDS - 1}",
+    )
+    return named_files(folder, "*/*", label_ids, LAYOUT), reader
 
 
 def _require_pairs(images: dict[str, Path], labels: dict[str, Path], folder: Path) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
+from temporalkd.data.clip import IGNORE
 from temporalkd.data.image_folder import FrameFolder, ImageFiles, open_frames
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.source import Source
@@ -19,6 +22,22 @@ class Footage:
     sources: Sequence[Source]
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
+
+
+def absent_classes(data: Footage, most: int = 200) -> str | None:
+    """A sentence about named classes that no label has, looked for in up to `most` labelled frames on disk."""
+    labelled = [(s, i) for s in data.sources if isinstance(s, ImageFiles) for i in s.labelled]
+    seen = torch.zeros(IGNORE + 1, dtype=torch.int64)
+    for source, index in labelled[:: -(-len(labelled) // most) or 1]:
+        label = source.label(index)
+        if label is not None:
+            seen += torch.bincount(label.flatten(), minlength=IGNORE + 1)
+    absent = [name for number, name in enumerate(data.class_names) if not seen[number]]
+    if not labelled or not absent:
+        return None
+    void = float(100 * seen[IGNORE] / seen.sum())
+    hint = "; masks of 0 and 255 need mapping: {255: 1} and another void" if len(data.class_names) == 2 else ""
+    return f"no pixel of class {', '.join(absent[:5])} in the labels, {void:.1f} % of the pixels are void{hint}"
 
 
 LIGHT, GRAIN = 0.1, 0.02

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from temporalkd.data.images import image_size, read_image
+from temporalkd.data.images import image_size, orientation, read_image
 from temporalkd.data.label_maps import MapReader, resize_map
 from temporalkd.data.palettes import Palette
 from temporalkd.data.source import Frame, Source
 from temporalkd.data.video import DecoderName, VideoFile
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-MAPS = (".png", ".bmp")
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+MAPS = (".png", ".bmp", ".tif", ".tiff", ".npy")
 
 
 def natural(path: Path) -> tuple[list[str | int], str]:
@@ -41,8 +43,18 @@ def files_in(folder: Path, suffixes: tuple[str, ...], what: str) -> dict[str, Pa
             raise ValueError(f"{folder}: {found[path.stem].name} and {path.name} claim the same frame")
         found[path.stem] = path
     if not found:
-        raise ValueError(f"{folder}: empty, expected {what} ({', '.join(s[1:] for s in suffixes)})")
+        raise ValueError(f"{folder}: {_instead(folder)}, expected {what} ({', '.join(s[1:] for s in suffixes)})")
     return found
+
+
+def _instead(folder: Path) -> str:
+    """What a folder holds that has none of the files looked for."""
+    others = Counter(p.suffix.lower() for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    if not others:
+        return "folders only" if any(p.is_dir() for p in folder.iterdir()) else "empty"
+    suffix, count = others.most_common(1)[0]
+    lossy = ", whose compression changes class numbers" if suffix in (".jpg", ".jpeg", ".webp") else ""
+    return f"{count} {suffix or 'unnamed'} files{lossy}"
 
 
 class ImageFiles(Source):
@@ -54,6 +66,7 @@ class ImageFiles(Source):
         labels: index of a frame -> its class map.
         reader: how the class maps are read.
         fps: frames per second of the scene.
+        value_range: of 16 bit images, see `read_image`.
     """
 
     def __init__(
@@ -63,8 +76,10 @@ class ImageFiles(Source):
         labels: Mapping[int, Path] | None = None,
         reader: MapReader | None = None,
         fps: float = 25.0,
+        value_range: tuple[int, int] | None = None,
     ) -> None:
         self.name, self.paths, self.fps = name, list(paths), float(fps)
+        self.value_range = value_range
         self.labels = dict(labels or {})
         self.reader = reader or MapReader()
 
@@ -73,7 +88,7 @@ class ImageFiles(Source):
 
     def frame(self, index: int) -> Tensor:
         """(3, H, W) uint8 RGB."""
-        return read_image(self.paths[index])
+        return read_image(self.paths[index], self.value_range)
 
     def _stream(self) -> Iterator[Frame]:
         """Nothing is decoded that is not looked at."""
@@ -101,12 +116,33 @@ class ImageFiles(Source):
         if path is None:
             return None
         label, frame = self.reader(path), image_size(self.paths[index])
+        if tuple(label.shape) == frame and frame[0] != frame[1]:
+            return label
+        name, turned = self.paths[index].name, orientation(self.paths[index])
+        turning = f"EXIF orientation {turned} turns its frame {name}, the label is read as it is stored"
         if tuple(label.shape) != frame:
             raise ValueError(
-                f"{path}: label is {label.shape[1]}x{label.shape[0]}, expected "
-                f"{frame[1]}x{frame[0]} like its frame {self.paths[index].name}"
+                f"{path}: label is {label.shape[1]}x{label.shape[0]}, expected {frame[1]}x{frame[0]} like its frame "
+                f"{name}" + (f": {turning}: turn the labels, or the frames for good" if turned != 1 else "")
             )
+        if turned != 1:
+            warnings.warn(f"{path}: {turning}; both are square: check that they match", stacklevel=2)
         return label
+
+    def check(self) -> None:
+        """Read every label, and the size of every frame.
+
+        Raises:
+            ValueError: a label that cannot be used, or a frame of another size than the first; names the file.
+        """
+        first = image_size(self.paths[0])
+        for index, path in enumerate(self.paths):
+            if (size := image_size(path)) != first:
+                raise ValueError(
+                    f"{path}: {size[1]}x{size[0]}, expected {first[1]}x{first[0]} like {self.paths[0].name}: the "
+                    "frames of a scene have one size; stills of several sizes need synthetic_motion"
+                )
+            self.label(index)
 
     @property
     def labelled(self) -> list[int]:
@@ -117,7 +153,7 @@ class ImageFiles(Source):
         """One of its frames as a scene of its own."""
         path = self.paths[index]
         labels = {0: self.labels[index]} if index in self.labels else {}
-        return ImageFiles(f"{self.name}-{path.stem}", [path], labels, self.reader, self.fps)
+        return ImageFiles(f"{self.name}-{path.stem}", [path], labels, self.reader, self.fps, self.value_range)
 
 
 class FrameFolder(ImageFiles):
@@ -129,6 +165,7 @@ class FrameFolder(ImageFiles):
         classes, void, mapping, palette: see `read_map`.
         fps: frames per second of the scene.
         partial: only some frames have labels; otherwise a frame without one is an error.
+        value_range: of 16 bit images, see `read_image`.
     """
 
     def __init__(
@@ -142,6 +179,7 @@ class FrameFolder(ImageFiles):
         mapping: Mapping[int, int] | None = None,
         partial: bool = False,
         palette: Palette | None = None,
+        value_range: tuple[int, int] | None = None,
     ) -> None:
         files = files_in(Path(images), IMAGES, "images")
         self.stems = list(files)
@@ -155,6 +193,7 @@ class FrameFolder(ImageFiles):
             {i: maps.files[stem] for i, stem in enumerate(self.stems) if stem in maps.files} if maps else {},
             maps.reader if maps else None,
             fps,
+            value_range,
         )
 
 

@@ -23,8 +23,13 @@ _INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 def _read_indices(path: Path, palette: Palette | None) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     """(H, W) values of any integer type, and the colours (H, W, 3) that they were, if they were colours."""
+    if path.suffix.lower() == ".npy":
+        return _array(path), None
     with opened(path) as image:
         mode, (bits, is_grey) = image.mode, _png_head(path)
+        if mode == "P" and palette is not None and _has_colours(image):
+            image = image.convert("RGB")
+            mode = "RGB"
         is_colour = mode in ("RGB", "RGBA")
         if mode not in _INDEXED and (palette is None or not is_colour or bits > 8):
             raise ImageFault(f"{path}: {_not_a_map(mode, bits, palette)}")
@@ -39,6 +44,24 @@ def _read_indices(path: Path, palette: Palette | None) -> tuple[NDArray[Any], ND
     if indices.min() < 0:
         raise ImageFault(f"{path}: {_unknown_colour(colours, indices < 0, palette)}")
     return indices.astype(np.uint8), colours
+
+
+def _array(path: Path) -> NDArray[Any]:
+    """A class map saved by numpy."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: not a readable .npy file ({error})") from error
+    if values.ndim != 2 or values.dtype.kind not in "uib" or not values.size:
+        raise ValueError(f"{path}: {values.dtype} {values.shape}, expected class numbers as integers (H, W)")
+    return values.astype(np.uint8) if values.dtype.kind == "b" else values
+
+
+def _has_colours(image: Image.Image) -> bool:
+    """Whether the colour table of an indexed image names colours, and not just the grey of each number."""
+    table = np.asarray(image.getpalette("RGB") or [], dtype=np.int64).reshape(-1, 3)
+    used = np.unique(np.asarray(image))
+    return bool((used < len(table)).all() and (table[used] != used[:, None]).any())
 
 
 def _png_head(path: Path) -> tuple[int, bool]:

@@ -40,7 +40,7 @@ def read_list(path: Path, layout: str) -> list[tuple[int, str]]:
         there = f", in its folder are {', '.join(near[:8])}" if near else ""
         raise FileNotFoundError(f"{path}: no such list{there}; {layout}")
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"{path}: not a text file, expected a name a line") from None
     entries = [(number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]

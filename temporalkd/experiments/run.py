@@ -11,6 +11,7 @@ import torch
 
 from temporalkd.config import Config, build
 from temporalkd.console import duration, lines
+from temporalkd.data.footage import absent_classes
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.evaluation import Row, network
 from temporalkd.experiments import resources, run_directory
@@ -52,6 +53,7 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
 
 def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
     folder, scored = lock.folder, score and config.data.val is not None
+    weights = folder / "student.safetensors"
     if resume and run_directory.has_ended(folder, config.training.steps, scored):
         if runtime.is_main:
             run_directory.refuse_unusable(config, folder, resume)
@@ -70,7 +72,11 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
         doubt = run_directory.refuse_unusable(config, folder, resume)
         if doubt is not None:
             say(doubt)
+        if scorer:
+            scorer.check()
         say(_cost(config, method, clips, runtime))
+        if (absent := absent_classes(data)) is not None:
+            say(f"warning: data.train: {absent}")
         for line in build.doubts(config):
             say(line)
 
@@ -79,6 +85,8 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
     def metrics(segmenter: Segmenter, last: bool) -> dict[str, float | None]:
         """Of the student alone on the way; at the end beside teacher, ceiling and floor."""
         assert scorer is not None
+        if last and runtime.is_main:  # whatever happens to the scoring, the student is there
+            save_segmenter(segmenter, spec, weights, build.known_labels(config))
         systems = {"student": network(segmenter)}
         if last and teacher is not None:
             systems["teacher"] = network(teacher)
@@ -108,7 +116,7 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
     if runtime.is_main:
         own = [row.as_dict() for row in rows if row.system == "student"]
         card = {"metrics": own, **build.known_labels(config)}
-        save_segmenter(student, spec, folder / "student.safetensors", card)
+        save_segmenter(student, spec, weights, card)
         if rows:
             write_rows(rows, folder / "evaluation.json")
     runtime.barrier()

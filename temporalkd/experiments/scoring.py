@@ -11,6 +11,7 @@ import torch
 from flow.files import write_whole
 from temporalkd.config import Config, ConfigError, build
 from temporalkd.data.footage import Footage
+from temporalkd.data.image_folder import ImageFiles
 from temporalkd.evaluation import Predictor, Row, as_json, evaluate
 
 
@@ -40,6 +41,16 @@ class Scorer:
                 raise ConfigError(f"evaluation.flow: exact, but {source.name} knows no exact motion: raft_small or dis")
         self.flows = build.flows(kinds if self.footage is not None else [], device)
         self.cache = build.default_cache() if any(self.flows.values()) else None
+
+    def check(self) -> None:
+        """Read every label and the size of every frame, so that a fault is found before the training and not after.
+
+        Raises:
+            ValueError: a label that cannot be used, or frames of two sizes in one scene; names the file.
+        """
+        for source in self.footage.sources if self.footage is not None else ():
+            if isinstance(source, ImageFiles):
+                source.check()
 
     def rows(
         self,

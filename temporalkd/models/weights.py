@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +23,8 @@ from temporalkd.paths import read_json
 
 PACKAGE = "package:"
 DIGEST = "sha256"
+WRAPPERS = ("state_dict", "model_state_dict", "model", "teacher", "student")
+"""Keys under which trainers keep the weights in their checkpoints."""
 
 
 def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
@@ -66,12 +68,16 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         ValueError: a tensor is missing, unknown or of another shape; names the first one and the file.
     """
-    tensors = read_tensors(path)
-    tensors = {k.removeprefix("module."): v for k, v in tensors.items()}
     own = module.state_dict()
+    tensors = _without_prefix(read_tensors(path), own)
     for name, tensor in own.items():
-        if name not in tensors:
-            raise ValueError(f"{path}: no tensor {name!r}: these are the weights of another architecture")
+        if name not in tensors and name.endswith("num_batches_tracked"):
+            tensors[name] = tensor
+        elif name not in tensors:
+            raise ValueError(
+                f"{path}: no tensor {name!r}; it has {_few(t for t in tensors if t not in own)}: weights of another "
+                "architecture, or under other names"
+            )
         if tensors[name].is_floating_point() != tensor.is_floating_point():
             raise ValueError(f"{path}: {name!r} holds {tensors[name].dtype}, the network expects {tensor.dtype}")
         if tensors[name].shape != tensor.shape:
@@ -81,8 +87,28 @@ def load_weights(module: nn.Module, path: Path) -> None:
             )
     unknown = [name for name in tensors if name not in own]
     if unknown:
-        raise ValueError(f"{path}: {len(unknown)} tensors that the network does not have, the first is {unknown[0]!r}")
+        auxiliary = ": of torchvision, set aux_loss: true" if unknown[0].startswith("aux_classifier.") else ""
+        raise ValueError(
+            f"{path}: {len(unknown)} tensors that the network does not have, the first is {unknown[0]!r}{auxiliary}"
+        )
     module.load_state_dict(tensors)
+
+
+def _without_prefix(tensors: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
+    """The tensors under the network's own names: without what a wrapper puts before all of them.
+
+    "module." is DataParallel's, "_orig_mod." torch.compile's, "model." or "net." a Lightning module's.
+    """
+    first = next((name for name in own if not name.endswith("num_batches_tracked")), "")
+    if first in tensors:
+        return tensors
+    prefix = next((name.removesuffix(first) for name in tensors if name.endswith(f".{first}")), "")
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _few(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join(map(repr, found[:3])) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
 
 
 def load_encoder(encoder: nn.Module, source: str | Path) -> None:
@@ -135,8 +161,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is not a readable {path.suffix or 'weights'} file of tensors: {reason}") from error
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
+    while isinstance(loaded, Mapping) and (keys := [key for key in WRAPPERS if isinstance(loaded.get(key), Mapping)]):
+        loaded = loaded[keys[0]]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise ValueError(f"{path} does not hold a state dict (names to tensors)")
     for name, tensor in loaded.items():

@@ -413,3 +413,12 @@ def test_all_folders_of_configs_are_run() -> None:
     known = {"street", "camvid", "camvid/full", "cityscapes", "voc", "vspw"}
     assert {str(p.parent.relative_to(ROOT / "configs")) for p in CONFIGS} == known and len(CONFIGS) >= 7
     assert os.path.commonpath(CONFIGS) == str(ROOT / "configs")
+
+
+def test_the_order_of_classes_is_compared_by_name() -> None:
+    build.same_classes("teacher", ("road", "car"), ("Road", "car"), "data")
+    build.same_classes("teacher", (), ("road", "car"), "data")
+    with pytest.raises(ConfigError, match="'car' is class 0 there and 1 here"):
+        build.same_classes("teacher", ("car", "road"), ("road", "car"), "data")
+    with pytest.warns(UserWarning, match="'lorry'"):
+        build.same_classes("teacher", ("road", "lorry"), ("road", "car"), "data")

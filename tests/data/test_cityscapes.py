@@ -113,6 +113,18 @@ def test_unknown_label_ids_are_refused(tmp_path: Path) -> None:
         source.label(0)
 
 
+def test_train_ids_alone_are_read(tmp_path: Path) -> None:
+    root = fake_cityscapes(tmp_path / "c")
+    expected = cityscapes(root, synthetic_motion=False).sources[0].label(0)
+    for path in list((root / "gtFine").rglob("*_labelIds.png")):
+        ids = np.asarray(Image.open(path))
+        train = np.vectorize(lambda value: TRAIN_IDS.get(int(value), 255))(ids).astype(np.uint8)
+        Image.fromarray(train).save(path.with_name(path.name.replace("labelIds", "labelTrainIds")))
+        path.unlink()
+    found = cityscapes(root, synthetic_motion=False).sources[0].label(0)
+    assert expected is not None and found is not None and torch.equal(found, expected)
+
+
 def test_a_label_without_its_image(tmp_path: Path) -> None:
     root = fake_cityscapes(tmp_path / "c")
     image = next((root / "leftImg8bit/train/aachen").iterdir())

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from temporalkd.data.footage import absent_classes, folder
 from temporalkd.data.image_folder import FrameFolder, MapFolder, open_frames
 from temporalkd.data.images import read_image
 from temporalkd.data.label_maps import class_table, read_map, resize_map, write_map
@@ -427,3 +428,79 @@ def test_camvid_folder(data_root: Path) -> None:
 @pytest.mark.real
 def test_open_frames_of_a_video(data_root: Path) -> None:
     assert isinstance(open_frames(data_root / "data" / "video" / "solid_white_right.mp4"), VideoFile)
+
+
+def test_an_indexed_image_is_read_by_its_colours(tmp_path: Path) -> None:
+    """The numbers of a quantised image are the order of its own colour table."""
+    colours = np.array(FIVE.colours, np.uint8)[INDICES]
+    Image.fromarray(colours).quantize(5).save(tmp_path / "colours.png")
+    assert (np.asarray(Image.open(tmp_path / "colours.png")) != INDICES).any()
+    assert torch.equal(read_map(tmp_path / "colours.png", palette=FIVE), torch.from_numpy(INDICES))
+    grey = Image.fromarray(INDICES, mode="P")
+    grey.putpalette(bytes(np.arange(256, dtype=np.uint8).repeat(3)))
+    grey.save(tmp_path / "numbers.png")
+    assert torch.equal(read_map(tmp_path / "numbers.png", palette=FIVE), torch.from_numpy(INDICES))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".tif"])
+def test_maps_of_other_formats(tmp_path: Path, suffix: str) -> None:
+    for index in range(2):
+        place = tmp_path / f"{index}{suffix}"
+        np.save(place, INDICES.astype(np.int64)) if suffix == ".npy" else save(place, INDICES)
+    assert all(torch.equal(found, torch.from_numpy(INDICES)) for found in MapFolder(tmp_path, classes=5))
+    np.save(tmp_path / "1.npy", NOISE.astype(np.float32))
+    with pytest.raises(ValueError, match=r"1\.npy"):
+        read_map(tmp_path / "1.npy")
+
+
+def test_a_folder_of_other_files_is_not_called_empty(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        save(tmp_path / "maps" / name, NOISE)
+    with pytest.raises(ValueError, match=r"2 \.jpg files.*compression"):
+        MapFolder(tmp_path / "maps")
+    with pytest.raises(ValueError, match="folders only"):
+        MapFolder(tmp_path)
+
+
+@pytest.mark.parametrize("square", [False, True])
+def test_labels_that_are_not_turned_like_their_frames(tmp_path: Path, square: bool) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    side = 24 if square else 32
+    save(tmp_path / "frames/0.jpg", NOISE[:, :side], exif=exif)
+    save(tmp_path / "labels/0.png", INDICES[:, :side])
+    folder = FrameFolder(tmp_path / "frames", tmp_path / "labels")
+    if square:
+        with pytest.warns(UserWarning, match="EXIF orientation 6"):
+            folder.label(0)
+    else:
+        with pytest.raises(ValueError, match="EXIF orientation 6"):
+            folder.label(0)
+
+
+def test_a_range_of_16_bit_values_becomes_8_bits(tmp_path: Path) -> None:
+    values = (7200 + np.arange(24 * 32).reshape(24, 32)).astype(np.uint16)
+    save(tmp_path / "0.png", values)
+    with pytest.warns(UserWarning, match="value_range"):
+        assert len(read_image(tmp_path / "0.png").unique()) == 4
+    stretched = FrameFolder(tmp_path, value_range=(7200, 7200 + 24 * 32 - 1)).frame(0)
+    assert (int(stretched.min()), int(stretched.max()), len(stretched.unique())) == (0, 255, 256)
+
+
+def test_footage_is_checked_whole(scene: Path) -> None:
+    FrameFolder(scene / "images", scene / "labels", classes=5).check()
+    with pytest.raises(ValueError, match=r"frame_1\.png"):
+        FrameFolder(scene / "images", scene / "labels", classes=4).check()
+    save(scene / "images/frame_10.png", NOISE[:-2])
+    with pytest.raises(ValueError, match=r"frame_10\.png: 32x22"):
+        FrameFolder(scene / "images", scene / "labels", classes=5).check()
+
+
+def test_named_classes_that_no_label_has(scene: Path) -> None:
+    names = ("a", "b", "c", "d", "e")
+    assert absent_classes(folder(scene / "images", scene / "labels", names)) is None
+    assert "class never" in str(absent_classes(folder(scene / "images", scene / "labels", (*names, "never"))))
+    save(scene / "masks/0.png", np.where(INDICES == 1, 255, 0).astype(np.uint8))
+    save(scene / "stills/0.png", NOISE)
+    told = str(absent_classes(folder(scene / "stills", scene / "masks", ("background", "object"))))
+    assert "object" in told and "20.1 %" in told and "mapping" in told

@@ -63,3 +63,9 @@ def test_a_value_beyond_the_classes(root: Path) -> None:
 def test_sizes_are_the_files(tmp_path: Path) -> None:
     source = vspw(fake_vspw(tmp_path, {"train": 1})).sources[0]
     assert source.frame(0).shape == (3, *SIZE)
+
+
+def test_a_list_with_a_byte_order_mark(root: Path) -> None:
+    split = root / "train.txt"
+    split.write_bytes(b"\xef\xbb\xbf" + split.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(vspw(root).sources) == 2

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from temporalkd.config import parse
 from temporalkd.experiments import run
@@ -74,3 +76,25 @@ def test_raft_trains_live(tmp_path: Path, data_root: Path) -> None:
     values = camvid_etc(tmp_path)
     values["flow"] = {"kind": "raft_small", "weights": str(data_root / "weights" / "raft_small_things.safetensors")}
     assert all(row["motion_consistency"] > 0 for row in train(tmp_path, values))
+
+
+def test_a_fault_of_the_validation_data_is_found_before_the_training(tmp_path: Path) -> None:
+    split = {"dataset": "camvid", "root": str(tiny.fake_camvid(tmp_path / "camvid", {"val": 3})), "split": "val"}
+    values = tiny.config(tmp_path, "baseline", data={"train": split, "val": split}, evaluation={"flow": "dis"})
+    label = sorted((tmp_path / "camvid" / "valannot").iterdir())[2]
+    Image.fromarray(np.full((8, 8), 3, np.uint8)).save(label)
+    with pytest.raises(ValueError, match=label.name):
+        run.train(parse(values, "test"), tmp_path / "run", say=lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_student_is_saved_before_it_is_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("scoring failed")
+
+    monkeypatch.setattr("temporalkd.experiments.scoring.evaluate", broken)
+    street = {"dataset": "street", "count": 1, "length": 3, "size": [48, 64]}
+    with pytest.raises(RuntimeError, match="scoring failed"):
+        config = parse(tiny.config(tmp_path, "baseline", data={"val": street}), "test")
+        run.train(config, tmp_path / "run", say=lambda line: None)
+    assert (tmp_path / "run" / "student.safetensors").is_file()

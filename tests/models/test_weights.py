@@ -71,14 +71,24 @@ def test_names_colours_and_every_setting_survive(tmp_path: Path) -> None:
     assert read_spec(tmp_path / "x.json") == full
 
 
-@pytest.mark.parametrize("wrap", [False, True], ids=["plain", "state_dict"])
-def test_pth_of_a_wrapped_network(tmp_path: Path, wrap: bool) -> None:
-    source = segmenter(5, seed=7).network
-    state: dict[str, Any] = {f"module.{k}": v for k, v in source.state_dict().items()}
-    torch.save({"state_dict": state, "epoch": 3} if wrap else state, tmp_path / "mine.pth")
-    target = Tiny(5)
+WRAPPED: dict[str, Any] = {
+    "plain": lambda own: own,
+    "state_dict": lambda own: {"state_dict": own, "epoch": 3},
+    "model": lambda own: {"model": own, "optimizer": {}},
+    "model_state_dict": lambda own: {"model_state_dict": own},
+    "DataParallel": lambda own: {f"module.{name}": tensor for name, tensor in own.items()},
+    "compiled": lambda own: {"model": {f"_orig_mod.{name}": tensor for name, tensor in own.items()}},
+    "Lightning": lambda own: {"state_dict": {**{f"net.{n}": t for n, t in own.items()}, "loss.weight": torch.ones(5)}},
+    "without counters": lambda own: {n: t for n, t in own.items() if not n.endswith("num_batches_tracked")},
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPED)
+def test_weights_as_other_trainers_save_them(tmp_path: Path, wrapper: str) -> None:
+    source, target = segmenter(5, seed=7).network, Tiny(5)
+    torch.save(WRAPPED[wrapper](dict(source.state_dict())), tmp_path / "mine.pth")
     load_weights(target, tmp_path / "mine.pth")
-    assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), target.parameters()))
 
 
 def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path: Path) -> None:

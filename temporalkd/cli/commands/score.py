@@ -30,7 +30,7 @@ def evaluate(
 
     Without one it is the run's own config, with `overrides`.
     """
-    segmenter, _ = load_system(run)
+    segmenter, spec = load_system(run)
     if data is None:
         if not run.is_dir():
             raise ConfigError(
@@ -39,6 +39,8 @@ def evaluate(
         data, _, _ = load_run(run, overrides)
     scorer = Scorer(data, device(), flows, segmenter.classes)
     scorer.protocols = protocols
+    if scorer.footage is not None:
+        build.same_classes(str(run), spec.class_names, scorer.footage.class_names, "data.val")
     with progress("evaluate") as tick:
         return scorer.rows({name_of(run): network(segmenter)}, ema=ema, progress=tick)
 

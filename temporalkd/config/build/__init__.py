@@ -2,7 +2,7 @@
 
 from temporalkd.config.build.data import footage, sampler, training_footage
 from temporalkd.config.build.motion import cache_folder, default_cache, flows
-from temporalkd.config.build.networks import doubts, known_labels, model, teacher
+from temporalkd.config.build.networks import doubts, known_labels, model, same_classes, teacher
 from temporalkd.config.build.training import method, plan
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "method",
     "model",
     "plan",
+    "same_classes",
     "sampler",
     "teacher",
     "training_footage",

