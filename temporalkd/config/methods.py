@@ -39,12 +39,13 @@ class Term(Section):
 class MethodSection(Section):
     """What all methods share.
 
-    class_weight: one number a class, or "enet" to weigh by 1 / log(1.02 + share). steady: distil from the teacher's
-    predictions averaged along the motion. ramps: term, as the log names it -> the ramp of its weight.
+    class_weight: one number a class, or "enet" to weigh by 1 / log(1.02 + share).
+    flow_averaged_teacher: distil from the teacher's predictions averaged along the motion.
+    ramps: term, as the log names it -> the ramp of its weight.
     """
 
     class_weight: list[float] | Literal["enet"] | None = None
-    steady: bool = False
+    flow_averaged_teacher: bool = False
     ramps: dict[str, Ramp] = {}
     terms: list[Term] = []
 
@@ -143,7 +144,7 @@ class SelfCorrecting(MethodSection):
 
 
 class ImportedMethod(MethodSection):
-    """A callable that returns a list of Weighted terms: "package.module:name"."""
+    """A callable that returns a list of WeightedLoss terms: "package.module:name"."""
 
     name: Literal["import"]
     imported: str = Field(alias="import")

@@ -12,8 +12,8 @@ from temporalkd.evaluation.systems import (
     class_maps,
     floor,
     folder_of_maps,
+    memoize,
     network,
-    remembered,
 )
 
 __all__ = [
@@ -34,6 +34,6 @@ __all__ = [
     "frames_at_once",
     "frames_with_motion",
     "measures",
+    "memoize",
     "network",
-    "remembered",
 ]

@@ -13,7 +13,7 @@ from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation.distributed import outcomes, part
 from temporalkd.evaluation.metric_suite import Counts, Scorecard
 from temporalkd.evaluation.results import Row
-from temporalkd.evaluation.systems import Answer, System, averaged, ceiling, constant, floor, remembered
+from temporalkd.evaluation.systems import Answer, System, averaged, ceiling, constant, floor, memoize
 from temporalkd.metrics import FramePair
 
 Flows = Mapping[str, FlowEstimator | None]
@@ -45,7 +45,7 @@ def evaluate(
     Raises:
         ValueError: no exact motion and no estimator; a prediction of another size than its frame.
     """
-    asked = {name: remembered(system) for name, system in systems.items()}
+    asked = {name: memoize(system) for name, system in systems.items()}
     if ema is not None:
         asked |= {f"{name} EMA {ema:g}": averaged(system, ema) for name, system in list(asked.items())}
     labelled = all(len(s.labelled) == len(s) for s in sources)

@@ -79,7 +79,7 @@ def averaged(system: System, decay: float) -> System:
     return predict
 
 
-def remembered(system: System) -> System:
+def memoize(system: System) -> System:
     """A system that is asked once for each frame, whoever asks."""
     last: tuple[Frame, Answer] | None = None
 

@@ -114,7 +114,7 @@ def train(
                 trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels, hold.removed)
                 trainer.fit(resume)
             finally:
-                method.players |= {name: unwrap(player) for name, player in method.players.items()}
+                method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
             _save(method.best_student(), folder)
 
     runtime.launch(job)

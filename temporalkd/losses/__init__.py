@@ -5,8 +5,8 @@ from temporalkd.losses.adversary import (
     Critic,
     coupled_input,
     critic_channels,
+    frozen,
     gradient_penalty,
-    held,
     hinge_critic,
     hinge_generator,
     wasserstein_critic,
@@ -61,9 +61,9 @@ from temporalkd.losses.reduce import masked_mean, match_size
 from temporalkd.losses.supervised import cross_entropy, resize_labels
 from temporalkd.losses.temporal import (
     disagreement,
+    flow_averaged_teacher,
     motion_consistency,
     semantic_consistency,
-    steady_teacher,
     teacher_residual,
 )
 
@@ -112,9 +112,10 @@ __all__ = [
     "disagreement",
     "dkd",
     "enhancement",
+    "flow_averaged_teacher",
+    "frozen",
     "fused_target",
     "gradient_penalty",
-    "held",
     "hinge_critic",
     "hinge_generator",
     "inter_affinity",
@@ -133,7 +134,6 @@ __all__ = [
     "resize_labels",
     "semantic_consistency",
     "soft_cross_entropy",
-    "steady_teacher",
     "tckd",
     "teacher_residual",
     "wasserstein_critic",

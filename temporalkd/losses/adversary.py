@@ -123,7 +123,7 @@ class Critic(nn.Module):
 
 
 @contextmanager
-def held(critic: nn.Module) -> Iterator[None]:
+def frozen(critic: nn.Module) -> Iterator[None]:
     """While the student is trained: gradients pass through the critic, none is gathered in it, its state stays."""
     trained, training = [p for p in critic.parameters() if p.requires_grad], critic.training
     for parameter in trained:

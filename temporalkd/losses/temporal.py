@@ -57,7 +57,7 @@ def teacher_residual(
         Scalar; 0 where nothing is visible.
     Source:
         Wang et al., 2022 (STCKD): the inter-frame relation from flow and segmentation as temporal constraint [text];
-        the formula [ours]. It teaches the teacher's flicker too: pair it with `steady_teacher`.
+        the formula [ours]. It teaches the teacher's flicker too: pair it with `flow_averaged_teacher`.
     """
     for other in (student_k, teacher, teacher_k):
         check_same("teacher_residual", student, other)
@@ -65,7 +65,7 @@ def teacher_residual(
 
 
 @full_precision
-def steady_teacher(teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
+def flow_averaged_teacher(teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
     """A target without flicker: the teacher's prediction, averaged with its neighbour's where that is visible.
 
     q_i = (p_T,t,i + V_i W(p_T,k)_i) / (1 + V_i)
@@ -79,8 +79,8 @@ def steady_teacher(teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Te
     Source:
         KD-SSP (CVPR 2025) distils from a teacher averaged along the motion [text]; the formula [ours].
     """
-    check_same("steady_teacher", teacher, teacher_k)
-    check_mask("steady_teacher", teacher, visible)
+    check_same("flow_averaged_teacher", teacher, teacher_k)
+    check_mask("flow_averaged_teacher", teacher, visible)
     teacher, teacher_k = teacher.detach(), teacher_k.detach()
     return (teacher + keep(warp(teacher_k, flow), visible)) / (1 + visible.to(teacher.dtype))
 

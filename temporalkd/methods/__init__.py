@@ -8,6 +8,7 @@ from typing import Any
 
 from temporalkd.methods.adversarial import Adversarial
 from temporalkd.methods.baseline import baseline as baseline_terms
+from temporalkd.methods.context import ClipPrediction, DistillationContext
 from temporalkd.methods.etc import ROWS as ETC_ROWS
 from temporalkd.methods.etc import etc as etc_terms
 from temporalkd.methods.fckd import ROWS as FCKD_ROWS
@@ -16,7 +17,7 @@ from temporalkd.methods.front import baseline, etc, fckd, i2ckd, kd, multilevel,
 from temporalkd.methods.i2ckd import ROWS as I2CKD_ROWS
 from temporalkd.methods.i2ckd import i2ckd as i2ckd_terms
 from temporalkd.methods.kd import kd as kd_terms
-from temporalkd.methods.method import RAMP, Method, Ramp, StepResult, Weighted
+from temporalkd.methods.method import RAMP, Method, Ramp, StepResult, WeightedLoss
 from temporalkd.methods.multilevel import ROWS as MULTILEVEL_ROWS
 from temporalkd.methods.multilevel import multilevel as multilevel_terms
 from temporalkd.methods.prototype_terms import IntraClassVariation, PrototypeTriplet
@@ -33,7 +34,6 @@ from temporalkd.methods.spatial_terms import (
 )
 from temporalkd.methods.stckd import ROWS as STCKD_ROWS
 from temporalkd.methods.stckd import stckd as stckd_terms
-from temporalkd.methods.step import ClipPrediction, Step
 from temporalkd.methods.temporal_terms import (
     InterAffinity,
     MotionConsistency,
@@ -41,10 +41,10 @@ from temporalkd.methods.temporal_terms import (
     SemanticConsistency,
     TeacherResidual,
 )
-from temporalkd.methods.term import Term
-from temporalkd.methods.trainee import Trainee
+from temporalkd.methods.term import LossTerm
+from temporalkd.methods.trainable import TrainableModules
 
-METHODS: dict[str, Callable[..., list[Weighted]]] = {
+METHODS: dict[str, Callable[..., list[WeightedLoss]]] = {
     "baseline": baseline_terms,
     "kd": kd_terms,
     "etc": etc_terms,
@@ -65,7 +65,7 @@ ROWS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Method -> its ablation, where it has one: row -> options of the method section that differ from the config's."""
 
-TERMS: dict[str, type[Term]] = {
+TERMS: dict[str, type[LossTerm]] = {
     "cross_entropy": CrossEntropy,
     "pixel_kl": PixelKL,
     "intra_affinity": IntraAffinity,
@@ -89,13 +89,13 @@ __all__ = [
     "ROWS",
     "TERMS",
     "ClipPrediction",
+    "DistillationContext",
+    "LossTerm",
     "Method",
     "Ramp",
-    "Step",
     "StepResult",
-    "Term",
-    "Trainee",
-    "Weighted",
+    "TrainableModules",
+    "WeightedLoss",
     "baseline",
     "etc",
     "fckd",

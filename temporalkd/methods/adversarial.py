@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from flow import warp
 from flow.ordered import resized
 from temporalkd import losses
-from temporalkd.methods.step import ClipPrediction, Step
-from temporalkd.methods.term import Term
+from temporalkd.methods.context import ClipPrediction, DistillationContext
+from temporalkd.methods.term import LossTerm
 from temporalkd.models import Segmenter, Teacher
 
 View = Literal["frame", "residual", "tuple"]
 Game = Literal["hinge", "wasserstein"]
 
 
-class Adversarial(Term):
+class Adversarial(LossTerm):
     """The student's side of a game against a critic that tells its predictions from the teacher's.
 
-    The critic is no part of what the student's optimiser trains: `reply` gives its own loss, after the student's step.
+    The student's optimiser does not train the critic: `discriminator_loss` gives the critic's own loss, after the
+    student's update.
 
     Args:
         view: what the critic sees, see losses.coupled_input: the coupled tuple, the residual, or one frame alone.
@@ -34,7 +35,7 @@ class Adversarial(Term):
         and rates as in Liu et al., CVPR 2019 (SKD) [code]; the tuple [ours].
     """
 
-    distils = True
+    needs_teacher = True
     frames = 2
 
     def __init__(
@@ -58,14 +59,14 @@ class Adversarial(Term):
         """The critic's own."""
         return torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.9, 0.99))
 
-    def forward(self, step: Step) -> Tensor:
-        with losses.held(self.critic):
-            return losses.hinge_generator(self.critic(self._seen(step, step.student)))
+    def forward(self, context: DistillationContext) -> Tensor:
+        with losses.frozen(self.critic):
+            return losses.hinge_generator(self.critic(self._seen(context, context.student)))
 
-    def reply(self, step: Step, critic: nn.Module) -> Tensor:
+    def discriminator_loss(self, context: DistillationContext, critic: nn.Module) -> Tensor:
         """The critic's loss on detached predictions; `critic`: the opponent as it is wrapped for several processes."""
         with torch.no_grad():
-            real, fake = self._sides(step)
+            real, fake = self._sides(context)
         scores = critic(torch.cat([real, fake]))
         if self.game == "hinge":
             return self.weight * losses.hinge_critic(*scores.chunk(2))
@@ -73,34 +74,34 @@ class Adversarial(Term):
         return self.weight * (losses.wasserstein_critic(*scores.chunk(2)) + penalty)
 
     @torch.no_grad()
-    def observed(self, step: Step) -> dict[str, Tensor]:
+    def observed(self, context: DistillationContext) -> dict[str, Tensor]:
         """Share of the patches that the critic puts on the right side: of 0, or of the other's mean."""
-        with losses.held(self.critic):
-            real, fake = (self.critic(seen) for seen in self._sides(step))
+        with losses.frozen(self.critic):
+            real, fake = (self.critic(seen) for seen in self._sides(context))
         between = 0.0 if self.game == "hinge" else (real.mean() + fake.mean()) / 2
         right = torch.cat([(real > between).flatten(), (fake < between).flatten()])
         return {"accuracy": right.double().mean()}
 
-    def _sides(self, step: Step) -> tuple[Tensor, Tensor]:
+    def _sides(self, context: DistillationContext) -> tuple[Tensor, Tensor]:
         """What the critic sees of the teacher, and as often of the students, one after the other."""
-        real = self._seen(step, self._teacher(step))
-        fake = torch.cat([self._seen(step, student) for student in step.students])
-        return real.repeat(len(step.students), 1, 1, 1), fake
+        real = self._seen(context, self._teacher(context))
+        fake = torch.cat([self._seen(context, student) for student in context.students])
+        return real.repeat(len(context.students), 1, 1, 1), fake
 
-    def _teacher(self, step: Step) -> ClipPrediction:
-        return step.teacher.branch(self.branch)
+    def _teacher(self, context: DistillationContext) -> ClipPrediction:
+        return context.teacher.branch(self.branch)
 
-    def _seen(self, step: Step, side: ClipPrediction) -> Tensor:
+    def _seen(self, context: DistillationContext, side: ClipPrediction) -> Tensor:
         """What the critic sees of all pairs, at the size of the teacher's predictions or the least it can work on."""
-        t = step.clip.anchor
-        height, width = (max(pixels, losses.LEAST_SIZE) for pixels in self._teacher(step).native(t).shape[2:])
+        t = context.clip.anchor
+        height, width = (max(pixels, losses.LEAST_SIZE) for pixels in self._teacher(context).native(t).shape[2:])
 
         def to_size(x: Tensor) -> Tensor:
             return x if x.shape[2:] == (height, width) else resized(x, (height, width), _smooth)
 
-        image, probs = to_size(step.frames[:, t]), to_size(side.probs(t))
+        image, probs = to_size(context.frames[:, t]), to_size(side.probs(t))
         views = []
-        for k, (flow, visible) in step.along(t, (height, width)):
+        for k, (flow, visible) in context.along(t, (height, width)):
             warped = warp(to_size(side.probs(k)), flow)
             views.append(losses.coupled_input(probs, warped, visible, image, self.view))
         return torch.cat(views)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from temporalkd.methods.method import Weighted
+from temporalkd.methods.method import WeightedLoss
 from temporalkd.methods.spatial_terms import CrossEntropy
 
 
-def baseline(class_weight: Sequence[float] | None = None) -> list[Weighted]:
+def baseline(class_weight: Sequence[float] | None = None) -> list[WeightedLoss]:
     """L = CE."""
-    return [Weighted("cross_entropy", CrossEntropy(class_weight))]
+    return [WeightedLoss("cross_entropy", CrossEntropy(class_weight))]

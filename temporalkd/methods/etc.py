@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from temporalkd.methods.method import RAMP, Weighted
+from temporalkd.methods.method import RAMP, WeightedLoss
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, RecurrentDependency
 
@@ -22,7 +22,7 @@ def etc(
     inter_feature: str = "logits",
     photometric: float = 0.0,
     stop_gradient: bool = False,
-) -> list[Weighted]:
+) -> list[WeightedLoss]:
     """L = CE + SF + PF + MF + TL.
 
     SF, single-frame dependency: pixel KL and intra-frame affinity, on the labelled frame and `neighbours` times on
@@ -33,12 +33,12 @@ def etc(
     TL, temporal loss: consistency of the student's own predictions along the motion. [text]
     """
     return [
-        Weighted("cross_entropy", CrossEntropy(class_weight)),
-        Weighted("pixel_kl", PixelKL(neighbours=neighbours), pixel),
-        Weighted("intra_affinity", IntraAffinity(feature, neighbours), intra),
-        Weighted("inter_affinity", InterAffinity(inter_feature), inter, ramp=RAMP),
-        Weighted("recurrent_dependency", RecurrentDependency(feature), recurrent, ramp=RAMP),
-        Weighted("motion_consistency", MotionConsistency(photometric, stop_gradient), motion, ramp=RAMP),
+        WeightedLoss("cross_entropy", CrossEntropy(class_weight)),
+        WeightedLoss("pixel_kl", PixelKL(neighbours=neighbours), pixel),
+        WeightedLoss("intra_affinity", IntraAffinity(feature, neighbours), intra),
+        WeightedLoss("inter_affinity", InterAffinity(inter_feature), inter, ramp=RAMP),
+        WeightedLoss("recurrent_dependency", RecurrentDependency(feature), recurrent, ramp=RAMP),
+        WeightedLoss("motion_consistency", MotionConsistency(photometric, stop_gradient), motion, ramp=RAMP),
     ]
 
 

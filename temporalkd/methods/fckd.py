@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporalkd.losses.condensation import Condense, Enhance, Mode
-from temporalkd.methods.method import Weighted
+from temporalkd.methods.method import WeightedLoss
 from temporalkd.methods.spatial_terms import Condensation, CrossEntropy
 
 
@@ -21,7 +21,7 @@ def fckd(
     mode: Mode = "entropy",
     enhance: Enhance = "weights",
     temporal: bool = False,
-) -> list[Weighted]:
+) -> list[WeightedLoss]:
     """L = CE + condensation x (condensed KL over space + channel_weight x condensed KL over channels).
 
     The teacher's per-pixel entropy says what is knowledge and what is noise; the resulting matrix condenses the outputs
@@ -34,7 +34,7 @@ def fckd(
         temporal: where the teacher disagrees with itself along the motion, it is noise too. [ours]
     """
     term = Condensation(condense, spatial, channel, channel_weight, tau, mode, enhance, temporal)
-    return [Weighted("cross_entropy", CrossEntropy(class_weight)), Weighted("condensation", term, condensation)]
+    return [WeightedLoss("cross_entropy", CrossEntropy(class_weight)), WeightedLoss("condensation", term, condensation)]
 
 
 ROWS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from temporalkd.methods.etc import etc as etc_terms
 from temporalkd.methods.fckd import fckd as fckd_terms
 from temporalkd.methods.i2ckd import i2ckd as i2ckd_terms
 from temporalkd.methods.kd import kd as kd_terms
-from temporalkd.methods.method import Method, Weighted
+from temporalkd.methods.method import Method, WeightedLoss
 from temporalkd.methods.multilevel import multilevel as multilevel_terms
 from temporalkd.methods.stckd import stckd as stckd_terms
 from temporalkd.models import Segmenter, Teacher
@@ -103,7 +103,7 @@ def multilevel(student: Segmenter, teacher: Teacher, flow: Flow = "raft_small", 
 
 
 def stckd(student: Segmenter, teacher: Teacher, flow: Flow = "raft_small", **options: Any) -> Method:
-    """Spatial and temporal consistency coupled by a critic; call `method.after_step()` after the optimiser's step.
+    """Spatial and temporal consistency coupled by a critic; call `method.after_step()` after the optimiser's context.
 
     Args:
         student, teacher, flow: as for `etc`; the teacher may be a JointTeacher of two networks. With one network,
@@ -160,7 +160,7 @@ def i2ckd(student: Segmenter, teacher: Teacher, flow: Flow = None, **options: An
 
 
 def _method(
-    terms: Callable[..., list[Weighted]],
+    terms: Callable[..., list[WeightedLoss]],
     student: Segmenter,
     teacher: Teacher | None,
     flow: Flow,

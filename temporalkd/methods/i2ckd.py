@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporalkd.losses.prototypes import Anchor, Part, Scope
-from temporalkd.methods.method import Weighted
+from temporalkd.methods.method import WeightedLoss
 from temporalkd.methods.prototype_terms import PrototypeTriplet
 from temporalkd.methods.spatial_terms import CrossEntropy, PixelKL
 
@@ -22,7 +22,7 @@ def i2ckd(
     part: Part = "both",
     hardest: bool = False,
     clip: bool = False,
-) -> list[Weighted]:
+) -> list[WeightedLoss]:
     """L = CE + pixel KL + triplet.
 
     Prototypes of the classes from intermediate feature maps of teacher and student; a triplet loss brings those of one
@@ -35,9 +35,9 @@ def i2ckd(
     """
     term = PrototypeTriplet(feature, margin, scope, anchor, part, hardest, clip)
     return [
-        Weighted("cross_entropy", CrossEntropy(class_weight)),
-        Weighted("pixel_kl", PixelKL(), pixel),
-        Weighted("prototype_triplet", term, triplet),
+        WeightedLoss("cross_entropy", CrossEntropy(class_weight)),
+        WeightedLoss("pixel_kl", PixelKL(), pixel),
+        WeightedLoss("prototype_triplet", term, triplet),
     ]
 
 

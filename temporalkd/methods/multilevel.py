@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from temporalkd.methods.method import RAMP, Weighted
+from temporalkd.methods.method import RAMP, WeightedLoss
 from temporalkd.methods.spatial_terms import Attention, ChannelKL, CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, SemanticConsistency
 
@@ -21,7 +21,7 @@ def multilevel(
     consistency_loss: Literal["semantic", "motion"] = "semantic",
     tau: float = 4.0,
     standardise: bool = True,
-) -> list[Weighted]:
+) -> list[WeightedLoss]:
     """L = CE + low + middle + pixel KL + high + consistency.
 
     Low: the activations of intermediate layers, so that the distributions of features come close. [text] Over space,
@@ -34,12 +34,12 @@ def multilevel(
     layers = ChannelKL("low", tau, standardise) if low_loss == "channel" else Attention("low")
     steady = SemanticConsistency() if consistency_loss == "semantic" else MotionConsistency()
     return [
-        Weighted("cross_entropy", CrossEntropy(class_weight)),
-        Weighted("low", layers, low),
-        Weighted("middle", IntraAffinity("fused"), middle),
-        Weighted("pixel_kl", PixelKL(), pixel),
-        Weighted("high", InterAffinity("logits"), high, ramp=RAMP),
-        Weighted("consistency", steady, consistency, ramp=RAMP),
+        WeightedLoss("cross_entropy", CrossEntropy(class_weight)),
+        WeightedLoss("low", layers, low),
+        WeightedLoss("middle", IntraAffinity("fused"), middle),
+        WeightedLoss("pixel_kl", PixelKL(), pixel),
+        WeightedLoss("high", InterAffinity("logits"), high, ramp=RAMP),
+        WeightedLoss("consistency", steady, consistency, ramp=RAMP),
     ]
 
 

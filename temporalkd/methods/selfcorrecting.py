@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporalkd.methods.correction_terms import Collaboration, Correction, Corrector, CorrectorEntropy
-from temporalkd.methods.method import RAMP, Weighted
+from temporalkd.methods.method import RAMP, WeightedLoss
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 
 
@@ -23,7 +23,7 @@ def selfcorrecting(
     fit: int = 200,
     alpha: tuple[float, float] = (30.0, 5.0),
     feature: str = "head",
-) -> list[Weighted]:
+) -> list[WeightedLoss]:
     """L = CE on labelled frames + corrected weak labels on the others + collaboration + structured distillation.
 
     Correction: a self-correcting module iteratively refines weak labels into pseudo-labels. [text] A linear or a
@@ -41,14 +41,16 @@ def selfcorrecting(
     """
     correction = Correction(corrector, feature, rounds, confidence, fit, alpha)
     learning = bool(pseudo) and corrector == "conv"
-    together = [Weighted("collaboration", Collaboration(students), collaboration, ramp=RAMP)] if collaboration else []
+    together = (
+        [WeightedLoss("collaboration", Collaboration(students), collaboration, ramp=RAMP)] if collaboration else []
+    )
     return [
-        Weighted("cross_entropy", CrossEntropy(class_weight)),
-        Weighted("correction", correction, pseudo, ramp=RAMP),
-        *([Weighted("corrector", CorrectorEntropy(correction))] if learning else []),
+        WeightedLoss("cross_entropy", CrossEntropy(class_weight)),
+        WeightedLoss("correction", correction, pseudo, ramp=RAMP),
+        *([WeightedLoss("corrector", CorrectorEntropy(correction))] if learning else []),
         *together,
-        Weighted("pixel_kl", PixelKL(), pixel),
-        Weighted("intra_affinity", IntraAffinity(feature), intra),
+        WeightedLoss("pixel_kl", PixelKL(), pixel),
+        WeightedLoss("intra_affinity", IntraAffinity(feature), intra),
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from temporalkd.methods.adversarial import Adversarial, Game, View
-from temporalkd.methods.method import RAMP, Weighted
+from temporalkd.methods.method import RAMP, WeightedLoss
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency, TeacherResidual
 
@@ -26,7 +26,7 @@ def stckd(
     game: Game = "hinge",
     width: int = 64,
     feature: str = "head",
-) -> list[Weighted]:
+) -> list[WeightedLoss]:
     """L = CE + spatial consistency + temporal consistency + coupled adversary.
 
     Spatial: a teacher of a CNN and a transformer branch, used jointly. [text] Pixel KL to their fused prediction and
@@ -46,12 +46,12 @@ def stckd(
     branch = {"both": "", "cnn": "first", "transformer": "second"}[branches]
     each = {"both": ("first", "second")}.get(branches, (branch,))
     return [
-        Weighted("cross_entropy", CrossEntropy(class_weight)),
-        Weighted("pixel_kl", PixelKL(branch=branch), pixel),
-        *(Weighted(f"intra_affinity_{name}", IntraAffinity(feature, branch=name), intra) for name in each),
-        Weighted("motion_consistency", MotionConsistency(), motion, ramp=RAMP),
-        Weighted("teacher_residual", TeacherResidual(branch), residual, ramp=RAMP),
-        Weighted("adversarial", Adversarial(view, game, critic, width, branch), adversarial, ramp=RAMP),
+        WeightedLoss("cross_entropy", CrossEntropy(class_weight)),
+        WeightedLoss("pixel_kl", PixelKL(branch=branch), pixel),
+        *(WeightedLoss(f"intra_affinity_{name}", IntraAffinity(feature, branch=name), intra) for name in each),
+        WeightedLoss("motion_consistency", MotionConsistency(), motion, ramp=RAMP),
+        WeightedLoss("teacher_residual", TeacherResidual(branch), residual, ramp=RAMP),
+        WeightedLoss("adversarial", Adversarial(view, game, critic, width, branch), adversarial, ramp=RAMP),
     ]
 
 

@@ -103,14 +103,14 @@ class Runtime:
         norms = [gradient.norm() for gradient in gradients if gradient is not None]
         return float(torch.stack(norms).norm()) if norms else 0.0
 
-    def accumulating(self, trainee: nn.Module, more: bool) -> AbstractContextManager[None]:
+    def accumulating(self, module: nn.Module, more: bool) -> AbstractContextManager[None]:
         """Within it gradients stay in this process where `more` forwards of the same step follow."""
-        return self._fabric.no_backward_sync(cast(Any, trainee), enabled=more)
+        return self._fabric.no_backward_sync(cast(Any, module), enabled=more)
 
-    def clip_gradients(self, trainee: nn.Module, optimiser: torch.optim.Optimizer, norm: float | None) -> float:
+    def clip_gradients(self, module: nn.Module, optimiser: torch.optim.Optimizer, norm: float | None) -> float:
         """Clip the gradient to that norm, and return what it was."""
         limit = float("inf") if norm is None else norm
-        total = self._fabric.clip_gradients(trainee, optimiser, max_norm=limit, error_if_nonfinite=False)
+        total = self._fabric.clip_gradients(module, optimiser, max_norm=limit, error_if_nonfinite=False)
         return float(total) if total is not None else 0.0
 
     def share_buffers(self, module: nn.Module) -> None:

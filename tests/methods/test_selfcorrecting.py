@@ -19,7 +19,7 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.street import Street
 from temporalkd.experiments import run
-from temporalkd.methods import Method, Step, Weighted
+from temporalkd.methods import DistillationContext, Method, WeightedLoss
 from temporalkd.methods.correction_terms import Ancillary, Collaboration, Correction
 from temporalkd.methods.kd import kd
 from temporalkd.methods.selfcorrecting import ROWS, selfcorrecting
@@ -48,8 +48,8 @@ def method(**options: Any) -> Method:
 
 def gradients(made: Method, name: str, clip: Clip, progress: float = 0.5) -> dict[str, float]:
     """Norm of one term's gradient in each of its parts."""
-    made.trainee.zero_grad()
-    made.losses(made.step(clip, progress=progress))[name].backward()
+    made.trainable_modules.zero_grad()
+    made.losses(made.context(clip, progress=progress))[name].backward()
     parts: dict[str, nn.Module] = {f"student{k}": student for k, student in enumerate(made.students)}
     parts |= dict(made.terms["correction"].term.named_children())
     return {
@@ -98,37 +98,37 @@ def test_who_learns_from_what() -> None:
 def test_the_ancillary_network_speaks_once_a_step() -> None:
     made, calls = method(corrector="conv"), []
     made.terms["correction"].term.ancillary.register_forward_hook(lambda *a: calls.append(1))  # type: ignore[union-attr,operator]
-    step = made.step(batch(), progress=0.5)
-    made.losses(step)
+    context = made.context(batch(), progress=0.5)
+    made.losses(context)
     assert len(made.students) == 2 and len(calls) == 1
 
 
 def test_the_soft_label_is_the_linear_correction_by_hand() -> None:
     made, clip = method(), batch()
     term: Any = made.terms["correction"].term
-    step = made.step(clip, progress=0.5)
-    made.losses(step)
-    step.turn_to(1)
+    context = made.context(clip, progress=0.5)
+    made.losses(context)
+    context.turn_to(1)
     bare = clip.labelled[:, 0].logical_not()
     assert bare.tolist() == [False, True, False, True]
-    ancillary, student = term.ancillary_logits(step)[bare], step.student.native(0)[bare]
+    ancillary, student = term.ancillary_logits(context)[bare], context.student.native(0)[bare]
     target = losses.linear_correction(student, ancillary, losses.alpha_schedule(0.5))
     expected = losses.soft_cross_entropy(student, target.detach())
-    assert term(step).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert term(context).item() == pytest.approx(expected.item(), rel=1e-5)
     raw = Correction("none")
     weak = clip.weak[bare]  # type: ignore[index]
-    expected = losses.cross_entropy(step.student.logits(0)[bare], weak)
-    assert raw(step).item() == pytest.approx(expected.item(), rel=1e-5)
+    expected = losses.cross_entropy(context.student.logits(0)[bare], weak)
+    assert raw(context).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_values_are_means_over_students_and_each_learns_as_if_alone() -> None:
     made, clip = method(collaboration=1e-9), batch()
-    step = made.step(clip)
-    values = made.losses(step)
+    context = made.context(clip)
+    values = made.losses(context)
     each = []
     for k in range(2):
-        step.turn_to(k)
-        each.append(CrossEntropy()(step))
+        context.turn_to(k)
+        each.append(CrossEntropy()(context))
     assert values["cross_entropy"].item() == pytest.approx((each[0] + each[1]).item() / 2, rel=1e-6)
     weight = made.students[1].network.classifier.weight
     (alone,) = torch.autograd.grad(each[1], weight, retain_graph=True)
@@ -137,13 +137,13 @@ def test_values_are_means_over_students_and_each_learns_as_if_alone() -> None:
 
 
 def test_collaboration_reads_the_other_students() -> None:
-    step = Step(batch())
-    step.predict(*(segmenter(seed=k) for k in range(3)))
-    logits = [student.native(0) for student in step.students]
+    context = DistillationContext(batch())
+    context.predict(*(segmenter(seed=k) for k in range(3)))
+    logits = [student.native(0) for student in context.students]
     for k in range(3):
-        step.turn_to(k)
+        context.turn_to(k)
         expected = losses.collaboration(logits, k)
-        assert Collaboration(3)(step).item() == pytest.approx(expected.item(), rel=1e-6)
+        assert Collaboration(3)(context).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_the_ancillary_network_is_fitted_on_half_of_the_labels_and_frozen() -> None:
@@ -158,9 +158,9 @@ def test_the_ancillary_network_is_fitted_on_half_of_the_labels_and_frozen() -> N
     term: Any = made.terms["correction"].term
 
     def entropy() -> float:
-        step = made.step(batch())
-        logits = nn.functional.interpolate(term.ancillary_logits(step), tiny.SIZE, mode="bilinear")
-        return losses.cross_entropy(logits, step.clip.labels[:, 0]).item()
+        context = made.context(batch())
+        logits = nn.functional.interpolate(term.ancillary_logits(context), tiny.SIZE, mode="bilinear")
+        return losses.cross_entropy(logits, context.clip.labels[:, 0]).item()
 
     start = {k: v.clone() for k, v in made.students[0].state_dict().items()}
     before = entropy()
@@ -169,7 +169,7 @@ def test_the_ancillary_network_is_fitted_on_half_of_the_labels_and_frozen() -> N
     assert all(torch.equal(start[k], v) for k, v in made.students[0].state_dict().items())
     assert not any(p.requires_grad for p in term.ancillary.parameters())
     optimiser = made.optimisers(lambda m: torch.optim.SGD([p for p in m.parameters() if p.requires_grad], 0.1))
-    trained = {id(p) for p in optimiser["trainee"].param_groups[0]["params"]}
+    trained = {id(p) for p in optimiser["students"].param_groups[0]["params"]}
     assert not trained & {id(p) for p in term.ancillary.parameters()}
 
 
@@ -186,15 +186,15 @@ def test_the_student_that_errs_less_is_exported() -> None:
     with torch.no_grad():
         made.students[0].network.classifier.bias[3] = 20.0
     for k in range(3):
-        made.losses(made.step(batch(4 * k)))
+        made.losses(made.context(batch(4 * k)))
     assert made.best_student() is made.students[1]
-    state = made.trainee.state_dict()
+    state = made.trainable_modules.state_dict()
     assert state["judged"][1] < state["judged"][0] and state["judgements"] == 3
     again = method()
-    again.trainee.load_state_dict(state)
+    again.trainable_modules.load_state_dict(state)
     assert again.best_student() is again.students[1]
-    made.losses(made.step(collate([sampler()[1], sampler()[3]])))
-    assert made.trainee.state_dict()["judgements"] == 3, "without labels there is nothing to judge by"
+    made.losses(made.context(collate([sampler()[1], sampler()[3]])))
+    assert made.trainable_modules.state_dict()["judgements"] == 3, "without labels there is nothing to judge by"
 
 
 @pytest.mark.parametrize("corrector", ["none", "linear", "conv"])
@@ -244,7 +244,7 @@ def test_each_row_trains_and_differs_and_exports_a_plain_student(tmp_path: Path)
     for k, student in enumerate(found):
         assert {name: x.shape for name, x in student.items()} == {name: x.shape for name, x in baseline.items()}
         assert not any(same(student, other) for other in found[:k])
-    state = torch.load(tmp_path / "5" / "checkpoints" / "last.pt", weights_only=True)["players"]["trainee"]
+    state = torch.load(tmp_path / "5" / "checkpoints" / "last.pt", weights_only=True)["trainables"]["students"]
     first, second = (
         {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         for prefix in ("student.network.", "peers.0.network.")
@@ -339,4 +339,4 @@ def test_what_cannot_be_is_refused_before_training(name: str, tmp_path: Path, mo
 
 def test_a_term_that_needs_a_partner_says_so() -> None:
     with pytest.raises(ValueError, match="term 'together' needs 2 students, there is 1"):
-        Method(segmenter(), [*kd(), Weighted("together", Collaboration())], segmenter(seed=9))
+        Method(segmenter(), [*kd(), WeightedLoss("together", Collaboration())], segmenter(seed=9))

@@ -17,7 +17,7 @@ from temporalkd import __version__
 from temporalkd.cli.commands.systems import device, load_system, name_of, unused
 from temporalkd.config import Config, ConfigError, load
 from temporalkd.console import progress
-from temporalkd.evaluation import Row, System, averaged, frames_with_motion, network, remembered
+from temporalkd.evaluation import Row, System, averaged, frames_with_motion, memoize, network
 from temporalkd.experiments.run_directory import load_run
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.metrics import FramePair
@@ -79,7 +79,7 @@ def _refuse_unwritable(out: Path) -> None:
 
 
 def _tapes(networks: Mapping[str, Segmenter], ema: float | None, folder: Path) -> dict[str, Tape]:
-    systems: dict[str, System] = {name: remembered(network(segmenter)) for name, segmenter in networks.items()}
+    systems: dict[str, System] = {name: memoize(network(segmenter)) for name, segmenter in networks.items()}
     if ema is not None:
         systems |= {f"{name} EMA {ema:g}": averaged(system, ema) for name, system in list(systems.items())}
     return {name: Tape(system, folder / str(i)) for i, (name, system) in enumerate(systems.items())}

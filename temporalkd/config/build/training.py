@@ -16,7 +16,7 @@ from temporalkd.config import Config, ConfigError, methods
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
 from temporalkd.data.source import Source
-from temporalkd.methods import METHODS, RAMP, TERMS, Method, Ramp, Term, Weighted
+from temporalkd.methods import METHODS, RAMP, TERMS, Method, Ramp, LossTerm, WeightedLoss
 from temporalkd.models import Segmenter, Teacher
 from temporalkd.training import Plan
 
@@ -26,7 +26,7 @@ STILLS_FOR_WEIGHTS = 200
 def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Footage) -> Method:
     """The configured method around the student."""
     section = config.method
-    options = section.model_dump(exclude={"name", "terms", "class_weight", "steady", "ramps", "imported", "options"})
+    options = section.model_dump(exclude={"name", "terms", "class_weight", "flow_averaged_teacher", "ramps", "imported", "options"})
     weights = section.class_weight
     if weights == "enet":
         weights = enet_class_weights(data.sources, student.classes)
@@ -39,13 +39,13 @@ def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Fo
     else:
         maker, options = METHODS[section.name], options | {"class_weight": weights}
     own = call(maker, options, "method")
-    if not isinstance(own, list | tuple) or not all(isinstance(term, Weighted) for term in own):
-        raise ConfigError(f"method: {maker.__name__} must return a list of temporalkd.methods.Weighted")
+    if not isinstance(own, list | tuple) or not all(isinstance(term, WeightedLoss) for term in own):
+        raise ConfigError(f"method: {maker.__name__} must return a list of temporalkd.methods.WeightedLoss")
     terms = _ramped([*own, *(_term(term) for term in section.terms)], section.ramps)
     count = max((term.term.students for term in terms if term.weight), default=1)
     peers = [_peer(config, data, number) for number in range(1, count)]
     taught = asked_in_training(config, teacher)
-    return Method(student, terms, taught, live_estimator(config), config.data.frames, section.steady, peers)
+    return Method(student, terms, taught, live_estimator(config), config.data.frames, section.flow_averaged_teacher, peers)
 
 
 def _peer(config: Config, data: Footage, number: int) -> Segmenter:
@@ -60,7 +60,7 @@ def _peer(config: Config, data: Footage, number: int) -> Segmenter:
         return model(config.student, "student", data)[0]
 
 
-def _term(section: methods.Term) -> Weighted:
+def _term(section: methods.Term) -> WeightedLoss:
     if (section.term is None) == (section.imported is None):
         raise ConfigError('method.terms: each has either "term", a known name, or "import", "package.module:Name"')
     if section.term is not None and section.term not in TERMS:
@@ -68,9 +68,9 @@ def _term(section: methods.Term) -> Weighted:
     maker = TERMS[section.term] if section.term else named(str(section.imported), "method.terms")
     name = section.name or section.term or str(section.imported).rpartition(":")[2]
     term = call(maker, section.options, f"method.terms.{name}")
-    if not isinstance(term, Term):
-        raise ConfigError(f"method.terms.{name}: must be a temporalkd.methods.Term, it is a {type(term).__name__}")
-    return Weighted(name, term, section.weight, _ramp(section.ramp))
+    if not isinstance(term, LossTerm):
+        raise ConfigError(f"method.terms.{name}: must be a temporalkd.methods.LossTerm, it is a {type(term).__name__}")
+    return WeightedLoss(name, term, section.weight, _ramp(section.ramp))
 
 
 def _ramp(section: bool | methods.Ramp) -> Ramp | None:
@@ -79,7 +79,7 @@ def _ramp(section: bool | methods.Ramp) -> Ramp | None:
     return Ramp(section.start, section.end)
 
 
-def _ramped(terms: list[Weighted], ramps: dict[str, methods.Ramp]) -> list[Weighted]:
+def _ramped(terms: list[WeightedLoss], ramps: dict[str, methods.Ramp]) -> list[WeightedLoss]:
     """The terms with the ramps that the config gives them."""
     known = [term.name for term in terms]
     if unknown := [name for name in ramps if name not in known]:

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from flow.files import write_whole
 from temporalkd.config import Config
 from temporalkd.console import progress
-from temporalkd.evaluation import SHARES, Row, System, averaged, measures, network, remembered
+from temporalkd.evaluation import SHARES, Row, System, averaged, measures, memoize, network
 from temporalkd.experiments.comparison.plan import REFERENCES, slug
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.metrics import Series
@@ -89,7 +89,7 @@ class Scores:
         systems: dict[str, System] = {}
         keys: dict[str, tuple[Wanted, float | None]] = {}
         for one in wanted:
-            system = remembered(network(one.make().to(self.device).eval()))
+            system = memoize(network(one.make().to(self.device).eval()))
             systems[one.name], keys[one.name] = system, (one, None)
             if one.ema is not None:
                 smooth = f"{one.name} EMA {one.ema:g}"

@@ -1,4 +1,4 @@
-"""One training step's view of a clip: every quantity is computed once, on first use."""
+"""What losses see of a clip: every quantity is computed once, on first use."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PairMotion(NamedTuple):
     visible: Tensor
 
 
-class Step:
+class DistillationContext:
     """A clip with what the student, the teacher and the flow network say of it.
 
     Terms read it; the teacher runs, and the flow is estimated, only when the first term asks.
@@ -111,18 +111,18 @@ class Step:
         estimator: FlowEstimator | None = None,
         frames: Tensor | None = None,
         progress: float = 0.0,
-        steady: bool = False,
+        flow_averaged_teacher: bool = False,
     ):
         """
         Args:
             clip: frames before colour jitter; the flow is estimated on them.
             frames: (B, T, 3, H, W), what the networks see; None: the clip's own.
             progress: share of the training that is done, 0..1.
-            steady: the teacher's predictions are averaged along the motion, see losses.steady_teacher.
+            flow_averaged_teacher: average the teacher's predictions along the motion, see the loss of that name.
         """
         self.clip = clip
         self.frames = clip.frames if frames is None else frames
-        self.progress, self.steady = progress, steady
+        self.progress, self.flow_averaged_teacher = progress, flow_averaged_teacher
         self.student: ClipPrediction
         """Of the student whose turn it is."""
         self.students: list[ClipPrediction] = []
@@ -159,12 +159,12 @@ class Step:
             raise ValueError("this method distils from a teacher, and none is configured: set teacher.weights")
         with torch.no_grad():
             said = self._run(self._teacher)
-            return self._averaged(said) if self.steady else said
+            return self._averaged(said) if self.flow_averaged_teacher else said
 
     @torch.no_grad()
     def flow_averaged(self, branch: str = "") -> ClipPrediction:
-        """The teacher's prediction, or one branch's, averaged along the motion; see losses.steady_teacher."""
-        if self.steady and not branch:
+        """The teacher's prediction, or one branch's, averaged along the motion; see losses.flow_averaged_teacher."""
+        if self.flow_averaged_teacher and not branch:
             return self.teacher
         if branch not in self._averages:
             self._averages[branch] = self._averaged(self.teacher.branch(branch))
@@ -173,15 +173,15 @@ class Step:
     def _averaged(self, said: ClipPrediction) -> ClipPrediction:
         """Each frame's native logits averaged with those of the frames that its motion is known to."""
         size = (said.native(0).shape[2], said.native(0).shape[3])
-        steady = []
+        averaged = []
         for t in range(said.length):
             others = self.along(t, size)
-            views = [losses.steady_teacher(said.probs(t), said.probs(k), *motion) for k, motion in others]
-            steady.append(torch.stack(views or [said.probs(t)]).mean(0))
-        native = torch.stack(steady, 1).flatten(0, 1).clamp(min=torch.finfo(torch.float32).tiny).log()
+            views = [losses.flow_averaged_teacher(said.probs(t), said.probs(k), *motion) for k, motion in others]
+            averaged.append(torch.stack(views or [said.probs(t)]).mean(0))
+        native = torch.stack(averaged, 1).flatten(0, 1).clamp(min=torch.finfo(torch.float32).tiny).log()
         return ClipPrediction(replace(said.prediction, native=native), said.length)
 
-    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+    def memoize(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
         """What does not depend on the student whose turn it is, made when it is first asked for."""
         if key not in self._made:
             self._made[key] = make()
