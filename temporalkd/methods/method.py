@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -13,53 +12,15 @@ from torch import Tensor, nn
 from flow import FlowEstimator
 from temporalkd.console import say
 from temporalkd.data.clip import Clip, as_clip
-from temporalkd.methods.adversarial import Adversarial
+from temporalkd.methods.adversary import Adversarial, Adversary
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.term import LossTerm
+from temporalkd.methods.self_training import SelfTraining
+from temporalkd.methods.term import LossTerm, WeightedLoss
 from temporalkd.methods.trainable import TrainableModules
 from temporalkd.models import Segmenter, Teacher, freeze
 
-
-@dataclass(frozen=True)
-class Ramp:
-    """A weight is 0 up to the share `start` of the training, rises linearly, and is whole from the share `end` on.
-
-    Raises:
-        ValueError: not 0 <= start <= end <= 1.
-    """
-
-    start: float = 0.0
-    end: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start <= self.end <= 1:
-            raise ValueError(f"a ramp from {self.start:g} to {self.end:g}: expected 0 <= start <= end <= 1")
-
-    def at(self, progress: float) -> float:
-        """Share of the weight at that share of the training."""
-        if self.start < progress < self.end:
-            return (progress - self.start) / (self.end - self.start)
-        return float(progress >= self.end)
-
-
 PREPARE_BATCHES = 8
 """That `Method.prepare` reads."""
-RAMP = Ramp()
-"""Of terms that would disturb a student that knows nothing yet."""
-
-
-@dataclass
-class WeightedLoss:
-    """A term under its name in the log, with its weight and, where that rises during the training, its ramp."""
-
-    name: str
-    term: LossTerm
-    weight: float = 1.0
-    ramp: Ramp | None = None
-
-    def at(self, progress: float) -> float:
-        """The weight at that share of the training."""
-        return self.weight * self.ramp.at(progress) if self.ramp else self.weight
 
 
 class StepResult(NamedTuple):
@@ -75,10 +36,11 @@ class StepResult(NamedTuple):
 class Method:
     """A named list of weighted terms around a student, or around several.
 
-    A published system is a function that returns the list. The trainer is the same for all.
+    A published system has options that make the list, see `MethodOptions`. The trainer is the same for all.
 
     Args:
-        peers: students beside the first, as many as a term asks for; each is trained on all terms.
+        peers: students beside the first; each is trained on all terms.
+        self_training: rounds, between which frames without labels are labelled.
         flow_averaged_teacher: terms distil from the teacher's predictions averaged along the motion.
     Raises:
         ValueError: no term, two terms of one name, a term that needs more frames than the clips have or what a network
@@ -94,6 +56,7 @@ class Method:
         frames: int = 2,
         flow_averaged_teacher: bool = False,
         peers: Sequence[Segmenter] = (),
+        self_training: SelfTraining | None = None,
     ):
         self.terms = {w.name: w for w in terms if w.weight}
         if len(self.terms) < sum(bool(w.weight) for w in terms):
@@ -104,6 +67,7 @@ class Method:
             raise ValueError(f"the teacher has {teacher.classes} classes, the student {student.classes}")
         if flow_averaged_teacher and frames < 2:
             raise ValueError(f"flow-averaged targets need clips of 2 frames, data.frames is {frames}")
+        self.self_training = self_training
         self.student, self.teacher, self.flow, self.flow_averaged_teacher = (
             student,
             teacher,
@@ -111,9 +75,13 @@ class Method:
             flow_averaged_teacher,
         )
         for name, weighted in self.terms.items():
-            self._connect(name, weighted.term, frames, 1 + len(peers))
+            self._connect(name, weighted.term, frames, [student, *peers])
         self._modules = TrainableModules(student, {name: w.term for name, w in self.terms.items()}, peers)
-        critics = {name: term.critic for name, term in self.adversaries.items()}
+        self.adversaries: dict[str, Adversary] = {
+            name: w.term.adversary for name, w in self.terms.items() if isinstance(w.term, Adversarial)
+        }
+        """The critics that the students play against, by the name of the term."""
+        critics = {name: adversary.critic for name, adversary in self.adversaries.items()}
         self.trainables: dict[str, nn.Module] = {"students": self._modules, **critics}
         """The students with the terms' own modules, and each term's discriminator, which has its own optimiser."""
         self.frozen: list[nn.Module] = [freeze(m) for m in (teacher, flow) if m is not None]
@@ -121,16 +89,14 @@ class Method:
         self._last: DistillationContext | None = None
         self._critics: dict[str, torch.optim.Optimizer] = {}
 
-    def _connect(self, name: str, term: LossTerm, frames: int, students: int) -> None:
+    def _connect(self, name: str, term: LossTerm, frames: int, students: Sequence[Segmenter]) -> None:
         if term.frames > frames:
             raise ValueError(
                 f"term {name!r} needs clips of {term.frames} frames, data.frames is {frames}: "
                 f"raise it, or set the term's weight to 0"
             )
-        if term.students > students:
-            raise ValueError(f"term {name!r} needs {term.students} students, there is {students}")
         try:
-            term.connect(self.student, self.teacher)
+            term.connect(students, self.teacher)
         except ValueError as error:
             raise ValueError(f"term {name!r}: {error}") from error
 
@@ -152,28 +118,6 @@ class Method:
     @eval_mode.setter
     def eval_mode(self, wanted: bool) -> None:
         self._modules.eval_mode = wanted
-
-    @property
-    def unlabelled(self) -> bool:
-        """Whether a term learns from frames without labels."""
-        return any(w.term.unlabelled for w in self.terms.values())
-
-    @property
-    def rounds(self) -> int:
-        """Rounds of training, between which frames without labels are labelled."""
-        return max(w.term.rounds for w in self.terms.values())
-
-    @property
-    def labeller(self) -> LossTerm | None:
-        """The term that labels them."""
-        return next(
-            (w.term for w in self.terms.values() if type(w.term).pseudo_labels is not LossTerm.pseudo_labels), None
-        )
-
-    @property
-    def adversaries(self) -> dict[str, Adversarial]:
-        """The terms that play against a critic."""
-        return {name: w.term for name, w in self.terms.items() if isinstance(w.term, Adversarial)}
 
     def context(self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0) -> DistillationContext:
         """The context of this clip; `frames` are what the networks see where that is not the clip's own frames."""
@@ -205,8 +149,8 @@ class Method:
         >>> list(out.terms)
         ['cross_entropy', 'pixel_kl']
         """
-        if len(self.students) > 1 or self.rounds > 1:
-            raise ValueError("a method with several students or rounds is run by tkd.train, not step by step")
+        if len(self.students) > 1 or self.self_training is not None:
+            raise ValueError("a method with several students or self-training is run by tkd.train, not step by step")
         if (step is None) != (total is None) or (total is not None and total < 1):
             raise ValueError(f"step: {step}, total: {total}: give both, or neither")
         clip, device = as_clip(frames, labels), self.student.mean.device
@@ -229,7 +173,7 @@ class Method:
         return StepResult(loss, {name: value.detach() for name, value in losses.items()})
 
     def after_step(self) -> None:
-        """Train the critic, where the method has one, on the last batch; call it after the optimiser's context."""
+        """Train the critic, where the method has one, on the last batch; call it after the optimiser's step."""
         if self._last is None:
             return
         for name, loss in self.discriminator_losses(self._last):
@@ -283,28 +227,6 @@ class Method:
                 term.prepare(contexts)
         self.prepared = True
 
-    @torch.no_grad()
-    def fit(self, batches: Callable[[int], Iterable[Clip]]) -> None:
-        """Fit what learns on labelled clips before the students do; `batches` gives as many as a term asks for."""
-        for weighted in self.terms.values():
-            if weighted.term.fitting:
-                weighted.term.fit(self.context(clip) for clip in batches(weighted.term.fitting))
-
-    @torch.no_grad()
-    def pseudo_labels(self, clip: Clip, progress: float) -> Tensor:
-        """(B, H, W) int64, how the best student and the term that labels see the clips at that share of the training.
-
-        Raises:
-            ValueError: no term makes labels.
-        """
-        if self.labeller is None:
-            raise ValueError("this method makes no labels")
-        context, student = self.context(clip, progress=progress), self.best_student()
-        training = student.training
-        context.predict(student.eval())
-        student.train(training)
-        return self.labeller.pseudo_labels(context)
-
     def losses(self, context: DistillationContext) -> dict[str, Tensor]:
         """Value of each term, unweighted."""
         return self.trainable_modules(context)
@@ -319,13 +241,13 @@ class Method:
 
     def optimisers(self, make: Callable[[nn.Module], torch.optim.Optimizer]) -> dict[str, torch.optim.Optimizer]:
         """One for each entry of `trainables`."""
-        own = {name: term.optimiser() for name, term in self.adversaries.items()}
+        own = {name: adversary.optimiser() for name, adversary in self.adversaries.items()}
         return {"students": make(self.trainable_modules), **own}
 
     def discriminator_losses(self, context: DistillationContext) -> Iterator[tuple[str, Tensor]]:
         """The loss of each discriminator, which is trained on it after the students' update."""
-        for name, term in self.adversaries.items():
-            yield name, term.discriminator_loss(context, self.trainables[name])
+        for name, adversary in self.adversaries.items():
+            yield name, adversary.discriminator_loss(context, self.trainables[name])
 
     @torch.no_grad()
     def observed(self, context: DistillationContext) -> dict[str, float]:

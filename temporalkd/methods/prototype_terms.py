@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from temporalkd import losses
 from temporalkd.losses.prototypes import Anchor, Part, Scope
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.term import Adapter, LossTerm, Pair, Spatial, adapters, match_adapters
+from temporalkd.methods.term import Adapter, LossTerm, Pair, Spatial, adapters, match_adapters, register_term
 from temporalkd.models import Segmenter, Teacher
 
 
+@register_term("intra_class_variation")
 class IntraClassVariation(LossTerm):
     """losses.intra_class_variation (IFVD) on a feature of the labelled frame; any channel counts."""
 
@@ -30,6 +31,7 @@ class IntraClassVariation(LossTerm):
         return losses.intra_class_variation(student, teacher, context.clip.labels[:, t], classes)
 
 
+@register_term("prototype_triplet")
 class PrototypeTriplet(LossTerm):
     """losses.prototype_triplet on features of one or more roles, adapted: the mean over all their layers.
 
@@ -61,9 +63,9 @@ class PrototypeTriplet(LossTerm):
 
     skipped: Tensor
 
-    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
-        super().connect(student, teacher)
-        self.adapters = nn.ModuleList(adapters(student, teacher, role) for role in self.roles)
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
+        self.adapters = nn.ModuleList(adapters(students[0], teacher, role) for role in self.roles)
         self.prepares = any(isinstance(module, Adapter) for module in self.adapters.modules())
 
     def prepare(self, contexts: Sequence[DistillationContext]) -> None:

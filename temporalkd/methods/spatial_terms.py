@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +11,22 @@ from torch import Tensor, nn
 from temporalkd import losses
 from temporalkd.losses.condensation import Condense, Enhance, Mode
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.term import Adapter, LossTerm, Spatial, adapters, match_adapters
+from temporalkd.methods.term import Adapter, LossTerm, Spatial, adapters, match_adapters, register_term
 from temporalkd.models import Segmenter, Teacher
 
 
+@register_term("cross_entropy")
 class CrossEntropy(LossTerm):
-    """Cross-entropy with the labels, + 0.4 x the same for an auxiliary head."""
+    """Cross-entropy with the labels, + 0.4 x the same for an auxiliary head.
 
-    def __init__(self, class_weight: Sequence[float] | None = None, aux: float = 0.4):
+    Args:
+        class_weight: one number a class. A config's "enet" is computed from its data, and refused here.
+    """
+
+    def __init__(self, class_weight: Sequence[float] | Literal["enet"] | None = None, aux: float = 0.4):
         super().__init__()
+        if isinstance(class_weight, str):
+            raise ValueError(f"class_weight: {class_weight!r} needs the data of a config: give one number a class")
         self.aux = aux
         weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
         self.register_buffer("class_weight", weight, persistent=False)
@@ -35,6 +43,7 @@ class CrossEntropy(LossTerm):
         return loss
 
 
+@register_term("pixel_kl")
 class PixelKL(Spatial):
     """losses.pixel_kl on native logits; of a joint teacher, to that branch alone where one is named."""
 
@@ -46,6 +55,7 @@ class PixelKL(Spatial):
         return losses.pixel_kl(*self.pair(context, t, "logits", self.branch), self.tau)
 
 
+@register_term("intra_affinity")
 class IntraAffinity(Spatial):
     """losses.intra_affinity on a feature of any role, of that branch where the teacher is a joint one.
 
@@ -61,6 +71,7 @@ class IntraAffinity(Spatial):
         return loss * context.teacher.share(self.branch)
 
 
+@register_term("channel_kl")
 class ChannelKL(Spatial):
     """losses.channel_kl on native logits, or on features of any role, adapted: the mean over the role's layers."""
 
@@ -69,9 +80,9 @@ class ChannelKL(Spatial):
         self.feature, self.tau, self.standardise, self.roles = feature, tau, standardise, (feature,)
         self.adapters = nn.ModuleList()
 
-    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
-        super().connect(student, teacher)
-        self.adapters = adapters(student, teacher, self.feature)
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
+        self.adapters = adapters(students[0], teacher, self.feature)
         self.prepares = any(isinstance(adapter, Adapter) for adapter in self.adapters)
 
     def prepare(self, contexts: Sequence[DistillationContext]) -> None:
@@ -82,6 +93,7 @@ class ChannelKL(Spatial):
         return torch.stack([losses.channel_kl(*pair, self.tau, self.standardise) for pair in layers]).mean()
 
 
+@register_term("attention")
 class Attention(Spatial):
     """losses.attention on features of any role and channel counts: the mean over the role's layers."""
 
@@ -93,6 +105,7 @@ class Attention(Spatial):
         return torch.stack([losses.attention(*pair) for pair in self.layers(context, t, self.feature)]).mean()
 
 
+@register_term("dkd")
 class DKD(LossTerm):
     """losses.dkd on the labelled frame's native logits."""
 
@@ -108,6 +121,7 @@ class DKD(LossTerm):
         return losses.dkd(student, teacher, context.clip.labels[:, t], self.alpha, self.beta, self.tau)
 
 
+@register_term("condensation")
 class Condensation(Spatial):
     """losses.condensed_kl on native logits: both parts, the one over channels with its own weight.
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from flow import photometric_weight
 from temporalkd import losses
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.term import LossTerm, Spatial
+from temporalkd.methods.term import LossTerm, Spatial, register_term
 
 
+@register_term("inter_affinity")
 class InterAffinity(LossTerm):
     """losses.inter_affinity between the labelled frame and each neighbour."""
 
@@ -33,6 +34,7 @@ class InterAffinity(LossTerm):
         return torch.stack(values).mean()
 
 
+@register_term("recurrent_dependency")
 class RecurrentDependency(LossTerm):
     """losses.recurrent_dependency over all frames of the clip, in temporal order."""
 
@@ -56,6 +58,7 @@ class RecurrentDependency(LossTerm):
         return losses.recurrent_dependency(student, teacher, self.memory)
 
 
+@register_term("motion_consistency")
 class MotionConsistency(LossTerm):
     """losses.motion_consistency between the labelled frame and each neighbour, at the native stride.
 
@@ -85,6 +88,7 @@ class MotionConsistency(LossTerm):
         return torch.stack(values).mean()
 
 
+@register_term("teacher_residual")
 class TeacherResidual(LossTerm):
     """losses.teacher_residual between the labelled frame and each neighbour, at the teacher's native stride.
 
@@ -112,6 +116,7 @@ class TeacherResidual(LossTerm):
         return torch.stack(values).mean()
 
 
+@register_term("semantic_consistency")
 class SemanticConsistency(LossTerm):
     """losses.semantic_consistency between the labelled frame and each neighbour, at the native stride."""
 

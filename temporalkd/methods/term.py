@@ -1,9 +1,10 @@
-"""What a loss term is: it reads a context and calls one loss. A method is a list of them with weights."""
+"""Loss terms: each reads a context and calls one loss; a method is a list of them with weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,19 +22,37 @@ class Pair(NamedTuple):
     valid: Tensor
 
 
+@dataclass(frozen=True)
+class Ramp:
+    """A weight is 0 up to the share `start` of the training, rises linearly, and is whole from the share `end` on.
+
+    Raises:
+        ValueError: not 0 <= start <= end <= 1.
+    """
+
+    start: float = 0.0
+    end: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end <= 1:
+            raise ValueError(f"a ramp from {self.start:g} to {self.end:g}: expected 0 <= start <= end <= 1")
+
+    def at(self, progress: float) -> float:
+        """Share of the weight at that share of the training."""
+        if self.start < progress < self.end:
+            return (progress - self.start) / (self.end - self.start)
+        return float(progress >= self.end)
+
+
+RAMP = Ramp()
+"""Of terms that would disturb a student that knows nothing yet."""
+
+
 class LossTerm(nn.Module):
     """One loss inside a method; may own small modules, trained with the student or fitted before and frozen."""
 
     frames = 1
     """Frames a clip must have for this term."""
-    students = 1
-    """Students that are trained side by side."""
-    unlabelled = False
-    """Whether it learns from frames whose labels are hidden."""
-    rounds = 1
-    """Rounds of training, between which it labels those frames."""
-    fitting = 0
-    """Batches that `fit` is given."""
     needs_teacher = False
     """Whether it reads the teacher."""
     roles: Sequence[str] = ()
@@ -46,8 +65,11 @@ class LossTerm(nn.Module):
     def forward(self, context: DistillationContext) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define forward(context) -> scalar")
 
-    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
         """Called once, before anything is trained: build what depends on the networks, refuse what does not fit.
+
+        Args:
+            students: all that are trained; networks of one kind.
 
         Raises:
             ValueError: there is no teacher to distil from, a network lacks a role, or the teacher a branch.
@@ -56,7 +78,9 @@ class LossTerm(nn.Module):
             raise ValueError("distils from a teacher, and none is configured: set teacher.weights")
         if self.branch not in ("", "first") and self.branch not in getattr(teacher, "branches", ()):
             raise ValueError(f"distils from the teacher's branch {self.branch!r}, there is none: set second_teacher")
-        for who, network in (("student", student), ("teacher", teacher)) if teacher is not None and self.roles else ():
+        for who, network in (
+            (("student", students[0]), ("teacher", teacher)) if teacher is not None and self.roles else ()
+        ):
             for role in self.roles:
                 if role not in network.channels:
                     known = ", ".join(network.channels)
@@ -68,16 +92,38 @@ class LossTerm(nn.Module):
     def prepare(self, contexts: Sequence[DistillationContext]) -> None:
         """Called once before training with a few contexts of which only the teacher may be read."""
 
-    def fit(self, contexts: Iterable[DistillationContext]) -> None:
-        """Called once before training with `fitting` contexts of half of the labelled frames, without a student."""
-
-    def pseudo_labels(self, context: DistillationContext) -> Tensor:
-        """(B, H, W) int64, what it takes for the labels of the frames; 255 where it is not sure."""
-        raise TypeError(f"{type(self).__name__} makes no labels")
-
     def observed(self, context: DistillationContext) -> dict[str, Tensor]:
         """Scalars for the log that are not trained on; asked at the steps that are recorded, after the update."""
         return {}
+
+
+@dataclass
+class WeightedLoss:
+    """A term under its name in the log, with its weight and, where that rises during the training, its ramp."""
+
+    name: str
+    term: LossTerm
+    weight: float = 1.0
+    ramp: Ramp | None = None
+
+    def at(self, progress: float) -> float:
+        """The weight at that share of the training."""
+        return self.weight * self.ramp.at(progress) if self.ramp else self.weight
+
+
+TERMS: dict[str, type[LossTerm]] = {}
+"""Loss terms by the name that a config's `method.terms` uses."""
+T = TypeVar("T", bound=type[LossTerm])
+
+
+def register_term(name: str) -> Callable[[T], T]:
+    """Class decorator: offer a loss term under a name."""
+
+    def registered(term: T) -> T:
+        TERMS[name] = term
+        return term
+
+    return registered
 
 
 class Spatial(LossTerm):

@@ -59,13 +59,9 @@ class TrainableModules(nn.Module):
         if any(term.needs_teacher for term in self.terms.values()):
             context.ask_teacher()
         context.predict(*self.students)
-        if len(context.students) == 1:
-            return {name: term(context) for name, term in self.terms.items()}
-        values = []
-        for number in range(len(context.students)):
-            context.turn_to(number)
-            values.append({name: term(context) for name, term in self.terms.items()})
-        context.turn_to(0)
+        values = [{name: term(view) for name, term in self.terms.items()} for view in context.views()]
+        if len(values) == 1:
+            return values[0]
         stacked = {name: torch.stack([value[name] for value in values]) for name in self.terms}
         if self.training and JUDGE in stacked and bool(context.clip.labelled[:, context.clip.anchor].any()):
             self.judgements += 1

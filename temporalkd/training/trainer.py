@@ -56,14 +56,15 @@ class Trainer:
         between: Between | None = None,
         removed: Callable[[], bool] | None = None,
     ):
-        if method.rounds > plan.steps:
+        rounds = method.self_training.rounds if method.self_training else 1
+        if rounds > plan.steps:
             raise ValueError(
-                f"method.rounds is {method.rounds}, training.steps {plan.steps}: each round needs a step of its own"
+                f"method.rounds is {rounds}, training.steps {plan.steps}: each round needs a step of its own"
             )
         self.method, self.plan, self.runtime = method, plan, runtime
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
         self.removed = removed or (lambda: not folder.is_dir())
-        self.ends = [plan.steps * (number + 1) // method.rounds for number in range(method.rounds)]
+        self.ends = [plan.steps * (number + 1) // rounds for number in range(rounds)]
         method.eval_mode = plan.eval_mode
         self.batches = clips if isinstance(clips, GivenBatches) else Batches(clips, plan, runtime)
         self.guard = Guard(method.trainables, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
@@ -101,7 +102,8 @@ class Trainer:
         if found is None:
             method.trainable_modules.to(runtime.device)
             method.prepare(self.batches(0, FIT_CLIPS, workers=0))
-            method.fit(self.batches.labelled_half)
+            if method.self_training:
+                method.self_training.fit(method, self.batches.labelled_half)
         else:
             for name, module in method.trainables.items():
                 checkpoint.restore(module, found.state["trainables"].get(name, {}), found.path)

@@ -13,9 +13,7 @@ from temporalkd import losses
 from temporalkd.config import parse
 from temporalkd.data.clip import Clip
 from temporalkd.experiments import run
-from temporalkd.methods import METHODS, TERMS, DistillationContext, Method, WeightedLoss
-from temporalkd.methods.i2ckd import i2ckd
-from temporalkd.methods.multilevel import multilevel
+from temporalkd.methods import I2CKD, METHODS, TERMS, DistillationContext, Method, Multilevel, WeightedLoss
 from temporalkd.methods.term import Adapter, adapters
 from temporalkd.models import Segmenter, load_segmenter
 from tests import tiny
@@ -39,7 +37,7 @@ def test_equal_channels_need_no_adapter_and_unequal_ones_get_one_a_layer() -> No
     assert len(adapters(segmenter(), None, "low")) == 0
 
 
-@pytest.mark.parametrize("terms", [lambda: multilevel(), lambda: i2ckd(feature=["low", "head"])])
+@pytest.mark.parametrize("terms", [lambda: Multilevel().losses(), lambda: I2CKD(feature=["low", "head"]).losses()])
 def test_adapters_start_at_the_statistics_of_the_teachers_features(terms: Callable[[], list[WeightedLoss]]) -> None:
     student, teacher = segmenter(), segmenter(seed=1, width=12)
     method = Method(student, terms(), teacher=teacher)
@@ -70,7 +68,7 @@ def test_a_method_without_adapters_reads_no_clips_to_prepare() -> None:
         raise AssertionError("read")
         yield
 
-    Method(segmenter(), multilevel(), teacher=segmenter(seed=1)).prepare(never())
+    Method(segmenter(), Multilevel().losses(), teacher=segmenter(seed=1)).prepare(never())
 
 
 def test_layers_are_matched_from_the_deep_end() -> None:
@@ -79,7 +77,7 @@ def test_layers_are_matched_from_the_deep_end() -> None:
     context = DistillationContext(clip(1, 2), teacher)
     context.predict(student)
     term = TERMS["channel_kl"]("low")
-    term.connect(student, teacher)
+    term.connect([student], teacher)
     expected = losses.channel_kl(
         context.student.features("low", 0)[1], context.teacher.features("low", 0)[0], context.valid(0, (12, 16))
     )
@@ -95,7 +93,7 @@ def test_the_mean_over_layers_is_the_mean_of_their_losses() -> None:
 
 
 def test_what_the_log_shows_leaves_no_trace_in_the_adapters() -> None:
-    method = Method(segmenter(), i2ckd(feature="low"), teacher=segmenter(width=12))
+    method = Method(segmenter(), I2CKD(feature="low").losses(), teacher=segmenter(width=12))
     method.trainable_modules.train()
     context = method.context(clip(1, 2))
     method.losses(context)
@@ -107,7 +105,7 @@ def test_what_the_log_shows_leaves_no_trace_in_the_adapters() -> None:
 
 
 def test_adapters_are_trained_and_are_no_part_of_the_student() -> None:
-    method = Method(segmenter(), multilevel(), teacher=segmenter(width=12))
+    method = Method(segmenter(), Multilevel().losses(), teacher=segmenter(width=12))
     inside = [name for name, _ in method.trainable_modules.named_parameters() if "adapters" in name]
     assert len(inside) == 2 * 3 and all(name.startswith("terms.low.") for name in inside)
     sum(method.losses(method.context(clip(2, 2))).values()).backward()  # type: ignore[union-attr]
@@ -125,7 +123,7 @@ def test_a_role_that_one_network_lacks_is_told_before_training() -> None:
     message = "term 'middle': the network has no feature of role 'fused', it has: logits, head, low"
     for student, teacher in ((segmenter(), lacking), (lacking, segmenter())):
         with pytest.raises(ValueError, match=message):
-            Method(student, multilevel(), teacher=teacher)
+            Method(student, Multilevel().losses(), teacher=teacher)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "baseline"])

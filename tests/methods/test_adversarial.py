@@ -11,7 +11,7 @@ from torch import Tensor
 
 from temporalkd import losses
 from temporalkd.methods import DistillationContext, Method, WeightedLoss
-from temporalkd.methods.adversarial import Adversarial
+from temporalkd.methods.adversary import Adversarial, Adversary
 from temporalkd.methods.spatial_terms import CrossEntropy
 from temporalkd.training import checkpoint
 from tests.tiny import clip, segmenter
@@ -76,7 +76,7 @@ def test_the_student_is_shown_as_the_losses_define_it() -> None:
         views.append(losses.coupled_input(resized(context.student.probs(t)), warped, visible, image))
     with losses.frozen(term.critic):
         expected = losses.hinge_generator(term.critic(torch.cat(views)))
-        assert term(context).item() == pytest.approx(expected.item(), rel=1e-5)
+        assert method.terms["game"].term(context).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("mode", ["hinge", "wasserstein"])
@@ -103,7 +103,7 @@ def test_of_several_students_the_critic_sees_each(mode: str) -> None:
     for number in (0, 1):
         context = method.context(clip(3, 2), progress=1.0)
         context.predict(students[number])
-        apart.append(method.adversaries["game"]._seen(context, context.student))
+        apart.append(method.adversaries["game"].seen(context, context.student))
     context.predict(*students)
     real, fake = method.adversaries["game"]._sides(context)
     assert len(real) == len(fake) and torch.equal(fake, torch.cat(apart))
@@ -124,12 +124,12 @@ def test_a_critic_that_breaks_stops_the_training_and_spares_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method = game()
-    losses_, original = iter(range(1, 9)), Adversarial.discriminator_loss
+    losses_, original = iter(range(1, 9)), Adversary.discriminator_loss
 
-    def breaks(self: Adversarial, context: DistillationContext, critic: torch.nn.Module) -> Tensor:
+    def breaks(self: Adversary, context: DistillationContext, critic: torch.nn.Module) -> Tensor:
         return original(self, context, critic) * (float("nan") if next(losses_) == 4 else 1.0)
 
-    monkeypatch.setattr(Adversarial, "discriminator_loss", breaks)
+    monkeypatch.setattr(Adversary, "discriminator_loss", breaks)
     with pytest.raises(
         FloatingPointError, match=r"'game/critic' is nan at step 4: stopped, checkpoints/last.pt is of step 2"
     ):

@@ -26,7 +26,7 @@ def made(name: str, folder: Path) -> tuple[Method, Clip]:
     data = build.training_footage(config)
     student, _ = build.model(config.student, "student", data)
     method = build.method(config, student, build.teacher(config, data), data)
-    clips = build.sampler(config, data, method.unlabelled)
+    clips = build.sampler(config, data, method.self_training is not None)
     clip = collate([clips[0]])
     method.prepare([clip])
     return method, clip

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from temporalkd.methods import Method
-from temporalkd.methods.etc import etc
+from temporalkd.methods import ETC, Method
 from tests.tiny import clip, segmenter
 
 
@@ -15,7 +14,7 @@ def test_every_tensor_of_a_step_is_on_the_students_device() -> None:
 
     The backward pass is left out: autograd itself makes gradients where their tensors are.
     """
-    method = Method(segmenter(seed=1), etc(), teacher=segmenter(seed=0), frames=3)
+    method = Method(segmenter(seed=1), ETC().losses(), teacher=segmenter(seed=0), frames=3)
     method.prepare([clip(3, 2)])
     device = next(method.student.parameters()).device
     sample = clip(3, 2).to(device)

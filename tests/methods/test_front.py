@@ -34,7 +34,7 @@ def test_every_method_trains_the_student_alone(name: str, options: dict[str, Any
     before = copy.deepcopy(teacher.state_dict())
     method = getattr(methods, name)(student, teacher, **options)
     assert list(method.terms) == [
-        w.name for w in methods.METHODS[name](**{k: v for k, v in options.items() if k != "flow"}) if w.weight
+        w.name for w in methods.METHODS[name](**{k: v for k, v in options.items() if k != "flow"}).losses() if w.weight
     ]
     method.prepare([(FRAMES, LABELS)])
     optimiser = torch.optim.Adam(method.parameters(), 1e-2)

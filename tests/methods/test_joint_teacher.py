@@ -11,9 +11,8 @@ from temporalkd import losses
 from temporalkd.data.source import Frame
 from temporalkd.data.street import Street
 from temporalkd.evaluation import network
-from temporalkd.methods import DistillationContext, Method
+from temporalkd.methods import STCKD, DistillationContext, Method
 from temporalkd.methods.spatial_terms import IntraAffinity, PixelKL
-from temporalkd.methods.stckd import ROWS, stckd
 from temporalkd.models import JointTeacher, freeze
 from tests.tiny import clip, segmenter
 
@@ -76,10 +75,10 @@ def test_terms_ask_the_branch_that_is_meant() -> None:
 
 
 def test_a_single_teacher_is_its_own_first_branch_and_has_no_second() -> None:
-    Method(segmenter(), stckd(**ROWS["cnn"]), teacher=segmenter())
+    Method(segmenter(), STCKD(**STCKD.rows["cnn"]).losses(), teacher=segmenter())
     for name in ("transformer", "both"):
         with pytest.raises(ValueError, match=r"branch 'second', there is none: set second_teacher"):
-            Method(segmenter(), stckd(**ROWS[name]), teacher=segmenter())
+            Method(segmenter(), STCKD(**STCKD.rows[name]).losses(), teacher=segmenter())
 
 
 def test_branches_of_other_classes_and_lonely_ones_are_refused() -> None:

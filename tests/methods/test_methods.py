@@ -7,22 +7,28 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from temporalkd.config import methods as sections
-from temporalkd.methods import METHODS, RAMP, TERMS, DistillationContext, LossTerm, Method, Ramp, WeightedLoss
-from temporalkd.methods.baseline import baseline
-from temporalkd.methods.etc import etc
-from temporalkd.methods.kd import kd
+from temporalkd import methods
+from temporalkd.config.schema import MethodChoice
+from temporalkd.methods import (
+    ETC,
+    KD,
+    METHODS,
+    RAMP,
+    TERMS,
+    Baseline,
+    DistillationContext,
+    LossTerm,
+    Method,
+    Ramp,
+    WeightedLoss,
+)
 from temporalkd.methods.spatial_terms import CrossEntropy, PixelKL
 from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, RecurrentDependency
 from temporalkd.models import freeze
 from tests.tiny import Counting, Played, clip, segmenter
-
-METHOD_SECTIONS = [
-    sections.Baseline, sections.KD, sections.ETC, sections.Multilevel, sections.STCKD, sections.FCKD, sections.I2CKD,
-    sections.SelfCorrecting,
-]  # fmt: skip
 
 
 class Constant(LossTerm):
@@ -39,7 +45,7 @@ class Constant(LossTerm):
 
 
 def test_etc_has_the_published_parts_and_weights() -> None:
-    terms = {w.name: w for w in etc()}
+    terms = {w.name: w for w in ETC().losses()}
     assert {name: w.weight for name, w in terms.items()} == {
         "cross_entropy": 1.0,
         "pixel_kl": 1.0,
@@ -58,13 +64,15 @@ def test_etc_has_the_published_parts_and_weights() -> None:
         "cross_entropy": 1, "pixel_kl": 1, "intra_affinity": 1,
         "inter_affinity": 2, "motion_consistency": 2, "recurrent_dependency": 3,
     }  # fmt: skip
-    assert [(w.name, w.weight) for w in kd()] == [("cross_entropy", 1.0), ("pixel_kl", 1.0)]
-    assert [(w.name, w.weight) for w in baseline()] == [("cross_entropy", 1.0)]
+    assert [(w.name, w.weight) for w in KD().losses()] == [("cross_entropy", 1.0), ("pixel_kl", 1.0)]
+    assert [(w.name, w.weight) for w in Baseline().losses()] == [("cross_entropy", 1.0)]
 
 
 def test_options_reach_the_terms() -> None:
     weights = [1.0] * 8 + [2.0]
-    terms = {w.name: w for w in etc(weights, 2, 3, 4, 5, 6, 0.7, "low", "head", 8.0, True)}
+    values = {"pixel": 2, "intra": 3, "inter": 4, "recurrent": 5, "motion": 6, "neighbours": 0.7, "photometric": 8.0}
+    made = ETC(class_weight=weights, feature="low", inter_feature="head", stop_gradient=True, **values)  # type: ignore[arg-type]
+    terms = {w.name: w for w in made.losses()}
     assert [w.weight for w in terms.values()] == [1, 2, 3, 4, 5, 6]
     parts: dict[str, Any] = {name: w.term for name, w in terms.items()}
     assert parts["cross_entropy"].class_weight.tolist() == weights
@@ -72,24 +80,25 @@ def test_options_reach_the_terms() -> None:
     assert (parts["intra_affinity"].feature, parts["recurrent_dependency"].feature) == ("low", "low")
     assert parts["inter_affinity"].feature == "head"
     assert (parts["motion_consistency"].photometric, parts["motion_consistency"].stop_gradient) == (8.0, True)
-    assert kd(tau=4.0)[1].term.tau == 4.0  # type: ignore[union-attr]
+    assert KD(tau=4.0).losses()[1].term.tau == 4.0  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("section", METHOD_SECTIONS, ids=lambda s: s.__name__)
-def test_the_schema_has_the_methods_own_defaults(section: type[sections.MethodSection]) -> None:
-    (name,) = section.model_fields["name"].annotation.__args__  # type: ignore[union-attr]
-    fields = {
-        k: f.default
-        for k, f in section.model_fields.items()
-        if k not in ("name", "terms", "flow_averaged_teacher", "ramps")
-    }
-    parameters = {k: p.default for k, p in inspect.signature(METHODS[name]).parameters.items()}
-    assert fields == parameters
+def test_every_method_is_in_the_schema_with_its_own_options() -> None:
+    for name, options in METHODS.items():
+        assert options.model_fields["name"].default == name
+        values = {"name": name, **options().model_dump(exclude={"name"})}
+        assert TypeAdapter(MethodChoice).validate_python({"name": name}) == options.model_validate(values)
 
 
-def test_every_method_of_the_schema_exists_and_every_term_is_a_term() -> None:
-    kinds = {s.model_fields["name"].annotation.__args__[0] for s in METHOD_SECTIONS}  # type: ignore[union-attr]
-    assert kinds == set(METHODS)
+def test_functions_show_the_options_and_their_defaults() -> None:
+    for name, options in METHODS.items():
+        function = getattr(methods, name)
+        shown = {k: p.default for k, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY}
+        fields = {k: f.get_default() for k, f in options.model_fields.items() if k != "name"}
+        assert shown == fields
+
+
+def test_every_term_is_a_term() -> None:
     for name, term in TERMS.items():
         made = term()
         assert isinstance(made, LossTerm) and name.replace("_", "") == term.__name__.lower()
@@ -106,14 +115,14 @@ def test_mistakes_are_named_with_what_to_do() -> None:
     with pytest.raises(ValueError, match="no term"):
         Method(student, [WeightedLoss("a", Constant(), weight=0.0)])
     with pytest.raises(ValueError, match=r"term 'pixel_kl': distils from a teacher, .* set teacher\.weights"):
-        Method(segmenter(), kd())
+        Method(segmenter(), KD().losses())
     with pytest.raises(ValueError, match=r"distils from a teacher, and none is configured: set teacher\.weights"):
         _ = DistillationContext(clip(1)).teacher
 
 
 def test_a_term_of_weight_zero_is_dropped_with_all_that_it_needs() -> None:
     teacher, off = Counting(segmenter()), Constant(frames=3)
-    terms = [*kd(pixel=0.0), WeightedLoss("off", off, weight=0.0)]
+    terms = [*KD(pixel=0.0).losses(), WeightedLoss("off", off, weight=0.0)]
     method = Method(segmenter(), terms, teacher=teacher, frames=1)  # type: ignore[arg-type]
     losses = method.losses(method.context(clip(1)))
     assert set(losses) == {"cross_entropy"} and off.asked == 0 and teacher.calls == 0
@@ -138,7 +147,7 @@ def test_ramps_rise_over_the_first_tenth() -> None:
 
 
 def etc_method(seed_of_student: int = 1, **options: Any) -> Method:
-    method = Method(segmenter(seed=seed_of_student), etc(**options), teacher=segmenter(seed=0), frames=3)
+    method = Method(segmenter(seed=seed_of_student), ETC(**options).losses(), teacher=segmenter(seed=0), frames=3)
     method.prepare([clip(3, 2, seed=s) for s in range(2)])
     return method
 
@@ -150,7 +159,7 @@ def test_gradients_reach_the_student_alone() -> None:
     estimator = Played(flows)
     sample.flow = sample.backward = sample.visible = None
     teacher = segmenter(seed=0)
-    method = Method(segmenter(seed=1), etc(), teacher, estimator, frames=3)
+    method = Method(segmenter(seed=1), ETC().losses(), teacher, estimator, frames=3)
     assert method.frozen == [teacher, estimator]
     context = method.context(sample, progress=1.0)
     sum(method.weighted(method.losses(context), 1.0).values()).backward()  # type: ignore[union-attr]
@@ -164,7 +173,7 @@ def test_gradients_reach_the_student_alone() -> None:
 
 @pytest.mark.parametrize("name", list(TERMS))
 def test_each_term_alone_trains_the_student(name: str) -> None:
-    terms = [w for w in etc() if w.name == name] or [WeightedLoss(name, TERMS[name]())]
+    terms = [w for w in ETC().losses() if w.name == name] or [WeightedLoss(name, TERMS[name]())]
     method = Method(segmenter(seed=1), terms, teacher=segmenter(seed=0), frames=3)
     method.prepare([clip(3, 2)])
     loss = method.losses(method.context(clip(3, 2), progress=1.0))[name]
@@ -233,7 +242,7 @@ def test_photometric_weight_lowers_what_the_flow_explains_badly() -> None:
 
 
 def test_memory_is_fitted_before_training_and_only_then() -> None:
-    untouched = Method(segmenter(), kd(), teacher=segmenter())
+    untouched = Method(segmenter(), KD().losses(), teacher=segmenter())
     untouched.prepare(iter(lambda: pytest.fail("no term asked for clips"), None))  # type: ignore[arg-type]
     term = RecurrentDependency()
     before = {k: v.clone() for k, v in term.state_dict().items()}

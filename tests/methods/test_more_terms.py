@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from temporalkd import losses
-from temporalkd.methods import TERMS, DistillationContext, Method, WeightedLoss
-from temporalkd.methods.fckd import fckd
+from temporalkd.methods import FCKD, TERMS, DistillationContext, Method, WeightedLoss
 from temporalkd.methods.spatial_terms import Condensation
 from temporalkd.methods.temporal_terms import TeacherResidual
 from temporalkd.models import freeze
@@ -89,14 +88,14 @@ def test_every_row_of_the_ablation_is_another_loss() -> None:
         {"condense": "both", "spatial": True, "channel": True, "enhance": "teacher"},
     ]
     context = context_of(1, 0)
-    values = [round(fckd(**row)[1].term(context).item(), 6) for row in rows]  # type: ignore[arg-type, operator]
+    values = [round(FCKD(**row).losses()[1].term(context).item(), 6) for row in rows]  # type: ignore[arg-type, operator]
     assert len(set(values)) == len(rows)
 
 
 def test_the_weight_over_channels_is_linear() -> None:
     context = context_of(1, 0)
     none, one, three = (
-        fckd(channel_weight=weight)[1].term(context).item()  # type: ignore[union-attr]
+        FCKD(channel_weight=weight).losses()[1].term(context).item()  # type: ignore[union-attr]
         for weight in (0.0, 1.0, 3.0)
     )
     assert three - none == pytest.approx(3 * (one - none), rel=1e-4) and one > none

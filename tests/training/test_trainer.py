@@ -19,9 +19,7 @@ from temporalkd.config import Config, load, parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.experiments import run
-from temporalkd.methods import RAMP, DistillationContext, LossTerm, Method, WeightedLoss
-from temporalkd.methods.baseline import baseline
-from temporalkd.methods.etc import etc
+from temporalkd.methods import ETC, RAMP, Baseline, DistillationContext, LossTerm, Method, WeightedLoss
 from temporalkd.models import Segmenter
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
 from temporalkd.training.step import Stepper
@@ -64,7 +62,7 @@ def trainer(folder: Path, method: Method, frames: int = 1, evaluate: Any = None,
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    method = Method(tiny.segmenter(), baseline())
+    method = Method(tiny.segmenter(), Baseline().losses())
     trainer(tmp_path, method, steps=60, lr=0.02, gradient_norms_every=0).fit()
     losses = [row["loss"] for row in rows(tmp_path)]
     assert len(losses) == 60
@@ -184,7 +182,7 @@ def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:
     teacher, flow = tiny.segmenter(seed=9, width=12), tiny.Played([torch.zeros(2, 2, *tiny.SIZE)] * 100)
     frozen = [teacher.network, flow]
     before = [{k: v.clone() for k, v in m.state_dict().items()} for m in frozen]
-    method = Method(tiny.segmenter(seed=1), etc(), teacher, flow, frames=3)
+    method = Method(tiny.segmenter(seed=1), ETC().losses(), teacher, flow, frames=3)
     start = {k: v.clone() for k, v in method.student.state_dict().items()}
     made = trainer(
         tmp_path, method, frames=3, checkpoint_every=2, evaluate_every=2, evaluate=lambda s, end: {"miou": 1}
@@ -220,7 +218,7 @@ class Explodes(LossTerm):
 
 
 def test_a_nan_stops_the_training_and_spares_the_checkpoint(tmp_path: Path) -> None:
-    method = Method(tiny.segmenter(), [*baseline(), WeightedLoss("doubtful", Explodes(4))])
+    method = Method(tiny.segmenter(), [*Baseline().losses(), WeightedLoss("doubtful", Explodes(4))])
     with pytest.raises(FloatingPointError, match=r"term 'doubtful' is nan at step 4"):
         trainer(tmp_path, method, checkpoint_every=2).fit()
     state = checkpoint.load(tmp_path / "checkpoints" / "last.pt")
@@ -238,7 +236,7 @@ class InfiniteGradient(LossTerm):
 
 
 def test_a_gradient_that_is_not_finite_does_not_reach_the_weights(tmp_path: Path) -> None:
-    method = Method(tiny.segmenter(), [*baseline(), WeightedLoss("edge", InfiniteGradient())])
+    method = Method(tiny.segmenter(), [*Baseline().losses(), WeightedLoss("edge", InfiniteGradient())])
     with pytest.raises(FloatingPointError, match=r"the norm of the gradient is (nan|inf) at step 1"):
         trainer(tmp_path, method, checkpoint_every=1).fit()
     assert all(torch.isfinite(p).all() for p in method.trainable_modules.parameters())
@@ -261,7 +259,7 @@ def test_gradient_norms_say_which_term_pulls_how_hard(tmp_path: Path) -> None:
         WeightedLoss("late", Sum(), 4.0, RAMP),
         WeightedLoss("feature", OfFeature(), 3.0),
     ]
-    method = Method(tiny.segmenter(), [*baseline(), *terms])
+    method = Method(tiny.segmenter(), [*Baseline().losses(), *terms])
     places = ("encoder", "logits")
     trainer(tmp_path, method, steps=5, gradient_norms_every=2, gradient_norms_at=places, log_every=3).fit()
     logged = {row["step"]: row for row in rows(tmp_path)}
@@ -290,7 +288,7 @@ def test_a_gradient_norm_is_that_of_the_encoders_parameters(tmp_path: Path) -> N
     torch.manual_seed(0)
     student = Segmenter(WithEncoder(), 9, tiny.ROLES, "imagenet")
     assert student.encoder is student.network.encoder and tiny.segmenter().encoder.body is not None
-    method = Method(student, baseline())
+    method = Method(student, Baseline().losses())
     context = method.context(tiny.clip(1, 2))
     value = method.losses(context)["cross_entropy"]
     parameters = list(student.encoder.parameters())
@@ -311,7 +309,7 @@ def test_eval_mode_keeps_statistics_and_drops_nothing(tmp_path: Path) -> None:
 
     for wanted in (True, False):
         torch.manual_seed(0)
-        method = Method(Segmenter(Normalised(), 9, tiny.ROLES, "imagenet"), baseline())
+        method = Method(Segmenter(Normalised(), 9, tiny.ROLES, "imagenet"), Baseline().losses())
         before = {key: value.clone() for key, value in method.student.state_dict().items()}
         trainer(tmp_path / str(wanted), method, steps=3, eval_mode=wanted).fit()
         changed = {key for key, value in method.student.state_dict().items() if not torch.equal(value, before[key])}
@@ -324,7 +322,7 @@ def test_the_gradient_is_clipped(tmp_path: Path) -> None:
     start = tiny.segmenter().state_dict()
     moved = {}
     for name, limit in (("clipped", 1e-3), ("free", None)):
-        method = Method(tiny.segmenter(), baseline())
+        method = Method(tiny.segmenter(), Baseline().losses())
         settings = {"optimiser": "sgd", "momentum": 0.0, "weight_decay": 0.0, "steps": 1, "lr": 1.0}
         trainer(tmp_path / name, method, clip_grad=limit, **settings).fit()
         difference = [(v - start[k]).flatten() for k, v in method.student.state_dict().items()]

@@ -1,7 +1,8 @@
-"""The adversarial term: a critic that is trained against the student, with an optimiser of its own."""
+"""A critic that is trained against the student, with an optimiser of its own, and the student's side of the game."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -12,59 +13,46 @@ from flow import warp
 from flow.ordered import resized
 from temporalkd import losses
 from temporalkd.methods.context import ClipPrediction, DistillationContext
-from temporalkd.methods.term import LossTerm
+from temporalkd.methods.term import LossTerm, register_term
 from temporalkd.models import Segmenter, Teacher
 
 View = Literal["frame", "residual", "tuple"]
 Game = Literal["hinge", "wasserstein"]
 
 
-class Adversarial(LossTerm):
-    """The student's side of a game against a critic that tells its predictions from the teacher's.
+class Adversary:
+    """A critic that learns to tell the students' predictions from the teacher's.
 
-    The student's optimiser does not train the critic: `discriminator_loss` gives the critic's own loss, after the
-    student's update.
+    The students' optimiser does not train it: `discriminator_loss` gives its own loss, after the students' update.
 
     Args:
         view: what the critic sees, see losses.coupled_input: the coupled tuple, the residual, or one frame alone.
         game: "hinge" with spectral normalisation, or "wasserstein" with a gradient penalty of 10.
-        critic: weight of the critic's loss.
+        weight: of the critic's loss.
         width: of the critic.
+        branch: of a joint teacher, the one that is shown; "" for what all say together.
     Source:
         Wang et al., 2022 (STCKD): a GAN-structured framework coupled over space and time [text]; SAGAN's critic, hinge
         and rates as in Liu et al., CVPR 2019 (SKD) [code]; the tuple [ours].
     """
 
-    needs_teacher = True
-    frames = 2
+    critic: losses.Critic
+    """Built by `connect`."""
 
-    def __init__(
-        self, view: View = "tuple", game: Game = "hinge", critic: float = 0.1, width: int = 64, branch: str = ""
-    ):
-        super().__init__()
-        self.view, self.game, self.weight, self.width, self.branch = view, game, critic, width, branch
-        self._critic: tuple[losses.Critic, ...] = ()  # in a tuple, so that it is not the student's to train
+    def __init__(self, view: View, game: Game, weight: float, width: int, branch: str):
+        self.view, self.game, self.weight, self.width, self.branch = view, game, weight, width, branch
 
-    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
-        super().connect(student, teacher)
-        channels = losses.critic_channels(self.view, student.classes)
-        self._critic = (losses.Critic(channels, self.width, spectral=self.game == "hinge"),)
-
-    @property
-    def critic(self) -> losses.Critic:
-        """The opponent."""
-        return self._critic[0]
+    def connect(self, classes: int) -> None:
+        """Build the critic for that number of classes."""
+        channels = losses.critic_channels(self.view, classes)
+        self.critic = losses.Critic(channels, self.width, spectral=self.game == "hinge")
 
     def optimiser(self) -> torch.optim.Optimizer:
         """The critic's own."""
         return torch.optim.Adam(self.critic.parameters(), lr=4e-4, betas=(0.9, 0.99))
 
-    def forward(self, context: DistillationContext) -> Tensor:
-        with losses.frozen(self.critic):
-            return losses.hinge_generator(self.critic(self._seen(context, context.student)))
-
     def discriminator_loss(self, context: DistillationContext, critic: nn.Module) -> Tensor:
-        """The critic's loss on detached predictions; `critic`: the opponent as it is wrapped for several processes."""
+        """The critic's loss on detached predictions; `critic`: the one that is wrapped for several processes."""
         with torch.no_grad():
             real, fake = self._sides(context)
         scores = critic(torch.cat([real, fake]))
@@ -73,25 +61,24 @@ class Adversarial(LossTerm):
         penalty = losses.gradient_penalty(real, fake, self.critic)
         return self.weight * (losses.wasserstein_critic(*scores.chunk(2)) + penalty)
 
-    @torch.no_grad()
-    def observed(self, context: DistillationContext) -> dict[str, Tensor]:
+    def accuracy(self, context: DistillationContext) -> Tensor:
         """Share of the patches that the critic puts on the right side: of 0, or of the other's mean."""
         with losses.frozen(self.critic):
             real, fake = (self.critic(seen) for seen in self._sides(context))
         between = 0.0 if self.game == "hinge" else (real.mean() + fake.mean()) / 2
         right = torch.cat([(real > between).flatten(), (fake < between).flatten()])
-        return {"accuracy": right.double().mean()}
+        return right.double().mean()
 
     def _sides(self, context: DistillationContext) -> tuple[Tensor, Tensor]:
         """What the critic sees of the teacher, and as often of the students, one after the other."""
-        real = self._seen(context, self._teacher(context))
-        fake = torch.cat([self._seen(context, student) for student in context.students])
+        real = self.seen(context, self._teacher(context))
+        fake = torch.cat([self.seen(context, student) for student in context.students])
         return real.repeat(len(context.students), 1, 1, 1), fake
 
     def _teacher(self, context: DistillationContext) -> ClipPrediction:
         return context.teacher.branch(self.branch)
 
-    def _seen(self, context: DistillationContext, side: ClipPrediction) -> Tensor:
+    def seen(self, context: DistillationContext, side: ClipPrediction) -> Tensor:
         """What the critic sees of all pairs, at the size of the teacher's predictions or the least it can work on."""
         t = context.clip.anchor
         height, width = (max(pixels, losses.LEAST_SIZE) for pixels in self._teacher(context).native(t).shape[2:])
@@ -105,6 +92,39 @@ class Adversarial(LossTerm):
             warped = warp(to_size(side.probs(k)), flow)
             views.append(losses.coupled_input(probs, warped, visible, image, self.view))
         return torch.cat(views)
+
+
+@register_term("adversarial")
+class Adversarial(LossTerm):
+    """The students' side of the game against an Adversary.
+
+    Args:
+        view, game, width, branch: see Adversary.
+        critic: weight of the critic's loss.
+    """
+
+    needs_teacher = True
+    frames = 2
+
+    def __init__(
+        self, view: View = "tuple", game: Game = "hinge", critic: float = 0.1, width: int = 64, branch: str = ""
+    ):
+        super().__init__()
+        self.branch = branch
+        self.adversary = Adversary(view, game, critic, width, branch)
+
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
+        self.adversary.connect(students[0].classes)
+
+    def forward(self, context: DistillationContext) -> Tensor:
+        critic = self.adversary.critic
+        with losses.frozen(critic):
+            return losses.hinge_generator(critic(self.adversary.seen(context, context.student)))
+
+    @torch.no_grad()
+    def observed(self, context: DistillationContext) -> dict[str, Tensor]:
+        return {"accuracy": self.adversary.accuracy(context)}
 
 
 def _smooth(x: Tensor, size: tuple[int, int]) -> Tensor:
