@@ -1,4 +1,7 @@
-"""Losses: pure functions on tensors, student first, teacher second, each the mean over the entries that count."""
+"""Losses: pure functions on tensors, student first, teacher second, each the mean over the entries that count.
+
+Over several processes a mean is that of the whole batch where `all_sum` is given, see `reduce.AllSum`.
+"""
 
 from temporalkd.losses.adversary import (
     LEAST_SIZE,
@@ -57,7 +60,7 @@ from temporalkd.losses.prototypes import (
     prototype_triplet,
 )
 from temporalkd.losses.recurrent import AffinityMemory, recurrent_dependency
-from temporalkd.losses.reduce import masked_mean, match_size
+from temporalkd.losses.reduce import AllSum, local_sum, masked_mean, match_size
 from temporalkd.losses.supervised import cross_entropy, resize_labels
 from temporalkd.losses.temporal import (
     disagreement,
@@ -71,6 +74,7 @@ __all__ = [
     "DKD",
     "LEAST_SIZE",
     "AffinityMemory",
+    "AllSum",
     "Attention",
     "ChannelKL",
     "Collaboration",
@@ -122,6 +126,7 @@ __all__ = [
     "intra_affinity",
     "intra_class_variation",
     "linear_correction",
+    "local_sum",
     "masked_mean",
     "match_size",
     "motion_consistency",

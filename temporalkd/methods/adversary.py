@@ -55,11 +55,11 @@ class Adversary:
         """The critic's loss on detached predictions; `critic`: the one that is wrapped for several processes."""
         with torch.no_grad():
             real, fake = self._sides(context)
-        scores = critic(torch.cat([real, fake]))
+        of_real, of_fake = critic(torch.cat([real, fake])).chunk(2)
         if self.game == "hinge":
-            return self.weight * losses.hinge_critic(*scores.chunk(2))
-        penalty = losses.gradient_penalty(real, fake, self.critic)
-        return self.weight * (losses.wasserstein_critic(*scores.chunk(2)) + penalty)
+            return self.weight * losses.hinge_critic(of_real, of_fake, all_sum=context.all_sum)
+        penalty = losses.gradient_penalty(real, fake, self.critic, all_sum=context.all_sum)
+        return self.weight * (losses.wasserstein_critic(of_real, of_fake, all_sum=context.all_sum) + penalty)
 
     def accuracy(self, context: DistillationContext) -> Tensor:
         """Share of the patches that the critic puts on the right side: of 0, or of the other's mean."""
@@ -120,7 +120,9 @@ class Adversarial(LossTerm):
     def forward(self, context: DistillationContext) -> Tensor:
         critic = self.adversary.critic
         with losses.frozen(critic):
-            return losses.hinge_generator(critic(self.adversary.seen(context, context.student)))
+            return losses.hinge_generator(
+                critic(self.adversary.seen(context, context.student)), all_sum=context.all_sum
+            )
 
     @torch.no_grad()
     def observed(self, context: DistillationContext) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from temporalkd.methods.method import Method
-from temporalkd.methods.options import MethodOptions, networks, register, takes
+from temporalkd.methods.options import MethodOptions, register, takes
 from temporalkd.methods.spatial_terms import CrossEntropy
 from temporalkd.methods.term import WeightedLoss
 from temporalkd.models import Segmenter
@@ -36,5 +36,4 @@ def baseline(student: Segmenter, **options: Any) -> Method:
     >>> method.training_step(torch.rand(1, 1, 3, 8, 8), torch.full((1, 8, 8), 255)).loss.item()
     0.0
     """
-    networks(student)
     return Baseline.given(options).build(student)

@@ -114,15 +114,17 @@ class DistillationContext:
         frames: Tensor | None = None,
         progress: float = 0.0,
         flow_averaged_teacher: bool = False,
+        all_sum: losses.AllSum = losses.local_sum,
     ):
         """
         Args:
             clip: frames before colour jitter; the flow is estimated on them.
             frames: (B, T, 3, H, W), what the networks see; None: the clip's own.
             progress: share of the training that is done, 0..1.
+            all_sum: sums over the processes of a training, for the means of losses.
             flow_averaged_teacher: average the teacher's predictions along the motion, see the loss of that name.
         """
-        self.clip = clip
+        self.clip, self.all_sum = clip, all_sum
         self.frames = clip.frames if frames is None else frames
         self.progress, self.flow_averaged_teacher = progress, flow_averaged_teacher
         self.students: list[ClipPrediction] = []

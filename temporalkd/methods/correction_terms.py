@@ -102,12 +102,12 @@ class Correction(LossTerm):
         bare = ~context.clip.labelled[:, t]
         if self.kind == "none":
             weak = context.weak.masked_fill(~bare[:, None, None], IGNORE)
-            return losses.cross_entropy(context.student.logits(t), weak)
+            return losses.cross_entropy(context.student.logits(t), weak, all_sum=context.all_sum)
         with torch.no_grad():
             target = self.corrected(context).float().softmax(1)
         student = losses.match_size(context.student.native(t), target)
         valid = context.valid(t, target.shape[2:]) & bare[:, None, None, None]
-        return losses.soft_cross_entropy(student, target, valid)
+        return losses.soft_cross_entropy(student, target, valid, all_sum=context.all_sum)
 
 
 class CorrectorEntropy(LossTerm):
@@ -119,7 +119,9 @@ class CorrectorEntropy(LossTerm):
 
     def forward(self, context: DistillationContext) -> Tensor:
         labels = context.clip.labels[:, context.clip.anchor]
-        return losses.cross_entropy(upsampled(self._correction[0].corrected(context), labels), labels)
+        return losses.cross_entropy(
+            upsampled(self._correction[0].corrected(context), labels), labels, all_sum=context.all_sum
+        )
 
 
 class Collaboration(LossTerm):
@@ -133,7 +135,9 @@ class Collaboration(LossTerm):
     def forward(self, context: DistillationContext) -> Tensor:
         t = context.clip.anchor
         logits = [student.native(t) for student in context.students]
-        return losses.collaboration(logits, context.number, context.valid(t, logits[0].shape[2:]))
+        return losses.collaboration(
+            logits, context.number, context.valid(t, logits[0].shape[2:]), all_sum=context.all_sum
+        )
 
 
 def upsampled(logits: Tensor, like: Tensor) -> Tensor:

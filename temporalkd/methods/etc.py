@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from temporalkd.methods.method import Method
-from temporalkd.methods.options import Flow, MethodOptions, networks, register, takes
+from temporalkd.methods.options import Flow, MethodOptions, register, takes
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, RecurrentDependency
 from temporalkd.methods.term import RAMP, WeightedLoss
@@ -85,5 +85,4 @@ def etc(student: Segmenter, teacher: Teacher, flow: Flow = "raft_small", **optio
     >>> list(out.terms)[3:]
     ['inter_affinity', 'recurrent_dependency', 'motion_consistency']
     """
-    networks(student, teacher)
     return ETC.given(options).build(student, teacher, flow=flow)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from temporalkd.methods.method import Method
-from temporalkd.methods.options import Flow, MethodOptions, networks, register, takes
+from temporalkd.methods.options import Flow, MethodOptions, register, takes
 from temporalkd.methods.spatial_terms import Condensation, CrossEntropy
 from temporalkd.methods.term import WeightedLoss
 from temporalkd.models import Segmenter, Teacher
@@ -85,5 +85,4 @@ def fckd(student: Segmenter, teacher: Teacher, flow: Flow = None, **options: Any
     >>> list(tkd.methods.fckd(student, teacher).terms)
     ['cross_entropy', 'condensation']
     """
-    networks(student, teacher)
     return FCKD.given(options).build(student, teacher, flow=flow)

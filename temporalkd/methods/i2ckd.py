@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from temporalkd.methods.method import Method
-from temporalkd.methods.options import Flow, MethodOptions, networks, register, takes
+from temporalkd.methods.options import Flow, MethodOptions, register, takes
 from temporalkd.methods.prototype_terms import PrototypeTriplet
 from temporalkd.methods.spatial_terms import CrossEntropy, PixelKL
 from temporalkd.methods.term import WeightedLoss
@@ -71,5 +71,4 @@ def i2ckd(student: Segmenter, teacher: Teacher, flow: Flow = None, **options: An
     >>> list(tkd.methods.i2ckd(student, teacher, feature="logits").terms)
     ['cross_entropy', 'pixel_kl', 'prototype_triplet']
     """
-    networks(student, teacher)
     return I2CKD.given(options).build(student, teacher, flow=flow)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from temporalkd.methods.method import Method
-from temporalkd.methods.options import MethodOptions, networks, register, takes
+from temporalkd.methods.options import MethodOptions, register, takes
 from temporalkd.methods.spatial_terms import CrossEntropy, PixelKL
 from temporalkd.methods.term import WeightedLoss
 from temporalkd.models import Segmenter, Teacher
@@ -42,5 +42,4 @@ def kd(student: Segmenter, teacher: Teacher, **options: Any) -> Method:
     >>> list(tkd.methods.kd(student, teacher, tau=2.0).terms)
     ['cross_entropy', 'pixel_kl']
     """
-    networks(student, teacher)
     return KD.given(options).build(student, teacher)

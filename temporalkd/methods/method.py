@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from flow import FlowEstimator
 from temporalkd.console import say
 from temporalkd.data.clip import Clip, as_clip
+from temporalkd.losses import AllSum, local_sum
 from temporalkd.methods.adversary import Adversarial, Adversary
 from temporalkd.methods.context import DistillationContext
 from temporalkd.methods.self_training import SelfTraining
@@ -68,6 +69,8 @@ class Method:
         if flow_averaged_teacher and frames < 2:
             raise ValueError(f"flow-averaged targets need clips of 2 frames, data.frames is {frames}")
         self.self_training = self_training
+        self.all_sum: AllSum = local_sum
+        """Sums over the processes of a training, which sets it; in a loop of one's own with several, set it too."""
         self.student, self.teacher, self.flow, self.flow_averaged_teacher = (
             student,
             teacher,
@@ -121,7 +124,9 @@ class Method:
 
     def context(self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0) -> DistillationContext:
         """The context of this clip; `frames` are what the networks see where that is not the clip's own frames."""
-        return DistillationContext(clip, self.teacher, self.flow, frames, progress, self.flow_averaged_teacher)
+        return DistillationContext(
+            clip, self.teacher, self.flow, frames, progress, self.flow_averaged_teacher, self.all_sum
+        )
 
     def training_step(
         self, frames: Tensor | Clip, labels: Tensor | None = None, step: int | None = None, total: int | None = None

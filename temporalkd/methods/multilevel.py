@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from temporalkd.methods.method import Method
-from temporalkd.methods.options import Flow, MethodOptions, networks, register, takes
+from temporalkd.methods.options import Flow, MethodOptions, register, takes
 from temporalkd.methods.spatial_terms import Attention, ChannelKL, CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import InterAffinity, MotionConsistency, SemanticConsistency
 from temporalkd.methods.term import RAMP, WeightedLoss
@@ -79,5 +79,4 @@ def multilevel(student: Segmenter, teacher: Teacher, flow: Flow = "raft_small", 
     >>> list(tkd.methods.multilevel(student, teacher, flow="dis").terms)
     ['cross_entropy', 'low', 'middle', 'pixel_kl', 'high', 'consistency']
     """
-    networks(student, teacher)
     return Multilevel.given(options).build(student, teacher, flow=flow)

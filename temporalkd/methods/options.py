@@ -22,17 +22,6 @@ Flow = FlowEstimator | str | None
 """An estimator, the name of one (see `flow.build`), or None: clips that carry their own motion."""
 
 
-class RampOptions(Options):
-    """A term's weight rises linearly between two shares of the training."""
-
-    start: float = Field(Ramp.start, ge=0, le=1)
-    end: float = Field(Ramp.end, ge=0, le=1)
-
-    def make(self) -> Ramp:
-        """The ramp."""
-        return Ramp(self.start, self.end)
-
-
 class TermOptions(Options):
     """One more term beside a method's own: by name, or "package.module:Name" of the user's.
 
@@ -43,7 +32,7 @@ class TermOptions(Options):
     imported: str | None = Field(None, alias="import")
     name: str | None = None
     weight: float = 1.0
-    ramp: bool | RampOptions = False
+    ramp: bool | Ramp = False
     options: dict[str, Any] = {}
 
     def make(self) -> WeightedLoss:
@@ -63,7 +52,7 @@ class TermOptions(Options):
             raise ConfigError(
                 f"method.terms.{name}: must be a temporalkd.methods.LossTerm, it is a {type(term).__name__}"
             )
-        ramp = self.ramp.make() if isinstance(self.ramp, RampOptions) else RAMP if self.ramp else None
+        ramp = self.ramp if isinstance(self.ramp, Ramp) else RAMP if self.ramp else None
         return WeightedLoss(name, term, self.weight, ramp)
 
 
@@ -90,7 +79,7 @@ class MethodOptions(Options):
     name: str
     class_weight: list[float] | Literal["enet"] | None = None
     flow_averaged_teacher: bool = False
-    ramps: dict[str, RampOptions] = {}
+    ramps: dict[str, Ramp] = {}
     terms: list[TermOptions] = []
 
     @classmethod
@@ -132,6 +121,10 @@ class MethodOptions(Options):
             ConfigError: a ramp or a term that there is not.
             ValueError: networks that do not fit, see `Method`.
         """
+        for name, network in (("student", student), ("teacher", teacher)):
+            if network is not None and not hasattr(network, "classes"):
+                kind = type(network).__name__
+                raise ValueError(f"{name}: a {kind}, expected tkd.Segmenter(network, classes=..., normalisation=...)")
         recipe = self.recipe()
         losses = self._ramped([*recipe.losses, *(term.make() for term in self.terms)])
         if recipe.students > 1 and make_peer is None:
@@ -149,7 +142,7 @@ class MethodOptions(Options):
         known = [loss.name for loss in losses]
         if unknown := [name for name in self.ramps if name not in known]:
             raise ConfigError(f"method.ramps: unknown term {unknown[0]!r}, expected one of {', '.join(known)}")
-        return [replace(w, ramp=self.ramps[w.name].make()) if w.name in self.ramps else w for w in losses]
+        return [replace(w, ramp=self.ramps[w.name]) if w.name in self.ramps else w for w in losses]
 
 
 METHODS: dict[str, type[MethodOptions]] = {}
@@ -176,16 +169,3 @@ def takes(options: type[MethodOptions]) -> Callable[[F], F]:
         return function
 
     return signed
-
-
-def networks(student: Segmenter, teacher: Teacher | None = None, peers: Any = ()) -> None:
-    """Refuse what is no network of this package.
-
-    Raises:
-        ValueError: says how to wrap it.
-    """
-    for name, network in (("student", student), ("teacher", teacher), *(("peers", peer) for peer in peers)):
-        if network is not None and not hasattr(network, "classes"):
-            raise ValueError(
-                f"{name}: a {type(network).__name__}, expected tkd.Segmenter(network, classes=..., normalisation=...)"
-            )

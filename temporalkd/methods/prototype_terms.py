@@ -28,7 +28,9 @@ class IntraClassVariation(LossTerm):
         t = context.clip.anchor
         student, teacher, _ = Spatial.pair(context, t, self.feature)
         classes = context.student.native(t).shape[1]
-        return losses.intra_class_variation(student, teacher, context.clip.labels[:, t], classes)
+        return losses.intra_class_variation(
+            student, teacher, context.clip.labels[:, t], classes, all_sum=context.all_sum
+        )
 
 
 @register_term("prototype_triplet")
@@ -77,8 +79,10 @@ class PrototypeTriplet(LossTerm):
         layers, classes = self._layers(context), self._classes(context)
         if self.training:
             _, teacher, labels = layers[-1]
-            present = losses.class_prototypes(teacher, labels, classes, scope=self.scope).present
-            self.skipped += int(present.sum(1).max() < 2)
+            present = losses.class_prototypes(
+                teacher, labels, classes, scope=self.scope, all_sum=context.all_sum
+            ).present
+            self.skipped += present.sum(1).max() < 2
         values = [
             losses.prototype_triplet(
                 *layer,
@@ -88,6 +92,7 @@ class PrototypeTriplet(LossTerm):
                 anchor=self.anchor,
                 part=self.part,
                 hardest=self.hardest,
+                all_sum=context.all_sum,
             )
             for layer in layers
         ]
@@ -96,7 +101,11 @@ class PrototypeTriplet(LossTerm):
     def observed(self, context: DistillationContext) -> dict[str, Tensor]:
         """Distances of prototypes, the mean over layers: what the term is meant to change; and batches skipped."""
         found = [
-            torch.stack(losses.prototype_distances(student, teacher, labels, self._classes(context), scope=self.scope))
+            torch.stack(
+                losses.prototype_distances(
+                    student, teacher, labels, self._classes(context), scope=self.scope, all_sum=context.all_sum
+                )
+            )
             for student, teacher, labels in self._layers(context)
         ]
         intra, student_inter, teacher_inter = torch.stack(found).mean(0)

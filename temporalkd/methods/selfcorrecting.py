@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from temporalkd.methods.correction_terms import Collaboration, Correction, Corrector, CorrectorEntropy
 from temporalkd.methods.method import Method
-from temporalkd.methods.options import Flow, MethodOptions, Recipe, networks, register, takes
+from temporalkd.methods.options import Flow, MethodOptions, Recipe, register, takes
 from temporalkd.methods.self_training import SelfTraining
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.term import RAMP, WeightedLoss
@@ -101,11 +101,10 @@ def selfcorrecting(
     >>> student, peer, teacher = (tkd.Segmenter(network(), classes=9, normalisation="none") for _ in range(3))
     >>> method = tkd.methods.selfcorrecting(student, teacher, peers=[peer], feature="logits", fit=1)
     >>> streets = tkd.data.Streets(count=1, length=4, size=(32, 48)).sources
-    >>> clips = tkd.data.ClipSampler(hide_labels(streets, labelled=0.5), length=1, weak=1 / 3)
+    >>> clips = tkd.data.ClipSampler(hide_labels(streets, labelled=0.5), frames=1, weak=1 / 3)
     >>> run = tkd.train(method, clips, steps=2, out=tempfile.mkdtemp(), accelerator="cpu", batch=2)
     >>> sorted(path.name for path in (run.folder / "pseudo").glob("*.json"))
     ['round1.json', 'round2.json']
     """
-    networks(student, teacher, peers)
     given = {"students": 1 + len(peers)} | ({} if peers else {"collaboration": 0.0}) | options
     return SelfCorrecting.given(given).build(student, teacher, flow, make_peer=lambda number: peers[number - 1])

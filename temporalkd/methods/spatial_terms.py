@@ -36,10 +36,10 @@ class CrossEntropy(LossTerm):
     def forward(self, context: DistillationContext) -> Tensor:
         t = context.clip.anchor
         labels = context.clip.labels[:, t]
-        loss = losses.cross_entropy(context.student.logits(t), labels, self.class_weight)
+        loss = losses.cross_entropy(context.student.logits(t), labels, self.class_weight, all_sum=context.all_sum)
         aux = context.student.aux(t)
         if aux is not None and self.aux:
-            loss = loss + self.aux * losses.cross_entropy(aux, labels, self.class_weight)
+            loss = loss + self.aux * losses.cross_entropy(aux, labels, self.class_weight, all_sum=context.all_sum)
         return loss
 
 
@@ -52,7 +52,7 @@ class PixelKL(Spatial):
         self.tau, self.branch = tau, branch
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        return losses.pixel_kl(*self.pair(context, t, "logits", self.branch), self.tau)
+        return losses.pixel_kl(*self.pair(context, t, "logits", self.branch), self.tau, all_sum=context.all_sum)
 
 
 @register_term("intra_affinity")
@@ -67,7 +67,9 @@ class IntraAffinity(Spatial):
         self.feature, self.branch, self.roles = feature, branch, (feature,)
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        loss = losses.intra_affinity(*self.pair(context, t, self.feature, self.branch), centre=self.feature == "logits")
+        loss = losses.intra_affinity(
+            *self.pair(context, t, self.feature, self.branch), centre=self.feature == "logits", all_sum=context.all_sum
+        )
         return loss * context.teacher.share(self.branch)
 
 
@@ -90,7 +92,9 @@ class ChannelKL(Spatial):
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
         layers = self.layers(context, t, self.feature, self.adapters)
-        return torch.stack([losses.channel_kl(*pair, self.tau, self.standardise) for pair in layers]).mean()
+        return torch.stack(
+            [losses.channel_kl(*pair, self.tau, self.standardise, all_sum=context.all_sum) for pair in layers]
+        ).mean()
 
 
 @register_term("attention")
@@ -102,7 +106,9 @@ class Attention(Spatial):
         self.feature, self.roles = feature, (feature,)
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        return torch.stack([losses.attention(*pair) for pair in self.layers(context, t, self.feature)]).mean()
+        return torch.stack(
+            [losses.attention(*pair, all_sum=context.all_sum) for pair in self.layers(context, t, self.feature)]
+        ).mean()
 
 
 @register_term("dkd")
@@ -118,7 +124,9 @@ class DKD(LossTerm):
     def forward(self, context: DistillationContext) -> Tensor:
         t = context.clip.anchor
         student, teacher, _ = Spatial.pair(context, t, "logits")
-        return losses.dkd(student, teacher, context.clip.labels[:, t], self.alpha, self.beta, self.tau)
+        return losses.dkd(
+            student, teacher, context.clip.labels[:, t], self.alpha, self.beta, self.tau, all_sum=context.all_sum
+        )
 
 
 @register_term("condensation")
@@ -161,6 +169,7 @@ class Condensation(Spatial):
             mode=self.mode,
             enhance=self.enhance,
             disagreement=self._disagreement(context, t) if self.temporal else None,
+            all_sum=context.all_sum,
         ).total
 
     def _disagreement(self, context: DistillationContext, t: int) -> Tensor:

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveInt
 
 from temporalkd.methods.adversary import Adversarial, Game, View
 from temporalkd.methods.method import Method
-from temporalkd.methods.options import Flow, MethodOptions, networks, register, takes
+from temporalkd.methods.options import Flow, MethodOptions, register, takes
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency, TeacherResidual
 from temporalkd.methods.term import RAMP, WeightedLoss
@@ -92,5 +92,4 @@ def stckd(student: Segmenter, teacher: Teacher, flow: Flow = "raft_small", **opt
     >>> method.training_step(torch.rand(1, 2, 3, 32, 48), torch.zeros(1, 32, 48, dtype=torch.long)).loss.backward()
     >>> method.after_step()
     """
-    networks(student, teacher)
     return STCKD.given(options).build(student, teacher, flow=flow)

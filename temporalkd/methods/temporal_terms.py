@@ -30,7 +30,7 @@ class InterAffinity(LossTerm):
         for k in context.neighbours:
             student_k, teacher_k, valid_k = Spatial.pair(context, k, self.feature)
             pair = student_t, student_k, teacher_t, teacher_k, valid_t, valid_k
-            values.append(losses.inter_affinity(*pair, centre=self.feature == "logits"))
+            values.append(losses.inter_affinity(*pair, centre=self.feature == "logits", all_sum=context.all_sum))
         return torch.stack(values).mean()
 
 
@@ -84,7 +84,7 @@ class MotionConsistency(LossTerm):
                 image, other = (nn.functional.adaptive_avg_pool2d(context.clip.frames[:, i], size) for i in (t, k))
                 weight = photometric_weight(image, other, flow, self.photometric)
             neighbour = neighbour.detach() if self.stop_gradient else neighbour
-            values.append(losses.motion_consistency(probs, neighbour, flow, visible, weight))
+            values.append(losses.motion_consistency(probs, neighbour, flow, visible, weight, all_sum=context.all_sum))
         return torch.stack(values).mean()
 
 
@@ -112,7 +112,9 @@ class TeacherResidual(LossTerm):
         values = []
         for k, motion in context.along(t, (target.shape[2], target.shape[3])):
             student_k = losses.match_size(context.student.probs(k), target)
-            values.append(losses.teacher_residual(student, student_k, target, teacher.probs(k), *motion))
+            values.append(
+                losses.teacher_residual(student, student_k, target, teacher.probs(k), *motion, all_sum=context.all_sum)
+            )
         return torch.stack(values).mean()
 
 
@@ -126,5 +128,8 @@ class SemanticConsistency(LossTerm):
         t = context.clip.anchor
         probs = context.student.probs(t)
         pairs = context.along(t, (probs.shape[2], probs.shape[3]))
-        values = [losses.semantic_consistency(probs, context.student.probs(k), *motion) for k, motion in pairs]
+        values = [
+            losses.semantic_consistency(probs, context.student.probs(k), *motion, all_sum=context.all_sum)
+            for k, motion in pairs
+        ]
         return torch.stack(values).mean()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import torch
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from temporalkd import losses
@@ -30,12 +31,14 @@ class Ramp:
         ValueError: not 0 <= start <= end <= 1.
     """
 
-    start: float = 0.0
-    end: float = 0.1
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    start: Annotated[float, Field(ge=0, le=1)] = 0.0
+    end: Annotated[float, Field(ge=0, le=1)] = 0.1
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end <= 1:
-            raise ValueError(f"a ramp from {self.start:g} to {self.end:g}: expected 0 <= start <= end <= 1")
+            raise ValueError(f"start is not larger than end, both between 0 and 1: {self.start:g}, {self.end:g}")
 
     def at(self, progress: float) -> float:
         """Share of the weight at that share of the training."""

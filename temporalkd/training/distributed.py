@@ -148,6 +148,21 @@ class Runtime:
         return dict(zip(values, reduced.tolist()))
 
 
+def all_sum(local: Tensor) -> Tensor:
+    """Sum of the processes' tensors, the same in each; the gradient reaches the process's own part.
+
+    It is multiplied by the number of processes: once DDP has averaged the gradients, they are those of one process
+    with the whole batch, for any function of the sum. One process: the tensor itself.
+    """
+    processes = dist.get_world_size() if dist.is_initialized() else 1
+    if processes == 1:
+        return local
+    total = local.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    scaled = local * processes
+    return total + (scaled - scaled.detach())
+
+
 def _leave() -> None:
     """Gloo's threads abort, now and then, a process that ends with them (github.com/pytorch/pytorch/issues/190489).
 

@@ -14,7 +14,7 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
-from temporalkd.training.distributed import Runtime, unwrap
+from temporalkd.training.distributed import Runtime, all_sum, unwrap
 from temporalkd.training.errors import explained
 from temporalkd.training.loader import Batches, GivenBatches
 from temporalkd.training.log import RunLog, Values
@@ -66,6 +66,7 @@ class Trainer:
         self.removed = removed or (lambda: not folder.is_dir())
         self.ends = [plan.steps * (number + 1) // rounds for number in range(rounds)]
         method.eval_mode = plan.eval_mode
+        method.all_sum = all_sum
         self.batches = clips if isinstance(clips, GivenBatches) else Batches(clips, plan, runtime)
         self.guard = Guard(method.trainables, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
         self.interrupts = Interrupts(says=runtime.is_main)

@@ -138,7 +138,7 @@ def test_ramps_rise_over_the_first_tenth() -> None:
     late = WeightedLoss("a", Constant(), 4.0, Ramp(0.3, 0.8))
     assert [late.at(p) for p in (0, 0.3, 0.55, 0.8, 1)] == pytest.approx([0, 0, 2, 4, 4])
     assert [Ramp(0.5, 0.5).at(p) for p in (0, 0.49, 0.5)] == [0, 0, 1], "a step"
-    with pytest.raises(ValueError, match=r"from 0\.8 to 0\.3: expected 0 <= start <= end <= 1"):
+    with pytest.raises(ValueError, match=r"start is not larger than end, both between 0 and 1: 0\.8, 0\.3"):
         Ramp(0.8, 0.3)
     method = Method(segmenter(), [ramped, plain])
     losses = {"a": torch.tensor(3.0), "b": torch.tensor(5.0)}
