@@ -9,9 +9,9 @@ This package stands alone: it imports torch, torchvision, OpenCV, numpy and safe
 
 from typing import TYPE_CHECKING, Any
 
-from .builder import build
+from .builder import build, estimators
 from .cache import FlowCache, LazyFrame
-from .estimator import FlowEstimator, ZeroFlow
+from .estimator import FlowEstimator, ZeroFlow, register
 from .files import read_flo, read_kitti, write_flo, write_kitti
 from .picture import arrows, to_image
 from .warp import in_frame, photometric_weight, resize_flow, visible, warp
@@ -27,10 +27,12 @@ __all__ = [
     "ZeroFlow",
     "arrows",
     "build",
+    "estimators",
     "in_frame",
     "photometric_weight",
     "read_flo",
     "read_kitti",
+    "register",
     "resize_flow",
     "to_image",
     "visible",

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .estimator import FlowEstimator, cropped, padding_to
+from .estimator import FlowEstimator, cropped, padding_to, register
 
 PRESETS = ("ultrafast", "fast", "medium")
 """In OpenCV's order: the position is OpenCV's number of the preset."""
@@ -26,6 +26,7 @@ class Gray(NamedTuple):
     device: torch.device
 
 
+@register("dis")
 class Dis(FlowEstimator):
     """DIS on 8-bit luma, on the CPU whatever the frames' device.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -115,6 +115,22 @@ class FlowEstimator(nn.Module):
             previous = current
 
 
+ESTIMATORS: dict[str, Callable[..., FlowEstimator]] = {}
+"""What makes an estimator, by name."""
+T = TypeVar("T", bound=Callable[..., FlowEstimator])
+
+
+def register(name: str) -> Callable[[T], T]:
+    """Decorator of a FlowEstimator, or of a function that makes one: `build(name)` calls it with its settings."""
+
+    def registered(maker: T) -> T:
+        ESTIMATORS[name] = maker
+        return maker
+
+    return registered
+
+
+@register("zero")
 class ZeroFlow(FlowEstimator):
     """Says that nothing moves: the baseline that tells what motion compensation is worth."""
 

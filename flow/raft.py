@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .correlation import Correlation, pyramid
-from .estimator import FlowEstimator, cropped, did_you_mean, padding_to
+from .estimator import FlowEstimator, cropped, did_you_mean, padding_to, register
 from .refinement import Refinement
-from .weights import architecture
+from .weights import architecture, load_weights
 
 STRIDE = 8
 MINIMUM = 128
@@ -191,3 +192,18 @@ def _upsampled(coarse: Tensor, mask: Tensor | None) -> Tensor:
     neighbours = F.unfold(fine, kernel_size=3, padding=1).view(batch, 2, 9, 1, 1, height, width)
     combined = (shares * neighbours).sum(2)
     return combined.permute(0, 1, 4, 2, 5, 3).reshape(batch, 2, height * STRIDE, width * STRIDE)
+
+
+def _by_name(name: str) -> None:
+    @register(name)
+    def make(
+        weights: str | PathLike[str] | None = None,
+        updates: int = 12,
+        precision: str = "float32",
+        tolerance: float = 0.0,
+    ) -> Raft:
+        return Raft(name, load_weights(name, weights), updates, precision, tolerance)
+
+
+_by_name("raft_small")
+_by_name("raft_large")

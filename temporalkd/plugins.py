@@ -1,12 +1,14 @@
-"""Code of the user's own, named by import string in the user's own config; what others' files name is not imported."""
+"""Code from outside the package: import strings in the user's own config, and entry points of installed packages."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,52 @@ ALLOWED = "TEMPORALKD_IMPORT"
 """The same for what may be: names, or modules for all that is in them, with commas between."""
 
 _NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message names the file, the key, the value and what was expected."""
+
+
+def load_entry_points(group: str) -> None:
+    """Import what installed packages offer in an entry point group; it registers itself when it is imported.
+
+    Raises:
+        ImportError: an entry point cannot be imported; names it.
+    """
+    for point in entry_points(group=group):
+        try:
+            point.load()
+        except (ImportError, AttributeError) as error:
+            raise ImportError(f"entry point {point.name!r} of {group} ({point.value}): {error}") from error
+
+
+def named(name: str, where: str) -> Callable[..., Any]:
+    """The callable behind an import string of a config.
+
+    Args:
+        where: the key that names it, for the error.
+    Raises:
+        ConfigError: see `imported`.
+    """
+    try:
+        return imported(name)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def call(maker: Callable[..., Any], options: dict[str, Any], where: str) -> Any:
+    """Call it with the options of a config.
+
+    Raises:
+        ConfigError: it takes no such options.
+    """
+    try:
+        inspect.signature(maker).bind(**options)
+    except TypeError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except ValueError:  # a builtin, which does not say what it takes
+        pass
+    return maker(**options)
 
 
 def allow(names: Iterable[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from temporalkd.data.camvid_release import COLOURS
+from temporalkd.data.footage import DatasetOptions, Footage, Setting
 from temporalkd.data.palettes import palette
 from temporalkd.visualization import VideoWriter
 
@@ -140,3 +142,10 @@ def fake_camvid_release(
             save(release / "701_StillsRaw_full" / f"{stem}.png", frames[frame])
             save(release / "LabeledApproved_full" / f"{stem}_L.png", colours[stripes(32, size, frame)])
     return release
+
+
+def opened(
+    options: type[DatasetOptions], root: Path, split: str = "train", seed: int = 0, labelled: bool = True, **more: Any
+) -> Footage:
+    """The footage of a data set's folder."""
+    return options(root=str(root), split=split, **more).open(Setting(seed=seed, labelled=labelled))  # type: ignore[call-arg]

@@ -88,7 +88,7 @@ def test_flow_is_torchvisions_and_what_is_not_is_refused(
     module = importlib.import_module("benchmarks.flow")
     torch.manual_seed(0)
     state = optical_flow.raft_small().state_dict()
-    for place in (module, importlib.import_module("flow.builder")):
+    for place in (module, importlib.import_module("flow.raft")):
         monkeypatch.setattr(place, "load_weights", lambda *_: state)
     monkeypatch.setattr(module, "SIZE", (128, 136))
     monkeypatch.setattr(module, "COUNT", 3)

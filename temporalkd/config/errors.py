@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from temporalkd.plugins import ConfigError
+
 Protocol = Literal["visible", "unmasked", "etc2020", "vspw2021", "varghese2020"]
 FlowKind = Literal["raft_small", "raft_large", "dis", "zero"]
 EvaluationFlow = Literal["raft_small", "raft_large", "dis", "exact"]
 
-
-class ConfigError(ValueError):
-    """A config that cannot be used; the message names the file, the key, the value and what was expected."""
+__all__ = ["ConfigError", "EvaluationFlow", "FlowKind", "Protocol"]

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt
 
-from temporalkd.config.datasets import Dataset
-from temporalkd.config.errors import EvaluationFlow, FlowKind, Protocol
-from temporalkd.config.methods import MethodChoice
-from temporalkd.config.section import Colour, Gaps, Scale, Section, Seed, Size, Spread
+from flow import estimators
+from temporalkd.config.errors import Protocol
+from temporalkd.data.datasets import DATASETS, Imported
+from temporalkd.data.footage import DatasetOptions
+from temporalkd.methods import METHODS, ImportedMethod, MethodOptions
+from temporalkd.options import Colour, Gaps, Options, Scale, Seed, Size, Spread
+
+if TYPE_CHECKING:
+    Dataset = DatasetOptions
+    MethodChoice = MethodOptions
+else:
+    Dataset = Annotated[Union[*DATASETS.values(), Imported], Field(discriminator="dataset")]
+    MethodChoice = Annotated[Union[*METHODS.values(), ImportedMethod], Field(discriminator="name")]
 
 
-class Semi(Section):
+def _known(*others: str, without: str = "") -> Any:
+    """Validator of the name or import string of a flow estimator."""
+
+    def check(name: str) -> str:
+        known = [kind for kind in (*estimators(), *others) if kind != without]
+        if name not in known and ":" not in name:
+            raise ValueError(f"one of {', '.join(map(repr, known))} or 'package.module:name'")
+        return name
+
+    return AfterValidator(check)
+
+
+FlowName = Annotated[str, _known()]
+EvaluationFlowName = Annotated[str, _known("exact", without="zero")]
+
+
+class Semi(Options):
     """The labels of all but a share `labelled` of data.train's labelled frames are hidden.
 
     Methods that learn without labels draw those frames too; with `unlabelled` any method does. A `share` of them shows
@@ -29,7 +54,7 @@ class Semi(Section):
     seed: Seed = 0
 
 
-class Data(Section):
+class Data(Options):
     """Footage, and how clips are drawn from it.
 
     root: overrides where the data sets are looked for. decoder: the library that reads clips of video files.
@@ -49,13 +74,13 @@ class Data(Section):
     jitter: float = Field(0.0, ge=0, lt=1)
 
 
-class Normalisation(Section):
+class Normalisation(Options):
     mean: Colour = (123.675, 116.28, 103.53)
     std: Spread = (58.395, 57.12, 57.375)
     divisor: PositiveInt = 32
 
 
-class Model(Section):
+class Model(Options):
     """A network: `weights` alone where a json beside them describes it, else its architecture.
 
     encoder_weights: a file, or "package:NAME" for a pip package that carries one.
@@ -89,26 +114,27 @@ class SecondTeacher(Model):
     temperature: float = Field(0.1, gt=0)
 
 
-class Flow(Section):
+class Flow(Options):
     """The optical flow that training uses where the data has none of its own.
 
     weights: a file, "download", or None for those that come with the package (raft_large: to look under the data
     root's weights/). cached: keep it on disk. RAFT alone
     has updates, the steps that refine a field; precision, of the convolutions in them; tolerance, in pixels: a field is
-    done once a step moves it by less on average.
+    done once a step moves it by less on average. options: settings of another kind.
     """
 
-    kind: FlowKind = "raft_small"
+    kind: FlowName = "raft_small"
     weights: str | None = None
     updates: PositiveInt = 12
     precision: Literal["float32", "bfloat16"] = "float32"
     tolerance: float = Field(0.0, ge=0)
+    options: dict[str, Any] = {}
     cached: bool = False
     cache: str | None = None
     cache_gigabytes: float = Field(20.0, gt=0)
 
 
-class Training(Section):
+class Training(Options):
     """on_nonfinite: what becomes of a step whose loss or gradient is NaN or infinite; a skipped one changes no weight.
 
     nonfinite_limit: after so many skipped steps in a row the training stops. gradient_norms_every: steps between two
@@ -142,14 +168,14 @@ class Training(Section):
     eval_mode: bool = False
 
 
-class Evaluation(Section):
+class Evaluation(Options):
     """flow "exact": the data's own motion, which the synthetic street has."""
 
     protocols: list[Protocol] = Field(default=["visible"], min_length=1)
-    flow: EvaluationFlow = "raft_small"
+    flow: EvaluationFlowName = "raft_small"
 
 
-class Config(Section):
+class Config(Options):
     name: str
     seed: Seed = 0
     data: Data

@@ -86,7 +86,7 @@ def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return any(k in new and k in old and new[k] != old[k] for k in ("dataset", "name", "architecture"))
 
 
-_NAMING = ("architecture", "import", "imported", "name")
+_NAMING = ("architecture", "import", "kind", "flow", "imported", "name")
 """Keys that may name a callable; the last two are what a section calls its `import`."""
 
 

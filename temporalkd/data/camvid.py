@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-from temporalkd.data.footage import GRAIN, LIGHT, Footage
+from temporalkd.data.footage import DEFAULT, GRAIN, LIGHT, DatasetOptions, Footage, Setting, register
 from temporalkd.data.image_folder import IMAGES, FrameFolder, ImageFiles, files_in
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
@@ -20,7 +21,8 @@ LAYOUT = (
 )
 
 
-def camvid(root: Path, split: str = "train", synthetic_motion: bool | None = None, seed: int = 0) -> Footage:
+@register
+class CamVid(DatasetOptions):
     """Stills `root/split/*.png` and labels `root/{split}annot/*.png`, one index a pixel.
 
     Args:
@@ -31,19 +33,27 @@ def camvid(root: Path, split: str = "train", synthetic_motion: bool | None = Non
     Source:
         Brostow, Fauqueur, Cipolla, PRL 2009; 11 classes and split of the SegNet tutorial.
     """
-    folder = FrameFolder(root / split, root / f"{split}annot", classes=len(CLASSES), void=VOID, fps=15.0)
-    moved = split != "val" if synthetic_motion is None else synthetic_motion
-    if not moved:
-        return Footage([folder], CLASSES, PALETTE)
-    real = {} if synthetic_motion else dict(_sequences(folder, root / SEQUENCES))
-    # Clips of one batch must all carry motion or none of them.
-    scenes = [
-        _among(folder, i, real[i])
-        if i in real
-        else MovedStill(folder, i, seed=seed, light=LIGHT, grain=GRAIN, exact=not real)
-        for i in folder.labelled
-    ]
-    return Footage(scenes, CLASSES, PALETTE)
+
+    dataset: Literal["camvid"] = "camvid"
+    root: str | None = None
+    split: Literal["train", "val", "test"] = "train"
+    synthetic_motion: bool | None = None
+
+    def open(self, setting: Setting = DEFAULT) -> Footage:
+        root = self.folder(self.root, setting, LAYOUT)
+        folder = FrameFolder(root / self.split, root / f"{self.split}annot", classes=len(CLASSES), void=VOID, fps=15.0)
+        moved = self.split != "val" if self.synthetic_motion is None else self.synthetic_motion
+        if not moved:
+            return Footage([folder], CLASSES, PALETTE)
+        real = {} if self.synthetic_motion else dict(_sequences(folder, root / SEQUENCES))
+        # Clips of one batch must all carry motion or none of them.
+        scenes = [
+            _among(folder, i, real[i])
+            if i in real
+            else MovedStill(folder, i, seed=setting.seed, light=LIGHT, grain=GRAIN, exact=not real)
+            for i in folder.labelled
+        ]
+        return Footage(scenes, CLASSES, PALETTE)
 
 
 def _sequences(stills: FrameFolder, place: Path) -> Iterator[tuple[int, list[Path]]]:

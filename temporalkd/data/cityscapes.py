@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
-from temporalkd.data.footage import Footage, stills
+from temporalkd.data.footage import DEFAULT, DatasetOptions, Footage, Setting, register, stills
 from temporalkd.data.image_folder import ImageFiles
 from temporalkd.data.label_maps import MapReader
 from temporalkd.data.layout import named_files, require_folder
@@ -27,14 +28,8 @@ LAYOUT = (
 IMAGE = "_leftImg8bit.png"
 
 
-def cityscapes(
-    root: Path,
-    split: str = "train",
-    coarse: bool = False,
-    synthetic_motion: bool | None = None,
-    seed: int = 0,
-    labelled: bool = True,
-) -> Footage:
+@register
+class Cityscapes(DatasetOptions):
     """Snippets of leftImg8bit_sequence with one labelled frame each, or stills of leftImg8bit.
 
     Frames of consecutive numbers are one scene, so that a snippet may be shorter where frames have been deleted.
@@ -44,23 +39,31 @@ def cityscapes(
         coarse: labels from gtCoarse.
         synthetic_motion: True: stills with neighbours made by synthetic motion. None: that too, but the real
             neighbours where the split's sequences are there. False: the sequences, or else each still alone.
-        labelled: otherwise labels are neither needed nor read.
     Raises:
         FileNotFoundError, ValueError: a folder, an image, a label or the labelled frame of a snippet is missing.
     Source:
         Cordts et al., CVPR 2016.
     """
-    labels, reader = _labels(root, split, coarse) if labelled else ({}, MapReader(len(CLASSES)))
-    snippets = root / "leftImg8bit_sequence" / split
-    if synthetic_motion is not True and snippets.is_dir():
-        return Footage(_scenes(snippets, labels, reader), CLASSES, PALETTE)
-    folder = require_folder(root / "leftImg8bit" / split, root, LAYOUT)
-    images = named_files(folder, "*/*", IMAGE, LAYOUT)
-    if labelled:
-        _require_pairs(images, labels, folder)
-    indexed = {i: labels[name] for i, name in enumerate(images) if name in labels}
-    files = ImageFiles(f"cityscapes-{split}", list(images.values()), indexed, reader, FPS)
-    return Footage(stills(files, synthetic_motion is not False, seed), CLASSES, PALETTE)
+
+    dataset: Literal["cityscapes"] = "cityscapes"
+    root: str | None = None
+    split: Literal["train", "val", "test", "train_extra"] = "train"
+    coarse: bool = False
+    synthetic_motion: bool | None = None
+
+    def open(self, setting: Setting = DEFAULT) -> Footage:
+        root = self.folder(self.root, setting, LAYOUT)
+        labels, reader = _labels(root, self.split, self.coarse) if setting.labelled else ({}, MapReader(len(CLASSES)))
+        snippets = root / "leftImg8bit_sequence" / self.split
+        if self.synthetic_motion is not True and snippets.is_dir():
+            return Footage(_scenes(snippets, labels, reader), CLASSES, PALETTE)
+        folder = require_folder(root / "leftImg8bit" / self.split, root, LAYOUT)
+        images = named_files(folder, "*/*", IMAGE, LAYOUT)
+        if setting.labelled:
+            _require_pairs(images, labels, folder)
+        indexed = {i: labels[name] for i, name in enumerate(images) if name in labels}
+        files = ImageFiles(f"cityscapes-{self.split}", list(images.values()), indexed, reader, FPS)
+        return Footage(stills(files, self.synthetic_motion is not False, setting.seed), CLASSES, PALETTE)
 
 
 def _labels(root: Path, split: str, coarse: bool) -> tuple[dict[str, Path], MapReader]:

@@ -1,18 +1,21 @@
-"""A data set, as the rest of the house sees it: scenes, and what the class indices mean."""
+"""A data set: its options, and the footage that they open, scenes with one set of classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.image_folder import FrameFolder, ImageFiles, open_frames
+from temporalkd.data.image_folder import ImageFiles
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
+from temporalkd.options import Options
+from temporalkd.paths import find
 
 
 @dataclass
@@ -57,27 +60,63 @@ def stills(files: ImageFiles, moved: bool, seed: int = 0) -> list[Source]:
     return [MovedStill(files, i, seed=seed, light=LIGHT, grain=GRAIN) for i in range(len(files))]
 
 
-def folder(
-    images: Path,
-    labels: Path | None = None,
-    class_names: Sequence[str] = (),
-    void: int = 255,
-    synthetic_motion: bool = False,
-    fps: float = 25.0,
-    seed: int = 0,
-) -> Footage:
-    """One folder of images in temporal order, or of unrelated stills (then with synthetic motion)."""
-    source = FrameFolder(images, labels, classes=len(class_names) or None, void=void, fps=fps)
-    return Footage(move_stills(source, seed) if synthetic_motion else [source], tuple(class_names))
+@dataclass(frozen=True)
+class Setting:
+    """What a config says beside a data set's own options.
+
+    root: overrides where data sets are looked for.
+    seed: of synthetic motion.
+    labelled: False: labels are neither needed nor read.
+    decoder: the library that reads clips of video files.
+    """
+
+    root: str | None = None
+    seed: int = 0
+    labelled: bool = True
+    decoder: DecoderName = "pyav"
 
 
-def video(path: Path, decoder: DecoderName = "pyav") -> Footage:
-    """A video file or a folder of images without labels."""
-    return Footage([open_frames(path, decoder)])
+DEFAULT = Setting()
 
 
-def street(count: int, seed: int = 0, length: int = 40, size: tuple[int, int] = (96, 160)) -> Footage:
-    """Synthetic streets with exact labels, flow and visibility; nothing is read from disk."""
-    from temporalkd.data.street import CLASSES, PALETTE, streets
+class DatasetOptions(Options):
+    """Options of a data set. A subclass adds its own and its name, the default of `dataset`, and defines `open`."""
 
-    return Footage(streets(count, seed, length=length, size=size), CLASSES, PALETTE)
+    dataset: str
+
+    def open(self, setting: Setting = Setting()) -> Footage:
+        """The footage.
+
+        Raises:
+            FileNotFoundError, ValueError: files that are missing or wrong; names them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define open(setting)")
+
+    def located(self, path: str, setting: Setting) -> Path:
+        """Where a path of the options lies: as given, or below the data root."""
+        if setting.root is not None:
+            return Path(setting.root) / path
+        try:
+            return find(path, "data")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"data: {self.dataset}: {error}") from None
+
+    def folder(self, given: str | None, setting: Setting, layout: str) -> Path:
+        """The data set's own folder: `given`, or of its name below the data root; `layout` says what it has to hold."""
+        place = given or setting.root
+        try:
+            return Path(place).expanduser() if place else find(self.dataset, "data")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"data: {self.dataset}: {error}; {layout}") from None
+
+
+DATASETS: dict[str, type[DatasetOptions]] = {}
+"""Options of the data sets by name; `temporalkd.data.datasets` has all of them."""
+T = TypeVar("T", bound=type[DatasetOptions])
+
+
+def register(options: T) -> T:
+    """Class decorator: offer a data set under the default of its field `dataset`."""
+    fields: dict[str, Any] = options.model_fields  # type: ignore[call-overload]
+    DATASETS[fields["dataset"].default] = options
+    return options

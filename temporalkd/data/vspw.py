@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from temporalkd.data.footage import Footage
+from temporalkd.data.footage import DEFAULT, DatasetOptions, Footage, Setting, register
 from temporalkd.data.image_folder import IMAGES, MAPS, ImageFiles, MapReader, files_in
 from temporalkd.data.layout import read_list, require_folder
 from temporalkd.data.source import Source
@@ -19,29 +20,38 @@ LAYOUT = (
 )
 
 
-def vspw(root: Path, split: str = "train", labelled: bool = True) -> Footage:
+@register
+class VSPW(DatasetOptions):
     """Each video that `{split}.txt` lists as one scene.
 
     In the masks 0 is "others" and 255 is void: both are ignored, and class k - 1 is stored as k.
 
     Args:
         split: "train", "val" or "test" (no labels).
-        labelled: otherwise labels are neither needed nor read.
     Raises:
         FileNotFoundError, ValueError: a folder, the list, a video that it lists or a mask is missing; names it.
     Source:
         Miao et al., CVPR 2021; the notation in the data set's own README.
     """
-    videos = require_folder(root / "data", root, LAYOUT)
-    listing = root / f"{split}.txt"
-    mapping = {0: 255, **{value: value - 1 for value in range(1, CLASSES + 1)}}
-    reader = MapReader(CLASSES, mapping=mapping, expected=f"0 (others), 1 to {CLASSES} or 255 (void)")
-    sources: list[Source] = []
-    for number, name in read_list(listing, LAYOUT):
-        if not (videos / name / "origin").is_dir():
-            raise FileNotFoundError(f"{listing}, line {number}: '{name}', but there is no {videos / name / 'origin'}")
-        sources.append(_video(videos / name, labelled, reader))
-    return Footage(sources, _class_names(root / NAMES))
+
+    dataset: Literal["vspw"] = "vspw"
+    root: str | None = None
+    split: Literal["train", "val", "test"] = "train"
+
+    def open(self, setting: Setting = DEFAULT) -> Footage:
+        root = self.folder(self.root, setting, LAYOUT)
+        videos = require_folder(root / "data", root, LAYOUT)
+        listing = root / f"{self.split}.txt"
+        mapping = {0: 255, **{value: value - 1 for value in range(1, CLASSES + 1)}}
+        reader = MapReader(CLASSES, mapping=mapping, expected=f"0 (others), 1 to {CLASSES} or 255 (void)")
+        sources: list[Source] = []
+        for number, name in read_list(listing, LAYOUT):
+            if not (videos / name / "origin").is_dir():
+                raise FileNotFoundError(
+                    f"{listing}, line {number}: '{name}', but there is no {videos / name / 'origin'}"
+                )
+            sources.append(_video(videos / name, setting.labelled, reader))
+        return Footage(sources, _class_names(root / NAMES))
 
 
 def _video(folder: Path, labelled: bool, reader: MapReader) -> ImageFiles:

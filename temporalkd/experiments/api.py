@@ -99,6 +99,8 @@ def train(
     own = isinstance(clips, ClipSampler)
     if batch is not None and not own:
         raise ValueError(f"batch: {batch}, but the iterable given makes its own batches: leave it out")
+    if method.self_training and not (isinstance(clips, ClipSampler) and clips.unlabelled):
+        raise ValueError("clips: the method labels frames itself: give a data set of tkd.data with hidden labels")
     folder, runtime = Path(out), Runtime(accelerator, precision=precision)
     planned = Plan(**{"gradient_norms_every": 0, "batch": batch or 4} | plan, steps=steps, lr=lr, seed=seed)
     given: Any = clips if own else GivenBatches(cast(Iterable[Any], clips), runtime)
@@ -109,12 +111,13 @@ def train(
                 raise FileExistsError(f"out: {folder} already holds a run: resume=True goes on, or name another folder")
             prints = {"train": fingerprint(given.sources)} if own else {}
             write_whole(folder / "environment.json", (json.dumps(environment(seed, prints), indent=2) + "\n").encode())
-            labels = PseudoLabels(method, given, runtime, folder / "pseudo") if own and method.labeller else None
+            labeller = method.self_training
+            labels = PseudoLabels(method, labeller, given, runtime, folder / "pseudo") if labeller else None
             try:
                 trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels, lock.removed)
                 trainer.fit(resume)
             finally:
-                method.players |= {name: unwrap(player) for name, player in method.players.items()}
+                method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
             _save(method.best_student(), folder)
 
     runtime.launch(job)

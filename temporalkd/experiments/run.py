@@ -64,7 +64,7 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
     student, spec = build.model(config.student, "student", data)
     teacher = build.teacher(config, data)
     method = build.method(config, student, teacher, data)
-    clips = build.sampler(config, data, method.unlabelled)
+    clips = build.sampler(config, data, method.self_training is not None)
     scorer = Scorer(config, runtime.device, classes=student.classes) if scored else None
     plan = build.plan(config)
     splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer and scorer.footage else {})}
@@ -95,7 +95,8 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
         rows[:] = found if last else []
         return {key: found[0][key] for key in ("miou", "consistency", "flip_rate")}
 
-    between = PseudoLabels(method, clips, runtime, folder / run_directory.PSEUDO) if method.labeller else None
+    labeller, place = method.self_training, folder / run_directory.PSEUDO
+    between = PseudoLabels(method, labeller, clips, runtime, place) if labeller else None
     try:
         if runtime.is_main:
             for line in run_directory.open_folder(config, folder, splits):

@@ -1,12 +1,15 @@
-"""Losses: pure functions on tensors, student first, teacher second, each the mean over the entries that count."""
+"""Losses: pure functions on tensors, student first, teacher second, each the mean over the entries that count.
+
+Over several processes a mean is that of the whole batch where `all_sum` is given, see `reduce.AllSum`.
+"""
 
 from temporalkd.losses.adversary import (
     LEAST_SIZE,
     Critic,
     coupled_input,
     critic_channels,
+    frozen,
     gradient_penalty,
-    held,
     hinge_critic,
     hinge_generator,
     wasserstein_critic,
@@ -57,13 +60,13 @@ from temporalkd.losses.prototypes import (
     prototype_triplet,
 )
 from temporalkd.losses.recurrent import AffinityMemory, recurrent_dependency
-from temporalkd.losses.reduce import masked_mean, match_size
+from temporalkd.losses.reduce import AllSum, local_sum, masked_mean, match_size
 from temporalkd.losses.supervised import cross_entropy, resize_labels
 from temporalkd.losses.temporal import (
     disagreement,
+    flow_averaged_teacher,
     motion_consistency,
     semantic_consistency,
-    steady_teacher,
     teacher_residual,
 )
 
@@ -71,6 +74,7 @@ __all__ = [
     "DKD",
     "LEAST_SIZE",
     "AffinityMemory",
+    "AllSum",
     "Attention",
     "ChannelKL",
     "Collaboration",
@@ -112,15 +116,17 @@ __all__ = [
     "disagreement",
     "dkd",
     "enhancement",
+    "flow_averaged_teacher",
+    "frozen",
     "fused_target",
     "gradient_penalty",
-    "held",
     "hinge_critic",
     "hinge_generator",
     "inter_affinity",
     "intra_affinity",
     "intra_class_variation",
     "linear_correction",
+    "local_sum",
     "masked_mean",
     "match_size",
     "motion_consistency",
@@ -133,7 +139,6 @@ __all__ = [
     "resize_labels",
     "semantic_consistency",
     "soft_cross_entropy",
-    "steady_teacher",
     "tckd",
     "teacher_residual",
     "wasserstein_critic",

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from temporalkd.losses.reduce import check_mask, check_same, full_precision, keep, masked_mean
+from temporalkd.losses.reduce import AllSum, check_mask, check_same, full_precision, keep, local_sum, masked_mean
 
 LEAST_SIZE = 16
 KEY_GRID = 16
@@ -123,7 +123,7 @@ class Critic(nn.Module):
 
 
 @contextmanager
-def held(critic: nn.Module) -> Iterator[None]:
+def frozen(critic: nn.Module) -> Iterator[None]:
     """While the student is trained: gradients pass through the critic, none is gathered in it, its state stays."""
     trained, training = [p for p in critic.parameters() if p.requires_grad], critic.training
     for parameter in trained:
@@ -138,7 +138,7 @@ def held(critic: nn.Module) -> Iterator[None]:
 
 
 @full_precision
-def hinge_generator(fake: Tensor) -> Tensor:
+def hinge_generator(fake: Tensor, all_sum: AllSum = local_sum) -> Tensor:
     """The student's side, against a hinge critic and against a Wasserstein critic alike.
 
     L = -mean D(fake)
@@ -148,11 +148,11 @@ def hinge_generator(fake: Tensor) -> Tensor:
     Source:
         Lim and Ye, 2017; Zhang et al., ICML 2019.
     """
-    return -masked_mean(fake)
+    return -masked_mean(fake, all_sum=all_sum)
 
 
 @full_precision
-def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
+def hinge_critic(real: Tensor, fake: Tensor, all_sum: AllSum = local_sum) -> Tensor:
     """The critic's side: scores of the teacher above 1, of the student below -1.
 
     L = mean max(0, 1 - D(real)) + mean max(0, 1 + D(fake))
@@ -162,11 +162,11 @@ def hinge_critic(real: Tensor, fake: Tensor) -> Tensor:
     Source:
         Lim and Ye, 2017; Zhang et al., ICML 2019.
     """
-    return masked_mean(F.relu(1 - real)) + masked_mean(F.relu(1 + fake))
+    return masked_mean(F.relu(1 - real), all_sum=all_sum) + masked_mean(F.relu(1 + fake), all_sum=all_sum)
 
 
 @full_precision
-def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
+def wasserstein_critic(real: Tensor, fake: Tensor, all_sum: AllSum = local_sum) -> Tensor:
     """The critic's side in the Wasserstein distance; needs `gradient_penalty` beside it.
 
     L = mean D(fake) - mean D(real)
@@ -176,7 +176,7 @@ def wasserstein_critic(real: Tensor, fake: Tensor) -> Tensor:
     Source:
         Arjovsky et al., ICML 2017.
     """
-    return masked_mean(fake) - masked_mean(real)
+    return masked_mean(fake, all_sum=all_sum) - masked_mean(real, all_sum=all_sum)
 
 
 @full_precision
@@ -186,6 +186,7 @@ def gradient_penalty(
     critic: Callable[[Tensor], Tensor],
     weight: float = 10.0,
     generator: torch.Generator | None = None,
+    all_sum: AllSum = local_sum,
 ) -> Tensor:
     """Holds the critic's slope at 1 between teacher and student.
 
@@ -212,7 +213,7 @@ def gradient_penalty(
     score = critic(between).flatten(1).mean(1).sum()
     (slope,) = torch.autograd.grad(score, between, create_graph=True)
     norm = torch.linalg.vector_norm(slope.flatten(1), dim=1)  # unlike sqrt of a sum, no NaN in the gradient at zero
-    return weight * masked_mean((norm - 1).square())
+    return weight * masked_mean((norm - 1).square(), all_sum=all_sum)
 
 
 def _check_view(view: str) -> None:

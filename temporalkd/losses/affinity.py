@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from temporalkd.losses.reduce import check_same, full_precision, mean_over
+from temporalkd.losses.reduce import AllSum, check_same, full_precision, local_sum, mean_over
 
 GRAM_PAYS_ABOVE = 3  # pixels per channel
 
@@ -30,6 +30,7 @@ def inter_affinity(
     valid_t: Tensor | None = None,
     valid_k: Tensor | None = None,
     centre: bool = False,
+    all_sum: AllSum = local_sum,
 ) -> Tensor:
     """Pair-wise frame dependency: how each pixel of frame t relates to each pixel of frame k.
 
@@ -54,11 +55,15 @@ def inter_affinity(
         check_same("inter_affinity", student, teacher, channels=False)
     columns = [_unit_columns(f, v) for f, v in ((student_t, valid_t), (student_k, valid_k))]
     columns += [_unit_columns(f, v) for f, v in ((teacher_t, valid_t), (teacher_k, valid_k))]
-    return mean_over(_squared_distance(*columns), _pixels(student_t, valid_t) @ _pixels(student_k, valid_k))
+    return mean_over(
+        _squared_distance(*columns), _pixels(student_t, valid_t) @ _pixels(student_k, valid_k), all_sum=all_sum
+    )
 
 
 @full_precision
-def intra_affinity(student: Tensor, teacher: Tensor, valid: Tensor | None = None, centre: bool = False) -> Tensor:
+def intra_affinity(
+    student: Tensor, teacher: Tensor, valid: Tensor | None = None, centre: bool = False, all_sum: AllSum = local_sum
+) -> Tensor:
     """Pair-wise affinity within a frame: `inter_affinity` of a frame with itself.
 
     L = mean_ij (a_S,ij - a_T,ij)^2, a_ij = cos(f_i, f_j)
@@ -76,7 +81,7 @@ def intra_affinity(student: Tensor, teacher: Tensor, valid: Tensor | None = None
     check_same("intra_affinity", student, teacher, channels=False)
     x_s, x_t = _unit_columns(student, valid), _unit_columns(teacher, valid)
     pixels = _pixels(student, valid)
-    return mean_over(_squared_distance(x_s, x_s, x_t, x_t), pixels @ pixels)
+    return mean_over(_squared_distance(x_s, x_s, x_t, x_t), pixels @ pixels, all_sum=all_sum)
 
 
 def _centred(logits: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from temporalkd.losses.reduce import check_same, full_precision, masked_mean, unit
+from temporalkd.losses.reduce import AllSum, check_same, full_precision, local_sum, masked_mean, unit
 
 
 @full_precision
-def attention(student: Tensor, teacher: Tensor, valid: Tensor | None = None) -> Tensor:
+def attention(student: Tensor, teacher: Tensor, valid: Tensor | None = None, all_sum: AllSum = local_sum) -> Tensor:
     """Squared distance of the student's and the teacher's attention maps.
 
     L = mean_b ||Q(f_S) - Q(f_T)||^2, Q(f) = v / ||v||, v_i = mean_c f_ic^2: between 0 and 2 whatever the size
@@ -24,7 +24,7 @@ def attention(student: Tensor, teacher: Tensor, valid: Tensor | None = None) -> 
     """
     check_same("attention", student, teacher, channels=False)
     distance = (_energy(student, valid) - _energy(teacher.detach(), valid)).square().sum(1)
-    return masked_mean(distance, None if valid is None else valid.flatten(1).any(1))
+    return masked_mean(distance, None if valid is None else valid.flatten(1).any(1), all_sum=all_sum)
 
 
 def _energy(features: Tensor, valid: Tensor | None) -> Tensor:

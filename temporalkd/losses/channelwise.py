@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from temporalkd.losses.reduce import check_same, full_precision, keep, masked_mean
+from temporalkd.losses.reduce import AllSum, check_same, full_precision, keep, local_sum, masked_mean
 
 
 @full_precision
@@ -16,6 +16,7 @@ def channel_kl(
     tau: float = 4.0,
     standardise: bool = False,
     weight: Tensor | None = None,
+    all_sum: AllSum = local_sum,
 ) -> Tensor:
     """Kullback-Leibler divergence from the student's to the teacher's spatial distribution, per channel.
 
@@ -45,7 +46,7 @@ def channel_kl(
     counted = None if valid is None else valid.flatten(1).any(1, keepdim=True)
     if weight is not None:
         counted = weight if counted is None else weight * counted
-    return tau**2 * masked_mean(divergence, counted)
+    return tau**2 * masked_mean(divergence, counted, all_sum=all_sum)
 
 
 def _deviation(features: Tensor, valid: Tensor | None) -> Tensor:

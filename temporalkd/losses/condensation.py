@@ -10,7 +10,7 @@ from torch import Tensor
 
 from temporalkd.losses.channelwise import channel_kl
 from temporalkd.losses.pixelwise import pixel_kl
-from temporalkd.losses.reduce import check_same, full_precision
+from temporalkd.losses.reduce import AllSum, check_same, full_precision, local_sum
 
 Mode = Literal["entropy", "hard", "control"]
 Condense = Literal["both", "teacher", "none"]
@@ -121,6 +121,7 @@ def condensed_kl(
     limit: float = 4.0,
     enhance: Enhance = "weights",
     disagreement: Tensor | None = None,
+    all_sum: AllSum = local_sum,
 ) -> CondensedKL:
     """Distillation of condensed logits, over space and over channels, weighted by the teacher's enhancement.
 
@@ -162,11 +163,11 @@ def condensed_kl(
         s = matrix * s if condense == "both" else s
     over_space, over_channels = enhancement(t, counted, limit)
     if enhance == "teacher":
-        part = pixel_kl(s, t * over_space.sqrt() if spatial else t, matrix)
-        other = channel_kl(s, t * over_channels.sqrt(), valid, tau) if channel else None
+        part = pixel_kl(s, t * over_space.sqrt() if spatial else t, matrix, all_sum=all_sum)
+        other = channel_kl(s, t * over_channels.sqrt(), valid, tau, all_sum=all_sum) if channel else None
     else:
-        part = pixel_kl(s, t, over_space * counted if spatial else counted)
-        other = channel_kl(s, t, valid, tau, weight=over_channels.flatten(1)) if channel else None
+        part = pixel_kl(s, t, over_space * counted if spatial else counted, all_sum=all_sum)
+        other = channel_kl(s, t, valid, tau, weight=over_channels.flatten(1), all_sum=all_sum) if channel else None
     return CondensedKL(part, part.new_zeros(()) if other is None else weight * other)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from temporalkd.losses.pixelwise import pixel_kl
-from temporalkd.losses.reduce import check_mask, check_same, full_precision, keep, masked_mean
+from temporalkd.losses.reduce import AllSum, check_mask, check_same, full_precision, keep, local_sum, masked_mean
 
 
 def alpha_schedule(progress: float, start: float = 30.0, end: float = 5.0) -> float:
@@ -74,7 +74,9 @@ class ConvCorrector(nn.Module):
 
 
 @full_precision
-def soft_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
+def soft_cross_entropy(
+    logits: Tensor, target: Tensor, valid: Tensor | None = None, all_sum: AllSum = local_sum
+) -> Tensor:
     """Cross-entropy with a soft label.
 
     L = -mean_i sum_c sg[q_ic] log p_ic
@@ -92,11 +94,13 @@ def soft_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor | None = No
     if valid is not None:
         check_mask("soft_cross_entropy", logits, valid)
         logits, target = keep(logits, valid), keep(target, valid)
-    return masked_mean(-(target.detach() * F.log_softmax(logits, 1)).sum(1, keepdim=True), valid)
+    return masked_mean(-(target.detach() * F.log_softmax(logits, 1)).sum(1, keepdim=True), valid, all_sum=all_sum)
 
 
 @full_precision
-def collaboration(students: Sequence[Tensor], k: int, valid: Tensor | None = None) -> Tensor:
+def collaboration(
+    students: Sequence[Tensor], k: int, valid: Tensor | None = None, all_sum: AllSum = local_sum
+) -> Tensor:
     """What student k learns from its fellow students: the mean divergence from their predictions.
 
     L_k = mean over l != k of mean_i KL(sg[p_l,i] || p_k,i)
@@ -119,4 +123,4 @@ def collaboration(students: Sequence[Tensor], k: int, valid: Tensor | None = Non
     for other in students:
         check_same("collaboration", students[k], other)
     others = [other.detach() for i, other in enumerate(students) if i != k]
-    return torch.stack([pixel_kl(students[k], other, valid) for other in others]).mean()
+    return torch.stack([pixel_kl(students[k], other, valid, all_sum=all_sum) for other in others]).mean()

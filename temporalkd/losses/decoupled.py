@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from temporalkd.losses.reduce import check_same, full_precision, masked_mean
+from temporalkd.losses.reduce import AllSum, check_same, full_precision, local_sum, masked_mean
 from temporalkd.losses.supervised import IGNORE, labels_for
 
 
@@ -73,6 +73,7 @@ def dkd(
     beta: float = 1.0,
     tau: float = 1.0,
     ignore: int = IGNORE,
+    all_sum: AllSum = local_sum,
 ) -> Tensor:
     """Decoupled knowledge distillation, mean over the labelled pixels.
 
@@ -87,14 +88,28 @@ def dkd(
         Zhao et al., CVPR 2022 (DKD). [text] Per pixel, and by logsumexp. [ours]
     """
     maps = decoupled_maps(student, teacher, labels, tau, ignore)
-    return masked_mean(alpha * maps.tckd + beta * maps.nckd, maps.labelled)
+    return masked_mean(alpha * maps.tckd + beta * maps.nckd, maps.labelled, all_sum=all_sum)
 
 
-def tckd(student: Tensor, teacher: Tensor, labels: Tensor, tau: float = 1.0, ignore: int = IGNORE) -> Tensor:
+def tckd(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    tau: float = 1.0,
+    ignore: int = IGNORE,
+    all_sum: AllSum = local_sum,
+) -> Tensor:
     """The target part of `dkd` alone: the class of the label against all others."""
-    return dkd(student, teacher, labels, 1.0, 0.0, tau, ignore)
+    return dkd(student, teacher, labels, 1.0, 0.0, tau, ignore, all_sum=all_sum)
 
 
-def nckd(student: Tensor, teacher: Tensor, labels: Tensor, tau: float = 1.0, ignore: int = IGNORE) -> Tensor:
+def nckd(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    tau: float = 1.0,
+    ignore: int = IGNORE,
+    all_sum: AllSum = local_sum,
+) -> Tensor:
     """The other part of `dkd` alone: the distribution over the classes that are not the label's."""
-    return dkd(student, teacher, labels, 0.0, 1.0, tau, ignore)
+    return dkd(student, teacher, labels, 0.0, 1.0, tau, ignore, all_sum=all_sum)

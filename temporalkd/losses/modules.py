@@ -61,7 +61,7 @@ class LossModule(nn.Module):
     def extra_repr(self) -> str:
         """The options, as they would be given."""
         held = {name: getattr(self, name) for name in self.options}
-        return ", ".join(f"{n}={v!r}" for n, v in held.items() if not isinstance(v, Tensor | nn.Module))
+        return ", ".join(f"{n}={v!r}" for n, v in held.items() if not (isinstance(v, Tensor) or callable(v)))
 
 
 class CrossEntropy(LossModule, of=cross_entropy, options=("class_weight",)):

@@ -6,11 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from temporalkd.losses.reduce import check_same, full_precision, masked_mean
+from temporalkd.losses.reduce import AllSum, check_same, full_precision, local_sum, masked_mean
 
 
 @full_precision
-def pixel_kl(student: Tensor, teacher: Tensor, valid: Tensor | None = None, tau: float = 1.0) -> Tensor:
+def pixel_kl(
+    student: Tensor, teacher: Tensor, valid: Tensor | None = None, tau: float = 1.0, all_sum: AllSum = local_sum
+) -> Tensor:
     """Kullback-Leibler divergence from the student's to the teacher's class distribution, per pixel.
 
     L = tau^2 mean_i sum_c p_T,ic log(p_T,ic / p_S,ic), p = softmax(z / tau)
@@ -31,11 +33,13 @@ def pixel_kl(student: Tensor, teacher: Tensor, valid: Tensor | None = None, tau:
     log_student = F.log_softmax(student / tau, dim=1)
     log_teacher = F.log_softmax(teacher.detach() / tau, dim=1)
     divergence = (log_teacher.exp() * (log_teacher - log_student)).sum(1, keepdim=True)
-    return tau**2 * masked_mean(divergence, valid)
+    return tau**2 * masked_mean(divergence, valid, all_sum=all_sum)
 
 
 @full_precision
-def pixel_kl_to_probs(student: Tensor, target: Tensor, valid: Tensor | None = None, tau: float = 1.0) -> Tensor:
+def pixel_kl_to_probs(
+    student: Tensor, target: Tensor, valid: Tensor | None = None, tau: float = 1.0, all_sum: AllSum = local_sum
+) -> Tensor:
     """`pixel_kl` to a target of probabilities: of several teachers fused, or of a teacher made steady.
 
     L = tau^2 mean_i sum_c q_ic log(q_ic / p_S,ic), q = sg[target]^(1 / tau) / sum_c sg[target]^(1 / tau)
@@ -56,4 +60,4 @@ def pixel_kl_to_probs(student: Tensor, target: Tensor, valid: Tensor | None = No
     """
     check_same("pixel_kl_to_probs", student, target)
     logits = target.clamp(min=torch.finfo(target.dtype).tiny).log()
-    return pixel_kl(student, logits, valid, tau)
+    return pixel_kl(student, logits, valid, tau, all_sum=all_sum)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from temporalkd.losses.reduce import check_same, full_precision, masked_mean, sum_over_processes, unit
+from temporalkd.losses.reduce import AllSum, check_same, full_precision, local_sum, masked_mean, unit
 from temporalkd.losses.supervised import labels_for
 
 Scope = Literal["batch", "image"]
@@ -41,7 +41,12 @@ class PrototypeDistances(NamedTuple):
 
 @full_precision
 def class_prototypes(
-    features: Tensor, labels: Tensor, classes: int, minimum: int = 8, scope: Scope = "batch"
+    features: Tensor,
+    labels: Tensor,
+    classes: int,
+    minimum: int = 8,
+    scope: Scope = "batch",
+    all_sum: AllSum = local_sum,
 ) -> Prototypes:
     """Mean feature of each class over the batch (of all processes) or within each image.
 
@@ -62,9 +67,10 @@ def class_prototypes(
     bins = groups * classes
     index = torch.where(counted, index, bins).flatten()  # the last bin takes what does not count
     sums = features.new_zeros(bins + 1, features.shape[1]).index_add(0, index, _rows(features))[:-1]
-    counts = torch.bincount(index, minlength=bins + 1)[:-1].to(features.dtype)
+    # torch.bincount would wait for the device, to look for the largest index.
+    counts = index.new_zeros(bins + 1).index_add(0, index, torch.ones_like(index))[:-1].to(features.dtype)
     if scope == "batch":
-        sums, counts = sum_over_processes(torch.cat([sums, counts[:, None]], 1)).split([features.shape[1], 1], 1)
+        sums, counts = all_sum(torch.cat([sums, counts[:, None]], 1)).split([features.shape[1], 1], 1)
         counts = counts.detach().squeeze(1)
     present = counts >= max(minimum, 1)
     centres = torch.where(present[:, None], sums / counts.clamp(min=1)[:, None], sums.new_zeros(()))
@@ -72,7 +78,9 @@ def class_prototypes(
 
 
 @full_precision
-def intra_class_variation(student: Tensor, teacher: Tensor, labels: Tensor, classes: int) -> Tensor:
+def intra_class_variation(
+    student: Tensor, teacher: Tensor, labels: Tensor, classes: int, all_sum: AllSum = local_sum
+) -> Tensor:
     """How far each pixel's feature lies from the mean of its class in its image, student against teacher.
 
     L = mean_i (M_S,i - M_T,i)^2, M_i = cos(f_i, mu_{y_i}), mu_k the mean of f over class k of the image
@@ -94,7 +102,7 @@ def intra_class_variation(student: Tensor, teacher: Tensor, labels: Tensor, clas
         centres = class_prototypes(features, labels, classes, minimum=1, scope="image").centres
         own = unit(centres, dim=-1).flatten(0, 1).index_select(0, index.flatten())
         similarity.append((unit(_rows(features), dim=1) * own).sum(1))
-    return masked_mean((similarity[0] - similarity[1]).square(), counted.flatten())
+    return masked_mean((similarity[0] - similarity[1]).square(), counted.flatten(), all_sum=all_sum)
 
 
 @full_precision
@@ -109,6 +117,7 @@ def prototype_triplet(
     anchor: Anchor = "student",
     part: Part = "both",
     hardest: bool = False,
+    all_sum: AllSum = local_sum,
 ) -> Tensor:
     """A class of the student close to the same class of the teacher and far from the teacher's other classes.
 
@@ -133,45 +142,62 @@ def prototype_triplet(
     """
     for name, value, allowed in (("scope", scope, Scope), ("anchor", anchor, Anchor), ("part", part, Part)):
         _check_option("prototype_triplet", name, value, allowed)
-    ours, theirs, present = _unit_prototypes("prototype_triplet", student, teacher, labels, classes, minimum, scope)
+    ours, theirs, present = _unit_prototypes(
+        "prototype_triplet", student, teacher, labels, classes, minimum, scope, all_sum=all_sum
+    )
     positive = torch.linalg.vector_norm(ours - theirs, dim=-1)
     if part == "intra":
-        return masked_mean(positive, present)
+        return masked_mean(positive, present, all_sum=all_sum)
     if part == "inter":
         positive = positive.detach()
     negatives = _distances(ours, theirs) if anchor == "student" else _distances(theirs, ours)
     pairs = _pairs(present)
     if not hardest:
-        return masked_mean((positive[..., None] - negatives + margin).relu(), pairs)
+        return masked_mean((positive[..., None] - negatives + margin).relu(), pairs, all_sum=all_sum)
     nearest = negatives.masked_fill(~pairs, torch.finfo(negatives.dtype).max).amin(-1)
-    return masked_mean((positive - nearest + margin).relu(), pairs.any(-1))
+    return masked_mean((positive - nearest + margin).relu(), pairs.any(-1), all_sum=all_sum)
 
 
 @torch.no_grad()
 @full_precision
 def prototype_distances(
-    student: Tensor, teacher: Tensor, labels: Tensor, classes: int, minimum: int = 8, scope: Scope = "batch"
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    classes: int,
+    minimum: int = 8,
+    scope: Scope = "batch",
+    all_sum: AllSum = local_sum,
 ) -> PrototypeDistances:
     """What `prototype_triplet` is meant to change, for the log; arguments as there.
 
     Over the batch of several processes all of them must call it.
     """
     _check_option("prototype_distances", "scope", scope, Scope)
-    ours, theirs, present = _unit_prototypes("prototype_distances", student, teacher, labels, classes, minimum, scope)
+    ours, theirs, present = _unit_prototypes(
+        "prototype_distances", student, teacher, labels, classes, minimum, scope, all_sum=all_sum
+    )
     pairs = _pairs(present)
     return PrototypeDistances(
-        masked_mean(torch.linalg.vector_norm(ours - theirs, dim=-1), present),
-        masked_mean(_distances(ours, ours), pairs),
-        masked_mean(_distances(theirs, theirs), pairs),
+        masked_mean(torch.linalg.vector_norm(ours - theirs, dim=-1), present, all_sum=all_sum),
+        masked_mean(_distances(ours, ours), pairs, all_sum=all_sum),
+        masked_mean(_distances(theirs, theirs), pairs, all_sum=all_sum),
     )
 
 
 def _unit_prototypes(
-    name: str, student: Tensor, teacher: Tensor, labels: Tensor, classes: int, minimum: int, scope: Scope
+    name: str,
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    classes: int,
+    minimum: int,
+    scope: Scope,
+    all_sum: AllSum,
 ) -> tuple[Tensor, Tensor, Tensor]:
     check_same(name, student, teacher)
-    ours, present = class_prototypes(student, labels, classes, minimum, scope)
-    theirs, _ = class_prototypes(teacher.detach(), labels, classes, minimum, scope)
+    ours, present = class_prototypes(student, labels, classes, minimum, scope, all_sum)
+    theirs, _ = class_prototypes(teacher.detach(), labels, classes, minimum, scope, all_sum)
     return unit(ours, dim=-1), unit(theirs, dim=-1), present
 
 

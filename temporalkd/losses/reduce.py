@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
 P = ParamSpec("P")
 R = TypeVar("R")
+AllSum = Callable[[Tensor], Tensor]
+"""Sums a tensor over the processes of a training, see `training.distributed.all_sum`. Losses call it before a quotient
+or another nonlinearity, so that their value is that of the whole batch; the default `local_sum` is for one process."""
 
 
 def full_precision(loss: Callable[P, R]) -> Callable[P, R]:
@@ -37,51 +39,30 @@ def _raise(value: object) -> object:
     return value
 
 
-def mean_over(total: Tensor, count: Tensor | float) -> Tensor:
-    """`total / count`, with the count summed over all processes; 0, with a graph, where nothing counts.
+def local_sum(local: Tensor) -> Tensor:
+    """The sum over the only process: the tensor itself."""
+    return local
 
-    Under DDP the gradients are averaged over the processes, so that local sums are divided by the global count and
-    multiplied by the number of processes: the mean is then that of one process with the whole batch.
-    """
+
+def mean_over(total: Tensor, count: Tensor | float, all_sum: AllSum = local_sum) -> Tensor:
+    """`total / count`, each summed over the processes by `all_sum`; 0, with a graph, where nothing counts."""
     count = torch.as_tensor(count, dtype=total.dtype, device=total.device)
-    if (processes := _processes()) > 1:
-        count = count.clone()
-        dist.all_reduce(count)
-        total = total * processes
-    return total / count.clamp(min=torch.finfo(count.dtype).tiny) if count > 0 else total * 0.0
+    total, count = all_sum(torch.stack([total, count.detach()])).unbind()
+    return total / count.clamp(min=torch.finfo(count.dtype).tiny).masked_fill(count <= 0, torch.inf)
 
 
-def sum_over_processes(local: Tensor) -> Tensor:
-    """Sum of the processes' tensors, the same in each; the gradient reaches the process's own part.
-
-    It is multiplied by the number of processes: once DDP has averaged the gradients, they are those of one process
-    with the whole batch, for any function of the sum. One process: the tensor itself.
-    """
-    processes = _processes()
-    if processes == 1:
-        return local
-    total = local.detach().clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(total)
-    scaled = local * processes
-    return total + (scaled - scaled.detach())
-
-
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def masked_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean of `values` over the entries that count.
+def masked_mean(values: Tensor, weight: Tensor | None = None, all_sum: AllSum = local_sum) -> Tensor:
+    """Mean of `values` over the entries that count, of all processes.
 
     Shape:
         values: any.
         weight: broadcastable to values; bool (which entries count) or float (how much). None: all count.
     """
     if weight is None:
-        return mean_over(values.sum(), values.numel())
+        return mean_over(values.sum(), values.numel(), all_sum)
     weight = weight.expand_as(values)
     counted = torch.where(weight > 0, values * weight, values.new_zeros(()))
-    return mean_over(counted.sum(), weight.sum(dtype=values.dtype))
+    return mean_over(counted.sum(), weight.sum(dtype=values.dtype), all_sum)
 
 
 def check_same(name: str, student: Tensor, teacher: Tensor, *, channels: bool = True) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from temporalkd.losses.reduce import full_precision, masked_mean
+from temporalkd.losses.reduce import AllSum, full_precision, local_sum, masked_mean
 
 IGNORE = 255
 
 
 @full_precision
-def cross_entropy(logits: Tensor, labels: Tensor, class_weight: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    logits: Tensor, labels: Tensor, class_weight: Tensor | None = None, all_sum: AllSum = local_sum
+) -> Tensor:
     """Cross-entropy, mean over the labelled pixels.
 
     L = -sum_i w_{y_i} log p_{i, y_i} / sum_i w_{y_i}
@@ -34,7 +36,9 @@ def cross_entropy(logits: Tensor, labels: Tensor, class_weight: Tensor | None = 
     counted = labels != IGNORE
     target = labels.masked_fill(~counted, 0)
     nll = F.cross_entropy(logits, target, reduction="none")
-    return masked_mean(nll, counted if class_weight is None else class_weight.to(nll)[target] * counted)
+    return masked_mean(
+        nll, counted if class_weight is None else class_weight.to(nll)[target] * counted, all_sum=all_sum
+    )
 
 
 def resize_labels(labels: Tensor, size: Sequence[int]) -> Tensor:

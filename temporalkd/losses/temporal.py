@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from flow import warp
-from temporalkd.losses.reduce import check_mask, check_same, full_precision, keep, masked_mean
+from temporalkd.losses.reduce import AllSum, check_mask, check_same, full_precision, keep, local_sum, masked_mean
 
 SMALLEST_PROBABILITY = 1e-12
 """Below it a probability is read as this: log stays finite, and its gradient within what a scaled loss can carry."""
@@ -16,7 +16,12 @@ SMALLEST_PROBABILITY = 1e-12
 
 @full_precision
 def motion_consistency(
-    probs: Tensor, neighbour_probs: Tensor, flow: Tensor, visible: Tensor, weight: Tensor | None = None
+    probs: Tensor,
+    neighbour_probs: Tensor,
+    flow: Tensor,
+    visible: Tensor,
+    weight: Tensor | None = None,
+    all_sum: AllSum = local_sum,
 ) -> Tensor:
     """Squared disagreement between a frame's prediction and its neighbour's, along the motion.
 
@@ -35,12 +40,18 @@ def motion_consistency(
     check_same("motion_consistency", probs, neighbour_probs)
     check_mask("motion_consistency", probs, visible)
     error = keep(probs - warp(neighbour_probs, flow), visible).square().sum(1, keepdim=True)
-    return masked_mean(error, visible if weight is None else visible * weight)
+    return masked_mean(error, visible if weight is None else visible * weight, all_sum=all_sum)
 
 
 @full_precision
 def teacher_residual(
-    student: Tensor, student_k: Tensor, teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Tensor
+    student: Tensor,
+    student_k: Tensor,
+    teacher: Tensor,
+    teacher_k: Tensor,
+    flow: Tensor,
+    visible: Tensor,
+    all_sum: AllSum = local_sum,
 ) -> Tensor:
     """Distance between the student's and the teacher's change of prediction from a frame to its neighbour.
 
@@ -57,15 +68,17 @@ def teacher_residual(
         Scalar; 0 where nothing is visible.
     Source:
         Wang et al., 2022 (STCKD): the inter-frame relation from flow and segmentation as temporal constraint [text];
-        the formula [ours]. It teaches the teacher's flicker too: pair it with `steady_teacher`.
+        the formula [ours]. It teaches the teacher's flicker too: pair it with `flow_averaged_teacher`.
     """
     for other in (student_k, teacher, teacher_k):
         check_same("teacher_residual", student, other)
-    return motion_consistency(student - teacher.detach(), student_k - teacher_k.detach(), flow, visible)
+    return motion_consistency(
+        student - teacher.detach(), student_k - teacher_k.detach(), flow, visible, all_sum=all_sum
+    )
 
 
 @full_precision
-def steady_teacher(teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
+def flow_averaged_teacher(teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
     """A target without flicker: the teacher's prediction, averaged with its neighbour's where that is visible.
 
     q_i = (p_T,t,i + V_i W(p_T,k)_i) / (1 + V_i)
@@ -79,8 +92,8 @@ def steady_teacher(teacher: Tensor, teacher_k: Tensor, flow: Tensor, visible: Te
     Source:
         KD-SSP (CVPR 2025) distils from a teacher averaged along the motion [text]; the formula [ours].
     """
-    check_same("steady_teacher", teacher, teacher_k)
-    check_mask("steady_teacher", teacher, visible)
+    check_same("flow_averaged_teacher", teacher, teacher_k)
+    check_mask("flow_averaged_teacher", teacher, visible)
     teacher, teacher_k = teacher.detach(), teacher_k.detach()
     return (teacher + keep(warp(teacher_k, flow), visible)) / (1 + visible.to(teacher.dtype))
 
@@ -107,7 +120,9 @@ def disagreement(probs: Tensor, probs_k: Tensor, flow: Tensor, visible: Tensor) 
 
 
 @full_precision
-def semantic_consistency(student: Tensor, student_k: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
+def semantic_consistency(
+    student: Tensor, student_k: Tensor, flow: Tensor, visible: Tensor, all_sum: AllSum = local_sum
+) -> Tensor:
     """Divergence between a frame's prediction and its neighbour's at the pixels whose class flips along the motion.
 
     L = sum_i V_i D_i J(p_i, W(q)_i) / sum_i V_i, D_i = [argmax_c p_ic != argmax_c W(q)_ic],
@@ -130,4 +145,4 @@ def semantic_consistency(student: Tensor, student_k: Tensor, flow: Tensor, visib
     flips = p.argmax(1, keepdim=True) != q.argmax(1, keepdim=True)
     log_ratio = p.clamp(min=SMALLEST_PROBABILITY).log() - q.clamp(min=SMALLEST_PROBABILITY).log()
     divergence = ((p - q) * log_ratio).sum(1, keepdim=True) / 2
-    return masked_mean(keep(divergence, flips), visible)
+    return masked_mean(keep(divergence, flips), visible, all_sum=all_sum)

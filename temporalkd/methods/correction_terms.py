@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from temporalkd import losses
 from temporalkd.data.clip import IGNORE
-from temporalkd.methods.step import Step
-from temporalkd.methods.term import Term
+from temporalkd.methods.context import DistillationContext
+from temporalkd.methods.term import LossTerm
 from temporalkd.models import Segmenter, Teacher, freeze
 
 Corrector = Literal["none", "linear", "conv"]
@@ -43,43 +43,30 @@ class Ancillary(nn.Module):
         return self.layers(torch.cat([feature, shown.movedim(-1, 1).to(feature)], 1))
 
 
-class Correction(Term):
+class Correction(LossTerm):
     """Soft cross-entropy with the corrected weak labels of the frames whose own are hidden.
 
     Each student is corrected by itself: the soft label joins its own prediction, held fixed, with that of the ancillary
-    network. After each round the weak labels are replaced by what the best student and the corrector make of them.
+    network, which SelfTraining fits.
 
     Args:
         corrector: "linear", see losses.linear_correction; "conv", see losses.ConvCorrector, which CorrectorEntropy
-            trains; "none": cross-entropy with the weak label as it is, in a single round.
+            trains; "none": cross-entropy with the weak label as it is.
         feature: the teacher's that the ancillary network reads; its layers' size is that of the teacher's logits.
-        rounds: of training.
-        confidence: least probability of a label that is made after a round; below it is 255.
-        fit: batches that the ancillary network is fitted on.
         alpha: of the linear corrector, at the first and the last step.
     Source:
         Wang, IMCEC 2021: a self-correcting module refines weak labels iteratively into pseudo-labels [text]; the
         correctors are those of Ibrahim et al., CVPR 2020 [ours].
     """
 
-    unlabelled = True
-
     def __init__(
-        self,
-        corrector: Corrector = "linear",
-        feature: str = "head",
-        rounds: int = 2,
-        confidence: float = 0.0,
-        fit: int = 200,
-        alpha: tuple[float, float] = (30.0, 5.0),
+        self, corrector: Corrector = "linear", feature: str = "head", alpha: tuple[float, float] = (30.0, 5.0)
     ):
         super().__init__()
-        self.kind, self.feature, self.confidence = corrector, feature, confidence
-        self.rounds = 1 if corrector == "none" else rounds
-        self.fitting, self.alpha = 0 if corrector == "none" else fit, alpha
+        self.kind, self.feature, self.alpha = corrector, feature, alpha
 
-    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
-        super().connect(student, teacher)
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
         if self.kind == "none":
             return
         if teacher is None:
@@ -90,91 +77,68 @@ class Correction(Term):
         if self.feature not in teacher.channels:
             known = ", ".join(teacher.channels)
             raise ValueError(f"the teacher has no feature of role {self.feature!r}, it has: {known}")
-        self.ancillary = Ancillary(teacher.channels[self.feature][-1], student.classes)
+        self.ancillary = Ancillary(teacher.channels[self.feature][-1], students[0].classes)
         if self.kind == "conv":
-            self.corrector = losses.ConvCorrector(student.classes)
+            self.corrector = losses.ConvCorrector(students[0].classes)
 
-    @torch.enable_grad()
-    def fit(self, steps: Iterable[Step]) -> None:
-        """Cross-entropy of the ancillary network with the labels; Adam at 1e-3, falling to nothing. [ours]"""
-        self.ancillary.requires_grad_(True)
-        optimiser = torch.optim.Adam(self.ancillary.parameters(), lr=1e-3)
-        falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=self.fitting)
-        for step in steps:
-            labels = step.clip.labels[:, step.clip.anchor]
-            optimiser.zero_grad()
-            losses.cross_entropy(_resized(self.ancillary_logits(step), labels), labels).backward()
-            optimiser.step()
-            falling.step()
-        optimiser.zero_grad()
-        freeze(self.ancillary)
-
-    def ancillary_logits(self, step: Step) -> Tensor:
+    def ancillary_logits(self, context: DistillationContext) -> Tensor:
         """(B, C, h, w), what the ancillary network says, at the size of the teacher's own logits."""
-        t = step.clip.anchor
-        native = step.teacher.native(t)
-        feature = losses.match_size(step.teacher.feature(self.feature, t), native)
-        return self.ancillary(feature, losses.resize_labels(step.weak, native.shape[2:]))
+        t = context.clip.anchor
+        native = context.teacher.native(t)
+        feature = losses.match_size(context.teacher.feature(self.feature, t), native)
+        return self.ancillary(feature, losses.resize_labels(context.weak, native.shape[2:]))
 
-    def corrected(self, step: Step) -> Tensor:
+    def corrected(self, context: DistillationContext) -> Tensor:
         """(B, C, h, w), logits of the soft label, which reach no student."""
-        ancillary = step.once((self, "ancillary"), lambda: self.ancillary_logits(step))
-        student = losses.match_size(step.student.native(step.clip.anchor), ancillary).detach()
+        ancillary = context.memoize((self, "ancillary"), lambda: self.ancillary_logits(context))
+        student = losses.match_size(context.student.native(context.clip.anchor), ancillary).detach()
         if self.kind == "conv":
             return self.corrector(student, ancillary)
-        alpha = losses.alpha_schedule(step.progress, *self.alpha)
+        alpha = losses.alpha_schedule(context.progress, *self.alpha)
         return losses.linear_correction(student, ancillary, alpha).clamp(min=torch.finfo(torch.float32).tiny).log()
 
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        bare = ~step.clip.labelled[:, t]
+    def forward(self, context: DistillationContext) -> Tensor:
+        t = context.clip.anchor
+        bare = ~context.clip.labelled[:, t]
         if self.kind == "none":
-            weak = step.weak.masked_fill(~bare[:, None, None], IGNORE)
-            return losses.cross_entropy(step.student.logits(t), weak)
+            weak = context.weak.masked_fill(~bare[:, None, None], IGNORE)
+            return losses.cross_entropy(context.student.logits(t), weak, all_sum=context.all_sum)
         with torch.no_grad():
-            target = self.corrected(step).float().softmax(1)
-        student = losses.match_size(step.student.native(t), target)
-        valid = step.valid(t, target.shape[2:]) & bare[:, None, None, None]
-        return losses.soft_cross_entropy(student, target, valid)
-
-    def pseudo_labels(self, step: Step) -> Tensor:
-        """The likeliest class of the corrected label; without corrector the weak label, elsewhere the student's."""
-        t, bare = step.clip.anchor, self.kind == "none"
-        logits = step.student.logits(t) if bare else _resized(self.corrected(step), step.frames)
-        confidence, labels = logits.float().softmax(1).max(1)
-        labels = labels.masked_fill(confidence < self.confidence, IGNORE)
-        return torch.where(step.weak == IGNORE, labels, step.weak) if bare else labels
+            target = self.corrected(context).float().softmax(1)
+        student = losses.match_size(context.student.native(t), target)
+        valid = context.valid(t, target.shape[2:]) & bare[:, None, None, None]
+        return losses.soft_cross_entropy(student, target, valid, all_sum=context.all_sum)
 
 
-class CorrectorEntropy(Term):
+class CorrectorEntropy(LossTerm):
     """Cross-entropy of the convolutional corrector with the labels of the frames that have them; no student learns."""
 
     def __init__(self, correction: Correction):
         super().__init__()
         self._correction = (correction,)  # in a tuple: the module is the other term's
 
-    def forward(self, step: Step) -> Tensor:
-        labels = step.clip.labels[:, step.clip.anchor]
-        return losses.cross_entropy(_resized(self._correction[0].corrected(step), labels), labels)
+    def forward(self, context: DistillationContext) -> Tensor:
+        labels = context.clip.labels[:, context.clip.anchor]
+        return losses.cross_entropy(
+            upsampled(self._correction[0].corrected(context), labels), labels, all_sum=context.all_sum
+        )
 
 
-class Collaboration(Term):
+class Collaboration(LossTerm):
     """losses.collaboration between students that are trained side by side, on all frames, labelled or not."""
 
-    def __init__(self, students: int = 2):
-        super().__init__()
-        if students < 2:
-            raise ValueError(
-                f"method.students is {students}, and collaboration needs two or more: raise it, or set "
-                "method.collaboration to 0"
-            )
-        self.students = students
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
+        if len(students) < 2:
+            raise ValueError(f"needs two students or more, there is {len(students)}")
 
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        logits = [student.native(t) for student in step.students]
-        return losses.collaboration(logits, step.turn, step.valid(t, logits[0].shape[2:]))
+    def forward(self, context: DistillationContext) -> Tensor:
+        t = context.clip.anchor
+        logits = [student.native(t) for student in context.students]
+        return losses.collaboration(
+            logits, context.number, context.valid(t, logits[0].shape[2:]), all_sum=context.all_sum
+        )
 
 
-def _resized(logits: Tensor, like: Tensor) -> Tensor:
+def upsampled(logits: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(logits.float(), like.shape[-2:], mode="bilinear", align_corners=False)

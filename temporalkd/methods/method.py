@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -13,53 +12,16 @@ from torch import Tensor, nn
 from flow import FlowEstimator
 from temporalkd.console import say
 from temporalkd.data.clip import Clip, as_clip
-from temporalkd.methods.adversarial import Adversarial
-from temporalkd.methods.step import Step
-from temporalkd.methods.term import Term
-from temporalkd.methods.trainee import Trainee
+from temporalkd.losses import AllSum, local_sum
+from temporalkd.methods.adversary import Adversarial, Adversary
+from temporalkd.methods.context import DistillationContext
+from temporalkd.methods.self_training import SelfTraining
+from temporalkd.methods.term import LossTerm, WeightedLoss
+from temporalkd.methods.trainable import TrainableModules
 from temporalkd.models import Segmenter, Teacher, freeze
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """A weight is 0 up to the share `start` of the training, rises linearly, and is whole from the share `end` on.
-
-    Raises:
-        ValueError: not 0 <= start <= end <= 1.
-    """
-
-    start: float = 0.0
-    end: float = 0.1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.start <= self.end <= 1:
-            raise ValueError(f"a ramp from {self.start:g} to {self.end:g}: expected 0 <= start <= end <= 1")
-
-    def at(self, progress: float) -> float:
-        """Share of the weight at that share of the training."""
-        if self.start < progress < self.end:
-            return (progress - self.start) / (self.end - self.start)
-        return float(progress >= self.end)
-
 
 PREPARE_BATCHES = 8
 """That `Method.prepare` reads."""
-RAMP = Ramp()
-"""Of terms that would disturb a student that knows nothing yet."""
-
-
-@dataclass
-class Weighted:
-    """A term under its name in the log, with its weight and, where that rises during the training, its ramp."""
-
-    name: str
-    term: Term
-    weight: float = 1.0
-    ramp: Ramp | None = None
-
-    def at(self, progress: float) -> float:
-        """The weight at that share of the training."""
-        return self.weight * self.ramp.at(progress) if self.ramp else self.weight
 
 
 class StepResult(NamedTuple):
@@ -75,11 +37,12 @@ class StepResult(NamedTuple):
 class Method:
     """A named list of weighted terms around a student, or around several.
 
-    A published system is a function that returns the list. The trainer is the same for all.
+    A published system has options that make the list, see `MethodOptions`. The trainer is the same for all.
 
     Args:
-        peers: students beside the first, as many as a term asks for; each is trained on all terms.
-        steady: terms distil from the teacher's predictions averaged along the motion.
+        peers: students beside the first; each is trained on all terms.
+        self_training: rounds, between which frames without labels are labelled.
+        flow_averaged_teacher: terms distil from the teacher's predictions averaged along the motion.
     Raises:
         ValueError: no term, two terms of one name, a term that needs more frames than the clips have or what a network
             does not have, or class counts that differ.
@@ -88,12 +51,13 @@ class Method:
     def __init__(
         self,
         student: Segmenter,
-        terms: Sequence[Weighted],
+        terms: Sequence[WeightedLoss],
         teacher: Teacher | None = None,
         flow: FlowEstimator | None = None,
         frames: int = 2,
-        steady: bool = False,
+        flow_averaged_teacher: bool = False,
         peers: Sequence[Segmenter] = (),
+        self_training: SelfTraining | None = None,
     ):
         self.terms = {w.name: w for w in terms if w.weight}
         if len(self.terms) < sum(bool(w.weight) for w in terms):
@@ -102,75 +66,67 @@ class Method:
             raise ValueError("no term has a weight other than 0: there is nothing to train on")
         if teacher is not None and teacher.classes != student.classes:
             raise ValueError(f"the teacher has {teacher.classes} classes, the student {student.classes}")
-        if steady and frames < 2:
-            raise ValueError(f"steady targets need clips of 2 frames, data.frames is {frames}")
-        self.student, self.teacher, self.flow, self.steady = student, teacher, flow, steady
+        if flow_averaged_teacher and frames < 2:
+            raise ValueError(f"flow-averaged targets need clips of 2 frames, data.frames is {frames}")
+        self.self_training = self_training
+        self.all_sum: AllSum = local_sum
+        """Sums over the processes of a training, which sets it; in a loop of one's own with several, set it too."""
+        self.student, self.teacher, self.flow, self.flow_averaged_teacher = (
+            student,
+            teacher,
+            flow,
+            flow_averaged_teacher,
+        )
         for name, weighted in self.terms.items():
-            self._connect(name, weighted.term, frames, 1 + len(peers))
-        self._trainee = trainee = Trainee(student, {name: w.term for name, w in self.terms.items()}, peers)
-        critics = {name: term.critic for name, term in self.adversaries.items()}
-        self.players: dict[str, nn.Module] = {"trainee": trainee, **critics}
-        """All that is trained: the trainee, and each adversarial term's critic, which has an optimiser of its own."""
+            self._connect(name, weighted.term, frames, [student, *peers])
+        self._modules = TrainableModules(student, {name: w.term for name, w in self.terms.items()}, peers)
+        self.adversaries: dict[str, Adversary] = {
+            name: w.term.adversary for name, w in self.terms.items() if isinstance(w.term, Adversarial)
+        }
+        """The critics that the students play against, by the name of the term."""
+        critics = {name: adversary.critic for name, adversary in self.adversaries.items()}
+        self.trainables: dict[str, nn.Module] = {"students": self._modules, **critics}
+        """The students with the terms' own modules, and each term's discriminator, which has its own optimiser."""
         self.frozen: list[nn.Module] = [freeze(m) for m in (teacher, flow) if m is not None]
         self.prepared = not any(w.term.prepares for w in self.terms.values())
-        self._last: Step | None = None
+        self._last: DistillationContext | None = None
         self._critics: dict[str, torch.optim.Optimizer] = {}
 
-    def _connect(self, name: str, term: Term, frames: int, students: int) -> None:
+    def _connect(self, name: str, term: LossTerm, frames: int, students: Sequence[Segmenter]) -> None:
         if term.frames > frames:
             raise ValueError(
                 f"term {name!r} needs clips of {term.frames} frames, data.frames is {frames}: "
                 f"raise it, or set the term's weight to 0"
             )
-        if term.students > students:
-            raise ValueError(f"term {name!r} needs {term.students} students, there is {students}")
         try:
-            term.connect(self.student, self.teacher)
+            term.connect(students, self.teacher)
         except ValueError as error:
             raise ValueError(f"term {name!r}: {error}") from error
 
     @property
-    def trainee(self) -> nn.Module:
+    def trainable_modules(self) -> nn.Module:
         """The student and the terms' own modules."""
-        return self.players["trainee"]
+        return self.trainables["students"]
 
     @property
     def students(self) -> list[Segmenter]:
         """The student and its peers."""
-        return self._trainee.students
+        return self._modules.students
 
     @property
     def eval_mode(self) -> bool:
         """Whether the students stay in eval mode while they are trained."""
-        return self._trainee.eval_mode
+        return self._modules.eval_mode
 
     @eval_mode.setter
     def eval_mode(self, wanted: bool) -> None:
-        self._trainee.eval_mode = wanted
+        self._modules.eval_mode = wanted
 
-    @property
-    def unlabelled(self) -> bool:
-        """Whether a term learns from frames without labels."""
-        return any(w.term.unlabelled for w in self.terms.values())
-
-    @property
-    def rounds(self) -> int:
-        """Rounds of training, between which frames without labels are labelled."""
-        return max(w.term.rounds for w in self.terms.values())
-
-    @property
-    def labeller(self) -> Term | None:
-        """The term that labels them."""
-        return next((w.term for w in self.terms.values() if type(w.term).pseudo_labels is not Term.pseudo_labels), None)
-
-    @property
-    def adversaries(self) -> dict[str, Adversarial]:
-        """The terms that play against a critic."""
-        return {name: w.term for name, w in self.terms.items() if isinstance(w.term, Adversarial)}
-
-    def step(self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0) -> Step:
-        """A step on this clip; `frames` are what the networks see where that is not the clip's own frames."""
-        return Step(clip, self.teacher, self.flow, frames, progress, self.steady)
+    def context(self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0) -> DistillationContext:
+        """The context of this clip; `frames` are what the networks see where that is not the clip's own frames."""
+        return DistillationContext(
+            clip, self.teacher, self.flow, frames, progress, self.flow_averaged_teacher, self.all_sum
+        )
 
     def training_step(
         self, frames: Tensor | Clip, labels: Tensor | None = None, step: int | None = None, total: int | None = None
@@ -198,8 +154,8 @@ class Method:
         >>> list(out.terms)
         ['cross_entropy', 'pixel_kl']
         """
-        if len(self.students) > 1 or self.rounds > 1:
-            raise ValueError("a method with several students or rounds is run by tkd.train, not step by step")
+        if len(self.students) > 1 or self.self_training is not None:
+            raise ValueError("a method with several students or self-training is run by tkd.train, not step by step")
         if (step is None) != (total is None) or (total is not None and total < 1):
             raise ValueError(f"step: {step}, total: {total}: give both, or neither")
         clip, device = as_clip(frames, labels), self.student.mean.device
@@ -215,7 +171,7 @@ class Method:
             say("fitted on the first batch alone: method.prepare(loader) before the training fits on more")
             self.prepare([clip])
         progress = 1.0 if step is None or total is None else step / total
-        seen = self.step(clip, progress=progress)
+        seen = self.context(clip, progress=progress)
         losses = self.losses(seen)
         self._last = seen if self.adversaries else None
         loss = torch.stack(list(self.weighted(losses, progress).values())).sum()
@@ -225,7 +181,7 @@ class Method:
         """Train the critic, where the method has one, on the last batch; call it after the optimiser's step."""
         if self._last is None:
             return
-        for name, loss in self.replies(self._last):
+        for name, loss in self.discriminator_losses(self._last):
             if name not in self._critics:
                 self._critics[name] = self.adversaries[name].optimiser()
             loss.backward()
@@ -235,28 +191,28 @@ class Method:
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All that the student's optimiser trains: the student and the terms' own modules (adapters)."""
-        return (parameter for parameter in self.trainee.parameters() if parameter.requires_grad)
+        return (parameter for parameter in self.trainable_modules.parameters() if parameter.requires_grad)
 
     def to(self, device: torch.device | str) -> Method:
         """Move all networks; before an optimiser is made."""
-        for module in (*self.players.values(), *self.frozen):
+        for module in (*self.trainables.values(), *self.frozen):
             module.to(device)
         return self
 
     def train(self, mode: bool = True) -> Method:
         """Training mode, or eval mode, of all that is trained."""
-        for player in self.players.values():
-            player.train(mode)
+        for module in self.trainables.values():
+            module.train(mode)
         return self
 
     def state_dict(self) -> dict[str, Any]:
         """All that is trained or was fitted: students, adapters, memories, critics."""
-        return {name: player.state_dict() for name, player in self.players.items()}
+        return {name: module.state_dict() for name, module in self.trainables.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave; nothing is fitted again."""
-        for name, player in self.players.items():
-            player.load_state_dict(state[name])
+        for name, module in self.trainables.items():
+            module.load_state_dict(state[name])
         self.prepared = True
 
     @torch.no_grad()
@@ -269,38 +225,16 @@ class Method:
         wanting = [w.term for w in self.terms.values() if w.term.prepares]
         if wanting:
             batches = (clip if isinstance(clip, Clip) else as_clip(*clip) for clip in islice(clips, PREPARE_BATCHES))
-            steps = [self.step(clip.to(self.student.mean.device)) for clip in batches]
-            if not steps:
+            contexts = [self.context(clip.to(self.student.mean.device)) for clip in batches]
+            if not contexts:
                 raise ValueError("prepare: the loader gave no batch")
             for term in wanting:
-                term.prepare(steps)
+                term.prepare(contexts)
         self.prepared = True
 
-    @torch.no_grad()
-    def fit(self, batches: Callable[[int], Iterable[Clip]]) -> None:
-        """Fit what learns on labelled clips before the students do; `batches` gives as many as a term asks for."""
-        for weighted in self.terms.values():
-            if weighted.term.fitting:
-                weighted.term.fit(self.step(clip) for clip in batches(weighted.term.fitting))
-
-    @torch.no_grad()
-    def pseudo_labels(self, clip: Clip, progress: float) -> Tensor:
-        """(B, H, W) int64, how the best student and the term that labels see the clips at that share of the training.
-
-        Raises:
-            ValueError: no term makes labels.
-        """
-        if self.labeller is None:
-            raise ValueError("this method makes no labels")
-        step, student = self.step(clip, progress=progress), self.best_student()
-        training = student.training
-        step.predict(student.eval())
-        student.train(training)
-        return self.labeller.pseudo_labels(step)
-
-    def losses(self, step: Step) -> dict[str, Tensor]:
+    def losses(self, context: DistillationContext) -> dict[str, Tensor]:
         """Value of each term, unweighted."""
-        return self.trainee(step)
+        return self.trainable_modules(context)
 
     def weighted(self, losses: dict[str, Tensor], progress: float) -> dict[str, Tensor]:
         """Each term times its weight at that share of the training; their sum is what is trained on.
@@ -311,25 +245,25 @@ class Method:
         return {name: students * self.terms[name].at(progress) * value for name, value in losses.items()}
 
     def optimisers(self, make: Callable[[nn.Module], torch.optim.Optimizer]) -> dict[str, torch.optim.Optimizer]:
-        """One a player."""
-        own = {name: term.optimiser() for name, term in self.adversaries.items()}
-        return {"trainee": make(self.trainee), **own}
+        """One for each entry of `trainables`."""
+        own = {name: adversary.optimiser() for name, adversary in self.adversaries.items()}
+        return {"students": make(self.trainable_modules), **own}
 
-    def replies(self, step: Step) -> Iterator[tuple[str, Tensor]]:
-        """The loss of each player but the trainee, which is trained on it after the student's step."""
-        for name, term in self.adversaries.items():
-            yield name, term.reply(step, self.players[name])
+    def discriminator_losses(self, context: DistillationContext) -> Iterator[tuple[str, Tensor]]:
+        """The loss of each discriminator, which is trained on it after the students' update."""
+        for name, adversary in self.adversaries.items():
+            yield name, adversary.discriminator_loss(context, self.trainables[name])
 
     @torch.no_grad()
-    def observed(self, step: Step) -> dict[str, float]:
+    def observed(self, context: DistillationContext) -> dict[str, float]:
         """What the terms show in the log without being trained on it, nor leaving a trace in their own modules."""
-        terms = self._trainee.terms
+        terms = self._modules.terms
         training = terms.training
         terms.eval()
-        seen = {name: weighted.term.observed(step) for name, weighted in self.terms.items()}
+        seen = {name: weighted.term.observed(context) for name, weighted in self.terms.items()}
         terms.train(training)
         return {f"{name}/{key}": float(value) for name, values in seen.items() for key, value in values.items()}
 
     def best_student(self) -> Segmenter:
         """The network that is saved for use."""
-        return self._trainee.best
+        return self._modules.best

@@ -9,28 +9,32 @@ from torch import Tensor, nn
 
 from temporalkd import losses
 from temporalkd.losses.prototypes import Anchor, Part, Scope
-from temporalkd.methods.step import Step
-from temporalkd.methods.term import Adapter, Pair, Spatial, Term, adapters, match_adapters
+from temporalkd.methods.context import DistillationContext
+from temporalkd.methods.term import Adapter, LossTerm, Pair, Spatial, adapters, match_adapters, register_term
 from temporalkd.models import Segmenter, Teacher
 
 
-class IntraClassVariation(Term):
+@register_term("intra_class_variation")
+class IntraClassVariation(LossTerm):
     """losses.intra_class_variation (IFVD) on a feature of the labelled frame; any channel counts."""
 
-    distils = True
+    needs_teacher = True
 
     def __init__(self, feature: str = "head"):
         super().__init__()
         self.feature, self.roles = feature, (feature,)
 
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        student, teacher, _ = Spatial.pair(step, t, self.feature)
-        classes = step.student.native(t).shape[1]
-        return losses.intra_class_variation(student, teacher, step.clip.labels[:, t], classes)
+    def forward(self, context: DistillationContext) -> Tensor:
+        t = context.clip.anchor
+        student, teacher, _ = Spatial.pair(context, t, self.feature)
+        classes = context.student.native(t).shape[1]
+        return losses.intra_class_variation(
+            student, teacher, context.clip.labels[:, t], classes, all_sum=context.all_sum
+        )
 
 
-class PrototypeTriplet(Term):
+@register_term("prototype_triplet")
+class PrototypeTriplet(LossTerm):
     """losses.prototype_triplet on features of one or more roles, adapted: the mean over all their layers.
 
     A batch without two classes has no triplet: it counts nothing here, and is counted in the log.
@@ -40,7 +44,7 @@ class PrototypeTriplet(Term):
         clip: prototypes of all frames of the clip together, the labels carried along the motion where visible. [ours]
     """
 
-    distils = True
+    needs_teacher = True
 
     def __init__(
         self,
@@ -61,22 +65,24 @@ class PrototypeTriplet(Term):
 
     skipped: Tensor
 
-    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
-        super().connect(student, teacher)
-        self.adapters = nn.ModuleList(adapters(student, teacher, role) for role in self.roles)
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
+        self.adapters = nn.ModuleList(adapters(students[0], teacher, role) for role in self.roles)
         self.prepares = any(isinstance(module, Adapter) for module in self.adapters.modules())
 
-    def prepare(self, steps: Sequence[Step]) -> None:
+    def prepare(self, contexts: Sequence[DistillationContext]) -> None:
         for role, made in zip(self.roles, self.adapters):
             assert isinstance(made, nn.ModuleList)
-            match_adapters(made, steps, role)
+            match_adapters(made, contexts, role)
 
-    def forward(self, step: Step) -> Tensor:
-        layers, classes = self._layers(step), self._classes(step)
+    def forward(self, context: DistillationContext) -> Tensor:
+        layers, classes = self._layers(context), self._classes(context)
         if self.training:
             _, teacher, labels = layers[-1]
-            present = losses.class_prototypes(teacher, labels, classes, scope=self.scope).present
-            self.skipped += int(present.sum(1).max() < 2)
+            present = losses.class_prototypes(
+                teacher, labels, classes, scope=self.scope, all_sum=context.all_sum
+            ).present
+            self.skipped += present.sum(1).max() < 2
         values = [
             losses.prototype_triplet(
                 *layer,
@@ -86,16 +92,21 @@ class PrototypeTriplet(Term):
                 anchor=self.anchor,
                 part=self.part,
                 hardest=self.hardest,
+                all_sum=context.all_sum,
             )
             for layer in layers
         ]
         return torch.stack(values).mean()
 
-    def observed(self, step: Step) -> dict[str, Tensor]:
+    def observed(self, context: DistillationContext) -> dict[str, Tensor]:
         """Distances of prototypes, the mean over layers: what the term is meant to change; and batches skipped."""
         found = [
-            torch.stack(losses.prototype_distances(student, teacher, labels, self._classes(step), scope=self.scope))
-            for student, teacher, labels in self._layers(step)
+            torch.stack(
+                losses.prototype_distances(
+                    student, teacher, labels, self._classes(context), scope=self.scope, all_sum=context.all_sum
+                )
+            )
+            for student, teacher, labels in self._layers(context)
         ]
         intra, student_inter, teacher_inter = torch.stack(found).mean(0)
         return {
@@ -105,18 +116,18 @@ class PrototypeTriplet(Term):
             "skipped": self.skipped.double(),
         }
 
-    def _layers(self, step: Step) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def _layers(self, context: DistillationContext) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Of each layer: the features of student and teacher, and the labels, the frames along the batch."""
-        frames = range(step.frames.shape[1]) if self.clip else [step.clip.anchor]
-        labels = torch.cat([step.labels(t) for t in frames])
+        frames = range(context.frames.shape[1]) if self.clip else [context.clip.anchor]
+        labels = torch.cat([context.labels(t) for t in frames])
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         for number, role in enumerate(self.roles):
             adapt: nn.ModuleList | None = self.adapters[number] if len(self.adapters) else None  # type: ignore[assignment]
-            of_frames: list[list[Pair]] = [Spatial.layers(step, t, role, adapt) for t in frames]
+            of_frames: list[list[Pair]] = [Spatial.layers(context, t, role, adapt) for t in frames]
             for layer in zip(*of_frames):
                 found.append((torch.cat([p.student for p in layer]), torch.cat([p.teacher for p in layer]), labels))
         return found
 
     @staticmethod
-    def _classes(step: Step) -> int:
-        return step.student.prediction.native.shape[1]
+    def _classes(context: DistillationContext) -> int:
+        return context.student.prediction.native.shape[1]

@@ -3,38 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from temporalkd import losses
 from temporalkd.losses.condensation import Condense, Enhance, Mode
-from temporalkd.methods.step import Step
-from temporalkd.methods.term import Adapter, Spatial, Term, adapters, match_adapters
+from temporalkd.methods.context import DistillationContext
+from temporalkd.methods.term import Adapter, LossTerm, Spatial, adapters, match_adapters, register_term
 from temporalkd.models import Segmenter, Teacher
 
 
-class CrossEntropy(Term):
-    """Cross-entropy with the labels, + 0.4 x the same for an auxiliary head."""
+@register_term("cross_entropy")
+class CrossEntropy(LossTerm):
+    """Cross-entropy with the labels, + 0.4 x the same for an auxiliary head.
 
-    def __init__(self, class_weight: Sequence[float] | None = None, aux: float = 0.4):
+    Args:
+        class_weight: one number a class. A config's "enet" is computed from its data, and refused here.
+    """
+
+    def __init__(self, class_weight: Sequence[float] | Literal["enet"] | None = None, aux: float = 0.4):
         super().__init__()
+        if isinstance(class_weight, str):
+            raise ValueError(f"class_weight: {class_weight!r} needs the data of a config: give one number a class")
         self.aux = aux
         weight = None if class_weight is None else torch.tensor(class_weight, dtype=torch.float32)
         self.register_buffer("class_weight", weight, persistent=False)
 
     class_weight: Tensor | None
 
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        labels = step.clip.labels[:, t]
-        loss = losses.cross_entropy(step.student.logits(t), labels, self.class_weight)
-        aux = step.student.aux(t)
+    def forward(self, context: DistillationContext) -> Tensor:
+        t = context.clip.anchor
+        labels = context.clip.labels[:, t]
+        loss = losses.cross_entropy(context.student.logits(t), labels, self.class_weight, all_sum=context.all_sum)
+        aux = context.student.aux(t)
         if aux is not None and self.aux:
-            loss = loss + self.aux * losses.cross_entropy(aux, labels, self.class_weight)
+            loss = loss + self.aux * losses.cross_entropy(aux, labels, self.class_weight, all_sum=context.all_sum)
         return loss
 
 
+@register_term("pixel_kl")
 class PixelKL(Spatial):
     """losses.pixel_kl on native logits; of a joint teacher, to that branch alone where one is named."""
 
@@ -42,10 +51,11 @@ class PixelKL(Spatial):
         super().__init__(neighbours)
         self.tau, self.branch = tau, branch
 
-    def at(self, step: Step, t: int) -> Tensor:
-        return losses.pixel_kl(*self.pair(step, t, "logits", self.branch), self.tau)
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        return losses.pixel_kl(*self.pair(context, t, "logits", self.branch), self.tau, all_sum=context.all_sum)
 
 
+@register_term("intra_affinity")
 class IntraAffinity(Spatial):
     """losses.intra_affinity on a feature of any role, of that branch where the teacher is a joint one.
 
@@ -56,11 +66,14 @@ class IntraAffinity(Spatial):
         super().__init__(neighbours)
         self.feature, self.branch, self.roles = feature, branch, (feature,)
 
-    def at(self, step: Step, t: int) -> Tensor:
-        loss = losses.intra_affinity(*self.pair(step, t, self.feature, self.branch), centre=self.feature == "logits")
-        return loss * step.teacher.share(self.branch)
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        loss = losses.intra_affinity(
+            *self.pair(context, t, self.feature, self.branch), centre=self.feature == "logits", all_sum=context.all_sum
+        )
+        return loss * context.teacher.share(self.branch)
 
 
+@register_term("channel_kl")
 class ChannelKL(Spatial):
     """losses.channel_kl on native logits, or on features of any role, adapted: the mean over the role's layers."""
 
@@ -69,19 +82,22 @@ class ChannelKL(Spatial):
         self.feature, self.tau, self.standardise, self.roles = feature, tau, standardise, (feature,)
         self.adapters = nn.ModuleList()
 
-    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
-        super().connect(student, teacher)
-        self.adapters = adapters(student, teacher, self.feature)
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
+        self.adapters = adapters(students[0], teacher, self.feature)
         self.prepares = any(isinstance(adapter, Adapter) for adapter in self.adapters)
 
-    def prepare(self, steps: Sequence[Step]) -> None:
-        match_adapters(self.adapters, steps, self.feature)
+    def prepare(self, contexts: Sequence[DistillationContext]) -> None:
+        match_adapters(self.adapters, contexts, self.feature)
 
-    def at(self, step: Step, t: int) -> Tensor:
-        layers = self.layers(step, t, self.feature, self.adapters)
-        return torch.stack([losses.channel_kl(*pair, self.tau, self.standardise) for pair in layers]).mean()
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        layers = self.layers(context, t, self.feature, self.adapters)
+        return torch.stack(
+            [losses.channel_kl(*pair, self.tau, self.standardise, all_sum=context.all_sum) for pair in layers]
+        ).mean()
 
 
+@register_term("attention")
 class Attention(Spatial):
     """losses.attention on features of any role and channel counts: the mean over the role's layers."""
 
@@ -89,25 +105,31 @@ class Attention(Spatial):
         super().__init__(neighbours)
         self.feature, self.roles = feature, (feature,)
 
-    def at(self, step: Step, t: int) -> Tensor:
-        return torch.stack([losses.attention(*pair) for pair in self.layers(step, t, self.feature)]).mean()
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        return torch.stack(
+            [losses.attention(*pair, all_sum=context.all_sum) for pair in self.layers(context, t, self.feature)]
+        ).mean()
 
 
-class DKD(Term):
+@register_term("dkd")
+class DKD(LossTerm):
     """losses.dkd on the labelled frame's native logits."""
 
-    distils = True
+    needs_teacher = True
 
     def __init__(self, alpha: float = 1.0, beta: float = 1.0, tau: float = 1.0):
         super().__init__()
         self.alpha, self.beta, self.tau = alpha, beta, tau
 
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        student, teacher, _ = Spatial.pair(step, t, "logits")
-        return losses.dkd(student, teacher, step.clip.labels[:, t], self.alpha, self.beta, self.tau)
+    def forward(self, context: DistillationContext) -> Tensor:
+        t = context.clip.anchor
+        student, teacher, _ = Spatial.pair(context, t, "logits")
+        return losses.dkd(
+            student, teacher, context.clip.labels[:, t], self.alpha, self.beta, self.tau, all_sum=context.all_sum
+        )
 
 
+@register_term("condensation")
 class Condensation(Spatial):
     """losses.condensed_kl on native logits: both parts, the one over channels with its own weight.
 
@@ -133,8 +155,8 @@ class Condensation(Spatial):
         self.spatial, self.channel = spatial, channel
         self.channel_weight, self.tau = channel_weight, tau
 
-    def at(self, step: Step, t: int) -> Tensor:
-        student, teacher, valid = self.pair(step, t, "logits")
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        student, teacher, valid = self.pair(context, t, "logits")
         return losses.condensed_kl(
             student,
             teacher,
@@ -146,12 +168,13 @@ class Condensation(Spatial):
             tau=self.tau,
             mode=self.mode,
             enhance=self.enhance,
-            disagreement=self._disagreement(step, t) if self.temporal else None,
+            disagreement=self._disagreement(context, t) if self.temporal else None,
+            all_sum=context.all_sum,
         ).total
 
-    def _disagreement(self, step: Step, t: int) -> Tensor:
-        probs = step.teacher.probs(t)
+    def _disagreement(self, context: DistillationContext, t: int) -> Tensor:
+        probs = context.teacher.probs(t)
         size = (probs.shape[2], probs.shape[3])
         return torch.stack(
-            [losses.disagreement(probs, step.teacher.probs(k), *motion) for k, motion in step.along(t, size)]
+            [losses.disagreement(probs, context.teacher.probs(k), *motion) for k, motion in context.along(t, size)]
         ).mean(0)

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
-from temporalkd.methods.adversarial import Adversarial, Game, View
-from temporalkd.methods.method import RAMP, Weighted
+from pydantic import Field, PositiveInt
+
+from temporalkd.methods.adversary import Adversarial, Game, View
+from temporalkd.methods.method import Method
+from temporalkd.methods.options import Flow, MethodOptions, register, takes
 from temporalkd.methods.spatial_terms import CrossEntropy, IntraAffinity, PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency, TeacherResidual
+from temporalkd.methods.term import RAMP, WeightedLoss
+from temporalkd.models import Segmenter, Teacher
 
-Branches = Literal["both", "cnn", "transformer"]
+_SPATIAL = {"motion": 0.0, "residual": 0.0, "adversarial": 0.0}
 
 
-def stckd(
-    class_weight: Sequence[float] | None = None,
-    pixel: float = 1.0,
-    intra: float = 10.0,
-    motion: float = 0.0,
-    residual: float = 1.0,
-    adversarial: float = 0.035,
-    critic: float = 0.1,
-    branches: Branches = "both",
-    view: View = "tuple",
-    game: Game = "hinge",
-    width: int = 64,
-    feature: str = "head",
-) -> list[Weighted]:
+@register
+class STCKD(MethodOptions):
     """L = CE + spatial consistency + temporal consistency + coupled adversary.
 
     Spatial: a teacher of a CNN and a transformer branch, used jointly. [text] Pixel KL to their fused prediction and
@@ -41,28 +33,63 @@ def stckd(
         branches: the teacher's to distil from; `teacher` is the CNN, `second_teacher` the transformer.
         adversarial: at 0.035 its gradient at the logits is about 5 % of cross-entropy's on the street; the 0.001 of SKD
             would be 0.1 %.
-        view, game, critic, width: of the critic, see methods.adversarial.
+        view, game, critic, width: of the critic, see `Adversary`.
     """
-    branch = {"both": "", "cnn": "first", "transformer": "second"}[branches]
-    each = {"both": ("first", "second")}.get(branches, (branch,))
-    return [
-        Weighted("cross_entropy", CrossEntropy(class_weight)),
-        Weighted("pixel_kl", PixelKL(branch=branch), pixel),
-        *(Weighted(f"intra_affinity_{name}", IntraAffinity(feature, branch=name), intra) for name in each),
-        Weighted("motion_consistency", MotionConsistency(), motion, ramp=RAMP),
-        Weighted("teacher_residual", TeacherResidual(branch), residual, ramp=RAMP),
-        Weighted("adversarial", Adversarial(view, game, critic, width, branch), adversarial, ramp=RAMP),
-    ]
+
+    rows = {
+        "cnn": {"branches": "cnn", **_SPATIAL},
+        "transformer": {"branches": "transformer", **_SPATIAL},
+        "both": _SPATIAL,
+        "+ temporal": {"adversarial": 0.0},
+        "+ adversary on frames": {"view": "frame"},
+        "+ adversary on residuals": {"view": "residual"},
+        "+ adversary on tuples": {},
+    }
+
+    name: Literal["stckd"] = "stckd"
+    pixel: float = 1.0
+    intra: float = 10.0
+    motion: float = 0.0
+    residual: float = 1.0
+    adversarial: float = 0.035
+    critic: float = Field(0.1, gt=0)
+    branches: Literal["both", "cnn", "transformer"] = "both"
+    view: View = "tuple"
+    game: Game = "hinge"
+    width: PositiveInt = 64
+    feature: str = "head"
+
+    def losses(self) -> list[WeightedLoss]:
+        branch = {"both": "", "cnn": "first", "transformer": "second"}[self.branches]
+        each = {"both": ("first", "second")}.get(self.branches, (branch,))
+        game = Adversarial(self.view, self.game, self.critic, self.width, branch)
+        return [
+            WeightedLoss("cross_entropy", CrossEntropy(self.class_weight)),
+            WeightedLoss("pixel_kl", PixelKL(branch=branch), self.pixel),
+            *(WeightedLoss(f"intra_affinity_{n}", IntraAffinity(self.feature, branch=n), self.intra) for n in each),
+            WeightedLoss("motion_consistency", MotionConsistency(), self.motion, ramp=RAMP),
+            WeightedLoss("teacher_residual", TeacherResidual(branch), self.residual, ramp=RAMP),
+            WeightedLoss("adversarial", game, self.adversarial, ramp=RAMP),
+        ]
 
 
-_SPATIAL = {"motion": 0.0, "residual": 0.0, "adversarial": 0.0}
-ROWS: dict[str, dict[str, Any]] = {
-    "cnn": {"branches": "cnn", **_SPATIAL},
-    "transformer": {"branches": "transformer", **_SPATIAL},
-    "both": _SPATIAL,
-    "+ temporal": {"adversarial": 0.0},
-    "+ adversary on frames": {"view": "frame"},
-    "+ adversary on residuals": {"view": "residual"},
-    "+ adversary on tuples": {},
-}
-"""Ablation rows: what differs from the options given."""
+@takes(STCKD)
+def stckd(student: Segmenter, teacher: Teacher, flow: Flow = "raft_small", **options: Any) -> Method:
+    """Spatial and temporal consistency coupled by a critic; call `method.after_step()` after the optimiser's step.
+
+    Args:
+        student, teacher, flow: as for `etc`; the teacher may be a JointTeacher of two networks. With one network,
+            branches="cnn".
+        options: see `STCKD`.
+    Source:
+        Wang, Yuan, Zhou, Wang, 2022.
+
+    >>> import torch
+    >>> import temporalkd as tkd
+    >>> network = lambda: torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2, 1), torch.nn.Conv2d(8, 4, 1))
+    >>> student, teacher = (tkd.Segmenter(network(), classes=4, normalisation="none") for _ in range(2))
+    >>> method = tkd.methods.stckd(student, teacher, flow="dis", branches="cnn", width=4)
+    >>> method.training_step(torch.rand(1, 2, 3, 32, 48), torch.zeros(1, 32, 48, dtype=torch.long)).loss.backward()
+    >>> method.after_step()
+    """
+    return STCKD.given(options).build(student, teacher, flow=flow)

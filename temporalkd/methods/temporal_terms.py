@@ -9,34 +9,36 @@ from torch import Tensor, nn
 
 from flow import photometric_weight
 from temporalkd import losses
-from temporalkd.methods.step import Step
-from temporalkd.methods.term import Spatial, Term
+from temporalkd.methods.context import DistillationContext
+from temporalkd.methods.term import LossTerm, Spatial, register_term
 
 
-class InterAffinity(Term):
+@register_term("inter_affinity")
+class InterAffinity(LossTerm):
     """losses.inter_affinity between the labelled frame and each neighbour."""
 
-    distils = True
+    needs_teacher = True
     frames = 2
 
     def __init__(self, feature: str = "logits"):
         super().__init__()
         self.feature, self.roles = feature, (feature,)
 
-    def forward(self, step: Step) -> Tensor:
-        student_t, teacher_t, valid_t = Spatial.pair(step, step.clip.anchor, self.feature)
+    def forward(self, context: DistillationContext) -> Tensor:
+        student_t, teacher_t, valid_t = Spatial.pair(context, context.clip.anchor, self.feature)
         values = []
-        for k in step.neighbours:
-            student_k, teacher_k, valid_k = Spatial.pair(step, k, self.feature)
+        for k in context.neighbours:
+            student_k, teacher_k, valid_k = Spatial.pair(context, k, self.feature)
             pair = student_t, student_k, teacher_t, teacher_k, valid_t, valid_k
-            values.append(losses.inter_affinity(*pair, centre=self.feature == "logits"))
+            values.append(losses.inter_affinity(*pair, centre=self.feature == "logits", all_sum=context.all_sum))
         return torch.stack(values).mean()
 
 
-class RecurrentDependency(Term):
+@register_term("recurrent_dependency")
+class RecurrentDependency(LossTerm):
     """losses.recurrent_dependency over all frames of the clip, in temporal order."""
 
-    distils = True
+    needs_teacher = True
     frames = 3
     prepares = True
 
@@ -45,18 +47,19 @@ class RecurrentDependency(Term):
         self.feature, self.roles = feature, (feature,)
         self.memory = losses.AffinityMemory((grid[0], grid[1]))
 
-    def prepare(self, steps: Sequence[Step]) -> None:
-        length = steps[0].frames.shape[1]
-        self.memory.fit([[s.teacher.feature(self.feature, t) for t in range(length)] for s in steps])
+    def prepare(self, contexts: Sequence[DistillationContext]) -> None:
+        length = contexts[0].frames.shape[1]
+        self.memory.fit([[s.teacher.feature(self.feature, t) for t in range(length)] for s in contexts])
 
-    def forward(self, step: Step) -> Tensor:
-        frames = range(step.frames.shape[1])
-        student = [step.student.feature(self.feature, t) for t in frames]
-        teacher = [step.teacher.feature(self.feature, t) for t in frames]
+    def forward(self, context: DistillationContext) -> Tensor:
+        frames = range(context.frames.shape[1])
+        student = [context.student.feature(self.feature, t) for t in frames]
+        teacher = [context.teacher.feature(self.feature, t) for t in frames]
         return losses.recurrent_dependency(student, teacher, self.memory)
 
 
-class MotionConsistency(Term):
+@register_term("motion_consistency")
+class MotionConsistency(LossTerm):
     """losses.motion_consistency between the labelled frame and each neighbour, at the native stride.
 
     Args:
@@ -70,22 +73,23 @@ class MotionConsistency(Term):
         super().__init__()
         self.photometric, self.stop_gradient = photometric, stop_gradient
 
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        probs = step.student.probs(t)
+    def forward(self, context: DistillationContext) -> Tensor:
+        t = context.clip.anchor
+        probs = context.student.probs(t)
         size = (probs.shape[2], probs.shape[3])
         values = []
-        for k, (flow, visible) in step.along(t, size):
-            neighbour, weight = step.student.probs(k), None
+        for k, (flow, visible) in context.along(t, size):
+            neighbour, weight = context.student.probs(k), None
             if self.photometric:
-                image, other = (nn.functional.adaptive_avg_pool2d(step.clip.frames[:, i], size) for i in (t, k))
+                image, other = (nn.functional.adaptive_avg_pool2d(context.clip.frames[:, i], size) for i in (t, k))
                 weight = photometric_weight(image, other, flow, self.photometric)
             neighbour = neighbour.detach() if self.stop_gradient else neighbour
-            values.append(losses.motion_consistency(probs, neighbour, flow, visible, weight))
+            values.append(losses.motion_consistency(probs, neighbour, flow, visible, weight, all_sum=context.all_sum))
         return torch.stack(values).mean()
 
 
-class TeacherResidual(Term):
+@register_term("teacher_residual")
+class TeacherResidual(LossTerm):
     """losses.teacher_residual between the labelled frame and each neighbour, at the teacher's native stride.
 
     Args:
@@ -93,33 +97,39 @@ class TeacherResidual(Term):
             motion is known; otherwise the student is taught the teacher's flicker, too.
     """
 
-    distils = True
+    needs_teacher = True
     frames = 2
 
     def __init__(self, branch: str = "", flow_averaged: bool = True):
         super().__init__()
         self.branch, self.flow_averaged = branch, flow_averaged
 
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        teacher = step.flow_averaged(self.branch) if self.flow_averaged else step.teacher.branch(self.branch)
+    def forward(self, context: DistillationContext) -> Tensor:
+        t = context.clip.anchor
+        teacher = context.flow_averaged(self.branch) if self.flow_averaged else context.teacher.branch(self.branch)
         target = teacher.probs(t)
-        student = losses.match_size(step.student.probs(t), target)
+        student = losses.match_size(context.student.probs(t), target)
         values = []
-        for k, motion in step.along(t, (target.shape[2], target.shape[3])):
-            student_k = losses.match_size(step.student.probs(k), target)
-            values.append(losses.teacher_residual(student, student_k, target, teacher.probs(k), *motion))
+        for k, motion in context.along(t, (target.shape[2], target.shape[3])):
+            student_k = losses.match_size(context.student.probs(k), target)
+            values.append(
+                losses.teacher_residual(student, student_k, target, teacher.probs(k), *motion, all_sum=context.all_sum)
+            )
         return torch.stack(values).mean()
 
 
-class SemanticConsistency(Term):
+@register_term("semantic_consistency")
+class SemanticConsistency(LossTerm):
     """losses.semantic_consistency between the labelled frame and each neighbour, at the native stride."""
 
     frames = 2
 
-    def forward(self, step: Step) -> Tensor:
-        t = step.clip.anchor
-        probs = step.student.probs(t)
-        pairs = step.along(t, (probs.shape[2], probs.shape[3]))
-        values = [losses.semantic_consistency(probs, step.student.probs(k), *motion) for k, motion in pairs]
+    def forward(self, context: DistillationContext) -> Tensor:
+        t = context.clip.anchor
+        probs = context.student.probs(t)
+        pairs = context.along(t, (probs.shape[2], probs.shape[3]))
+        values = [
+            losses.semantic_consistency(probs, context.student.probs(k), *motion, all_sum=context.all_sum)
+            for k, motion in pairs
+        ]
         return torch.stack(values).mean()

@@ -1,15 +1,17 @@
-"""What a loss term is: it reads a step and calls one loss. A method is a list of them with weights."""
+"""Loss terms: each reads a context and calls one loss; a method is a list of them with weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple, TypeVar
 
 import torch
+from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
 from temporalkd import losses
-from temporalkd.methods.step import Step
+from temporalkd.methods.context import DistillationContext
 from temporalkd.models import Segmenter, Teacher
 
 
@@ -21,20 +23,40 @@ class Pair(NamedTuple):
     valid: Tensor
 
 
-class Term(nn.Module):
+@dataclass(frozen=True)
+class Ramp:
+    """A weight is 0 up to the share `start` of the training, rises linearly, and is whole from the share `end` on.
+
+    Raises:
+        ValueError: not 0 <= start <= end <= 1.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    start: Annotated[float, Field(ge=0, le=1)] = 0.0
+    end: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end <= 1:
+            raise ValueError(f"start is not larger than end, both between 0 and 1: {self.start:g}, {self.end:g}")
+
+    def at(self, progress: float) -> float:
+        """Share of the weight at that share of the training."""
+        if self.start < progress < self.end:
+            return (progress - self.start) / (self.end - self.start)
+        return float(progress >= self.end)
+
+
+RAMP = Ramp()
+"""Of terms that would disturb a student that knows nothing yet."""
+
+
+class LossTerm(nn.Module):
     """One loss inside a method; may own small modules, trained with the student or fitted before and frozen."""
 
     frames = 1
     """Frames a clip must have for this term."""
-    students = 1
-    """Students that are trained side by side."""
-    unlabelled = False
-    """Whether it learns from frames whose labels are hidden."""
-    rounds = 1
-    """Rounds of training, between which it labels those frames."""
-    fitting = 0
-    """Batches that `fit` is given."""
-    distils = False
+    needs_teacher = False
     """Whether it reads the teacher."""
     roles: Sequence[str] = ()
     """Of the features that both networks must have."""
@@ -43,20 +65,25 @@ class Term(nn.Module):
     prepares = False
     """Whether `prepare` reads anything."""
 
-    def forward(self, step: Step) -> Tensor:
-        raise TypeError(f"{type(self).__name__} must define forward(step) -> scalar")
+    def forward(self, context: DistillationContext) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must define forward(context) -> scalar")
 
-    def connect(self, student: Segmenter, teacher: Teacher | None) -> None:
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
         """Called once, before anything is trained: build what depends on the networks, refuse what does not fit.
+
+        Args:
+            students: all that are trained; networks of one kind.
 
         Raises:
             ValueError: there is no teacher to distil from, a network lacks a role, or the teacher a branch.
         """
-        if self.distils and teacher is None:
+        if self.needs_teacher and teacher is None:
             raise ValueError("distils from a teacher, and none is configured: set teacher.weights")
         if self.branch not in ("", "first") and self.branch not in getattr(teacher, "branches", ()):
             raise ValueError(f"distils from the teacher's branch {self.branch!r}, there is none: set second_teacher")
-        for who, network in (("student", student), ("teacher", teacher)) if teacher is not None and self.roles else ():
+        for who, network in (
+            (("student", students[0]), ("teacher", teacher)) if teacher is not None and self.roles else ()
+        ):
             for role in self.roles:
                 if role not in network.channels:
                     known = ", ".join(network.channels)
@@ -65,58 +92,80 @@ class Term(nn.Module):
                         f"Segmenter(..., roles={{{role!r}: MODULE}}), {who}.roles in a config"
                     )
 
-    def prepare(self, steps: Sequence[Step]) -> None:
-        """Called once before training with a few steps of which only the teacher may be read."""
+    def prepare(self, contexts: Sequence[DistillationContext]) -> None:
+        """Called once before training with a few contexts of which only the teacher may be read."""
 
-    def fit(self, steps: Iterable[Step]) -> None:
-        """Called once before training with `fitting` steps on half of the labelled frames, without a student."""
-
-    def pseudo_labels(self, step: Step) -> Tensor:
-        """(B, H, W) int64, what it takes for the labels of the frames; 255 where it is not sure."""
-        raise TypeError(f"{type(self).__name__} makes no labels")
-
-    def observed(self, step: Step) -> dict[str, Tensor]:
+    def observed(self, context: DistillationContext) -> dict[str, Tensor]:
         """Scalars for the log that are not trained on; asked at the steps that are recorded, after the update."""
         return {}
 
 
-class Spatial(Term):
+@dataclass
+class WeightedLoss:
+    """A term under its name in the log, with its weight and, where that rises during the training, its ramp."""
+
+    name: str
+    term: LossTerm
+    weight: float = 1.0
+    ramp: Ramp | None = None
+
+    def at(self, progress: float) -> float:
+        """The weight at that share of the training."""
+        return self.weight * self.ramp.at(progress) if self.ramp else self.weight
+
+
+TERMS: dict[str, type[LossTerm]] = {}
+"""Loss terms by the name that a config's `method.terms` uses."""
+T = TypeVar("T", bound=type[LossTerm])
+
+
+def register_term(name: str) -> Callable[[T], T]:
+    """Class decorator: offer a loss term under a name."""
+
+    def registered(term: T) -> T:
+        TERMS[name] = term
+        return term
+
+    return registered
+
+
+class Spatial(LossTerm):
     """A distillation within single frames: of the labelled one, and `neighbours` times that of each other one."""
 
-    distils = True
+    needs_teacher = True
 
     def __init__(self, neighbours: float = 0.0):
         super().__init__()
         self.neighbours = neighbours
 
-    def at(self, step: Step, t: int) -> Tensor:
-        raise TypeError(f"{type(self).__name__} must define at(step, t) -> scalar")
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must define at(context, t) -> scalar")
 
     @staticmethod
-    def pair(step: Step, t: int, role: str, branch: str = "") -> Pair:
+    def pair(context: DistillationContext, t: int, role: str, branch: str = "") -> Pair:
         """The single feature of a role in frame t."""
-        teacher = step.teacher.branch(branch).feature(role, t)
-        student = losses.match_size(step.student.feature(role, t), teacher)
-        return Pair(student, teacher, step.valid(t, teacher.shape[-2:]))
+        teacher = context.teacher.branch(branch).feature(role, t)
+        student = losses.match_size(context.student.feature(role, t), teacher)
+        return Pair(student, teacher, context.valid(t, teacher.shape[-2:]))
 
     @staticmethod
-    def layers(step: Step, t: int, role: str, adapters: nn.ModuleList | None = None) -> list[Pair]:
+    def layers(context: DistillationContext, t: int, role: str, adapters: nn.ModuleList | None = None) -> list[Pair]:
         """Each layer's features in frame t, the student's through its adapter where there are any.
 
         Layers are matched from the deep end, where one network has more of them.
         """
-        pairs = zip(*(reversed(side.features(role, t)) for side in (step.student, step.teacher)))
+        pairs = zip(*(reversed(side.features(role, t)) for side in (context.student, context.teacher)))
         found = []
         for number, (student, teacher) in enumerate(pairs, start=1):
             adapted = adapters[-number](student) if adapters else student
-            found.append(Pair(losses.match_size(adapted, teacher), teacher, step.valid(t, teacher.shape[-2:])))
+            found.append(Pair(losses.match_size(adapted, teacher), teacher, context.valid(t, teacher.shape[-2:])))
         return found[::-1]
 
-    def forward(self, step: Step) -> Tensor:
-        loss = self.at(step, step.clip.anchor)
+    def forward(self, context: DistillationContext) -> Tensor:
+        loss = self.at(context, context.clip.anchor)
         if self.neighbours:
-            for t in step.neighbours:
-                loss = loss + self.neighbours * self.at(step, t)
+            for t in context.neighbours:
+                loss = loss + self.neighbours * self.at(context, t)
         return loss
 
 
@@ -142,9 +191,9 @@ class Adapter(nn.Sequential):
         norm.bias.copy_(pixels.mean(1))
 
 
-def match_adapters(made: nn.ModuleList, steps: Sequence[Step], role: str) -> None:
-    """Start each adapter of a role at the statistics of the teacher's feature in all frames of the steps."""
-    features = [step.teacher.features(role, t) for step in steps for t in range(step.frames.shape[1])]
+def match_adapters(made: nn.ModuleList, contexts: Sequence[DistillationContext], role: str) -> None:
+    """Start each adapter of a role at the statistics of the teacher's feature in all frames of the contexts."""
+    features = [context.teacher.features(role, t) for context in contexts for t in range(context.frames.shape[1])]
     for number, adapter in enumerate(reversed(made), start=1):
         if isinstance(adapter, Adapter):
             adapter.match([layers[-number] for layers in features])

@@ -16,7 +16,7 @@ from flow.saved import load_saved
 State = dict[str, Any]
 
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
-KEYS = {"step", "evaluated", "best", "guard", "players", "optimisers", "rng"}
+KEYS = {"step", "evaluated", "best", "guard", "trainables", "optimisers", "rng"}
 
 
 class Found(NamedTuple):
@@ -108,7 +108,7 @@ def load(path: Path) -> State:
 
 
 def restore(module: nn.Module, tensors: State, path: Path) -> None:
-    """Fill a trainee or a critic.
+    """Fill the students or a discriminator.
 
     Raises:
         ValueError: the checkpoint is of another student or method; names the first tensor that differs.

@@ -103,14 +103,14 @@ class Runtime:
         norms = [gradient.norm() for gradient in gradients if gradient is not None]
         return float(torch.stack(norms).norm()) if norms else 0.0
 
-    def accumulating(self, trainee: nn.Module, more: bool) -> AbstractContextManager[None]:
+    def accumulating(self, module: nn.Module, more: bool) -> AbstractContextManager[None]:
         """Within it gradients stay in this process where `more` forwards of the same step follow."""
-        return self._fabric.no_backward_sync(cast(Any, trainee), enabled=more)
+        return self._fabric.no_backward_sync(cast(Any, module), enabled=more)
 
-    def clip_gradients(self, trainee: nn.Module, optimiser: torch.optim.Optimizer, norm: float | None) -> float:
+    def clip_gradients(self, module: nn.Module, optimiser: torch.optim.Optimizer, norm: float | None) -> float:
         """Clip the gradient to that norm, and return what it was."""
         limit = float("inf") if norm is None else norm
-        total = self._fabric.clip_gradients(trainee, optimiser, max_norm=limit, error_if_nonfinite=False)
+        total = self._fabric.clip_gradients(module, optimiser, max_norm=limit, error_if_nonfinite=False)
         return float(total) if total is not None else 0.0
 
     def share_buffers(self, module: nn.Module) -> None:
@@ -146,6 +146,21 @@ class Runtime:
         stacked = torch.tensor(list(values.values()), dtype=torch.float64, device=self.device)
         reduced = cast(Tensor, self._fabric.all_reduce(stacked, reduce_op="mean"))
         return dict(zip(values, reduced.tolist()))
+
+
+def all_sum(local: Tensor) -> Tensor:
+    """Sum of the processes' tensors, the same in each; the gradient reaches the process's own part.
+
+    It is multiplied by the number of processes: once DDP has averaged the gradients, they are those of one process
+    with the whole batch, for any function of the sum. One process: the tensor itself.
+    """
+    processes = dist.get_world_size() if dist.is_initialized() else 1
+    if processes == 1:
+        return local
+    total = local.detach().clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    scaled = local * processes
+    return total + (scaled - scaled.detach())
 
 
 def _leave() -> None:

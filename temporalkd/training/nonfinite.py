@@ -15,15 +15,15 @@ class Guard:
     """Stops at such a step, or skips it as if it had not been, up to `limit` of them in a row.
 
     Args:
-        players: what is trained; a skipped step leaves their weights, and what BatchNorm gathered, as they were.
+        trainables: what is trained; a skipped step leaves their weights, and what BatchNorm gathered, as they were.
 
     Attributes:
         in_a_row: steps skipped since the last that counted.
         skipped: in all.
     """
 
-    def __init__(self, players: Mapping[str, nn.Module], skips: bool, limit: int, says: bool = True):
-        self.players, self.skips, self.limit, self.says = players, skips, limit, says
+    def __init__(self, trainables: Mapping[str, nn.Module], skips: bool, limit: int, says: bool = True):
+        self.trainables, self.skips, self.limit, self.says = trainables, skips, limit, says
         self.in_a_row = self.skipped = 0
         self._rejected = False
         self._buffers: dict[str, list[Tensor]] = {}
@@ -31,10 +31,10 @@ class Guard:
     def remember(self) -> None:
         """Before a step."""
         if self.skips:
-            self._buffers = {name: [b.clone() for b in p.buffers()] for name, p in self.players.items()}
+            self._buffers = {name: [b.clone() for b in p.buffers()] for name, p in self.trainables.items()}
 
-    def reject(self, what: str, step: int, saved: int, *players: str) -> None:
-        """Stop, or put those players' buffers back.
+    def reject(self, what: str, step: int, saved: int, *trainables: str) -> None:
+        """Stop, or put those trainables' buffers back.
 
         Raises:
             FloatingPointError: says what was not finite, at which step, and what there is to go on from.
@@ -49,8 +49,8 @@ class Guard:
             raise FloatingPointError(
                 f"{what} at step {step}, after {self.limit} skipped steps in a row: stopped{kept}; {hint}"
             )
-        for name in players:
-            for buffer, before in zip(self.players[name].buffers(), self._buffers[name]):
+        for name in trainables:
+            for buffer, before in zip(self.trainables[name].buffers(), self._buffers[name]):
                 buffer.copy_(before)
         if self.says:
             say(f"{what} at step {step}: skipped, {self.in_a_row + 1} in a row, {self.skipped} in all")
@@ -77,14 +77,14 @@ def not_finite(values: Mapping[str, float], gradient: float = 0.0) -> str | None
     return None if math.isfinite(gradient) else f"the norm of the gradient is {gradient}"
 
 
-def refuse_not_finite(player: nn.Module, step: int, saved: int) -> None:
+def refuse_not_finite(module: nn.Module, step: int, saved: int) -> None:
     """Look at the weights before they take a good checkpoint's place.
 
     Raises:
         FloatingPointError: names the first that is not finite.
     """
-    held = [(name, buffer) for name, buffer in player.named_buffers() if buffer.is_floating_point()]
-    for name, tensor in (*player.named_parameters(), *held):
+    floating = [(name, buffer) for name, buffer in module.named_buffers() if buffer.is_floating_point()]
+    for name, tensor in (*module.named_parameters(), *floating):
         if not bool(torch.isfinite(tensor.detach().sum())) and not bool(torch.isfinite(tensor).all()):
             kept = f"checkpoints/last.pt stays that of step {saved}" if saved else "nothing is saved"
             raise FloatingPointError(

@@ -10,7 +10,7 @@ from typing import Any
 from flow.files import write_whole
 from temporalkd.data.label_maps import read_map, write_map
 from temporalkd.data.sampler import Anchor, ClipSampler, file_name
-from temporalkd.methods import Method
+from temporalkd.methods import Method, SelfTraining
 from temporalkd.metrics import SegmentationScore
 from temporalkd.paths import read_json
 from temporalkd.training.distributed import Runtime
@@ -27,8 +27,9 @@ class PseudoLabels:
         folder: of all rounds.
     """
 
-    def __init__(self, method: Method, clips: ClipSampler, runtime: Runtime, folder: Path):
-        self.method, self.clips, self.runtime, self.folder = method, clips, runtime, folder
+    def __init__(self, method: Method, labeller: SelfTraining, clips: ClipSampler, runtime: Runtime, folder: Path):
+        self.method, self.labeller, self.clips = method, labeller, clips
+        self.runtime, self.folder = runtime, folder
 
     def __call__(self, number: int, ended: bool) -> Values:
         """Let the clips carry the labels that round `number` left; where it has just ended, make them first.
@@ -42,7 +43,7 @@ class PseudoLabels:
         place, marker = self.folder / f"round{number}", self.folder / f"round{number}.json"
         if ended and self.runtime.is_main and not marker.is_file():
             place.mkdir(parents=True, exist_ok=True)
-            found = {"round": number, **self._write(place, number / self.method.rounds)}
+            found = {"round": number, **self._write(place, number / self.labeller.rounds)}
             write_whole(marker, (json.dumps(found, indent=2) + "\n").encode())
         self.runtime.barrier()
         if not marker.is_file():
@@ -70,4 +71,4 @@ class PseudoLabels:
 
     def _label(self, anchor: Anchor, path: Path, progress: float) -> None:
         clip = self.clips.whole(anchor).to(self.runtime.device)
-        write_map(path, self.method.pseudo_labels(clip, progress)[0])
+        write_map(path, self.labeller.pseudo_labels(self.method, clip, progress)[0])

@@ -1,4 +1,4 @@
-"""One step of every player: forward, backward, what is not finite, the optimisers."""
+"""One training step: forward, backward, what is not finite, the optimisers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from temporalkd.data.clip import Clip
-from temporalkd.methods import Method, Step
+from temporalkd.methods import DistillationContext, Method
 from temporalkd.training.distributed import Runtime
 from temporalkd.training.loader import Batches, GivenBatches
 from temporalkd.training.nonfinite import Guard, not_finite
 from temporalkd.training.schedule import Plan
 
 Optimisers = dict[str, torch.optim.Optimizer]
-"""One a player of the method."""
+"""One for each of the method's trainables."""
 Values = dict[str, float]
 
 
@@ -25,7 +25,7 @@ class Stepper:
 
     Args:
         batches: whose colours are changed, where the plan has jitter.
-        optimisers: of the method's players, by name.
+        optimisers: of the method's trainables, by name.
     """
 
     def __init__(
@@ -49,29 +49,29 @@ class Stepper:
         Raises:
             FloatingPointError: see Guard.
         """
-        plan, method, main = self.plan, self.method, self.optimisers["trainee"]
+        plan, method, main = self.plan, self.method, self.optimisers["students"]
         rate = plan.lr * plan.rate(done)
         for group in main.param_groups:
             group["lr"] = rate
         self.guard.remember()
-        values, norms, step, waited = self._accumulate(done, clips)
-        norm = self.runtime.clip_gradients(method.trainee, main, plan.clip_grad)
-        rejected = self._rejected(done, saved, not_finite(values, norm), *method.players)
+        values, norms, context, waited = self._accumulate(done, clips)
+        norm = self.runtime.clip_gradients(method.trainable_modules, main, plan.clip_grad)
+        rejected = self._rejected(done, saved, not_finite(values, norm), *method.trainables)
         if not rejected:
             main.step()
         main.zero_grad()
         if not rejected:
-            values |= self._reply(done, saved, step)
+            values |= self._discriminator_steps(done, saved, context)
         self.guard.end_step()
         if rejected:
             return {"skipped": self.guard.in_a_row, "lr": rate, "waited": waited}
         if (done + 1) % plan.log_every and done + 1 not in (1, plan.steps) and not norms:
             return None
-        values = self.runtime.mean(values | method.observed(step))
+        values = self.runtime.mean(values | method.observed(context))
         return values | norms | {"gradient": norm, "lr": rate, "waited": waited}
 
-    def _accumulate(self, done: int, clips: Iterator[Clip]) -> tuple[Values, Values, Step, float]:
-        """Forward and backward of a step's batches: mean values, gradient norms, the last Step, seconds waited."""
+    def _accumulate(self, done: int, clips: Iterator[Clip]) -> tuple[Values, Values, DistillationContext, float]:
+        """Forward and backward of a step's batches: mean values, gradient norms, the last context, seconds waited."""
         plan, method, progress = self.plan, self.method, done / self.plan.steps
         sums: Values = {}
         waited = 0.0
@@ -79,21 +79,21 @@ class Stepper:
             asked = time.monotonic()
             clip = next(clips)
             waited += time.monotonic() - asked
-            with self.runtime.accumulating(method.trainee, more=portion + 1 < plan.accumulate):
-                step = method.step(clip, self.batches.coloured(clip, done * plan.accumulate + portion), progress)
-                losses = method.losses(step)
+            with self.runtime.accumulating(method.trainable_modules, more=portion + 1 < plan.accumulate):
+                context = method.context(clip, self.batches.coloured(clip, done * plan.accumulate + portion), progress)
+                losses = method.losses(context)
                 weighted = method.weighted(losses, progress)
                 loss = torch.stack(list(weighted.values())).sum()
-                norms = self._gradient_norms(weighted, step) if self._measures_norms(done + 1) else {}
+                norms = self._gradient_norms(weighted, context) if self._measures_norms(done + 1) else {}
                 self.runtime.backward(loss / plan.accumulate)
             for key, value in {"loss": loss, **losses}.items():
                 sums[key] = sums.get(key, 0.0) + float(value.detach()) / plan.accumulate
-        return sums, norms, step, waited
+        return sums, norms, context, waited
 
-    def _reply(self, done: int, saved: int, step: Step) -> Values:
-        """The critics' own step, if there are any; the values of their losses."""
+    def _discriminator_steps(self, done: int, saved: int, context: DistillationContext) -> Values:
+        """The discriminators' own step, if there are any; the values of their losses."""
         values: Values = {}
-        for name, loss in self.method.replies(step):
+        for name, loss in self.method.discriminator_losses(context):
             value = {f"{name}/critic": float(loss.detach())}
             self.runtime.backward(loss)
             if not self._rejected(done, saved, not_finite(value), name):
@@ -106,11 +106,11 @@ class Stepper:
         every = self.plan.gradient_norms_every
         return every > 0 and (number == 1 or number % every == 0)
 
-    def _gradient_norms(self, weighted: dict[str, Tensor], step: Step) -> Values:
+    def _gradient_norms(self, weighted: dict[str, Tensor], context: DistillationContext) -> Values:
         """Norm of each weighted term's gradient in the (first) student: which term pulls how hard."""
         found: Values = {}
         for place in self.plan.gradient_norms_at:
-            at = [step.student.prediction.uncropped]
+            at = [context.student.prediction.uncropped]
             if place == "encoder":
                 at = [p for p in self.method.student.encoder.parameters() if p.requires_grad]
             prefix = "gradient" if place == "encoder" else f"gradient_at_{place}"
@@ -119,10 +119,10 @@ class Stepper:
                     found[f"{prefix}/{name}"] = self.runtime.gradient_norm(value, at)
         return found
 
-    def _rejected(self, done: int, saved: int, what: str | None, *players: str) -> bool:
-        """Whether the players must not make their step; all processes agree, where they meet after the backward."""
+    def _rejected(self, done: int, saved: int, what: str | None, *trainables: str) -> bool:
+        """Whether these trainables must skip their step; all processes agree, where they meet after the backward."""
         (wrong,) = self.runtime.any(what is not None)
         if wrong:
             what = what or "a term or gradient of another process is not finite"
-            self.guard.reject(what, done + 1, saved, *players)
+            self.guard.reject(what, done + 1, saved, *trainables)
         return wrong

@@ -14,7 +14,7 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
-from temporalkd.training.distributed import Runtime, unwrap
+from temporalkd.training.distributed import Runtime, all_sum, unwrap
 from temporalkd.training.errors import explained
 from temporalkd.training.loader import Batches, GivenBatches
 from temporalkd.training.log import RunLog, Values
@@ -56,17 +56,19 @@ class Trainer:
         between: Between | None = None,
         removed: Callable[[], bool] | None = None,
     ):
-        if method.rounds > plan.steps:
+        rounds = method.self_training.rounds if method.self_training else 1
+        if rounds > plan.steps:
             raise ValueError(
-                f"method.rounds is {method.rounds}, training.steps {plan.steps}: each round needs a step of its own"
+                f"method.rounds is {rounds}, training.steps {plan.steps}: each round needs a step of its own"
             )
         self.method, self.plan, self.runtime = method, plan, runtime
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
         self.removed = removed or (lambda: not folder.is_dir())
-        self.ends = [plan.steps * (number + 1) // method.rounds for number in range(method.rounds)]
+        self.ends = [plan.steps * (number + 1) // rounds for number in range(rounds)]
         method.eval_mode = plan.eval_mode
+        method.all_sum = all_sum
         self.batches = clips if isinstance(clips, GivenBatches) else Batches(clips, plan, runtime)
-        self.guard = Guard(method.players, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
+        self.guard = Guard(method.trainables, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
         self.interrupts = Interrupts(says=runtime.is_main)
         self.done, self.saved, self.evaluated, self.best = 0, 0, 0, -math.inf
 
@@ -99,16 +101,17 @@ class Trainer:
             module.to(runtime.device)
         found = checkpoint.latest(self.folder / "checkpoints") if resume else None
         if found is None:
-            method.trainee.to(runtime.device)
+            method.trainable_modules.to(runtime.device)
             method.prepare(self.batches(0, FIT_CLIPS, workers=0))
-            method.fit(self.batches.labelled_half)
+            if method.self_training:
+                method.self_training.fit(method, self.batches.labelled_half)
         else:
-            for name, player in method.players.items():
-                checkpoint.restore(player, found.state["players"].get(name, {}), found.path)
+            for name, module in method.trainables.items():
+                checkpoint.restore(module, found.state["trainables"].get(name, {}), found.path)
             method.prepared = True
         optimisers = method.optimisers(plan.optimiser_maker())
-        for name, player in method.players.items():
-            method.players[name], optimisers[name] = runtime.setup(player, optimisers[name])
+        for name, module in method.trainables.items():
+            method.trainables[name], optimisers[name] = runtime.setup(module, optimisers[name])
         if found is not None:
             self._go_on(found, optimisers)
         log = RunLog(self.folder, plan.steps, self.name, enabled=runtime.is_main).open(self.done, self.evaluated)
@@ -148,8 +151,8 @@ class Trainer:
     def _round(self, end: int, optimisers: Optimisers, log: RunLog) -> None:
         """The steps up to number `end`, if there are any to be done."""
         plan = self.plan
-        for player in self.method.players.values():
-            player.train()
+        for module in self.method.trainables.values():
+            module.train()
         clips = self.batches(self.done * plan.accumulate, max(end - self.done, 0) * plan.accumulate, plan.workers)
         step = Stepper(self.method, plan, self.runtime, self.guard, self.batches, optimisers)
         while self.done < end:
@@ -179,7 +182,7 @@ class Trainer:
         if not self._evaluates():
             return
         assert self.evaluate is not None
-        self.runtime.share_buffers(self.method.trainee)
+        self.runtime.share_buffers(self.method.trainable_modules)
         with self.interrupts.at_once():
             metrics = self.evaluate(self.method.best_student(), self.done == self.plan.steps)
         (removed,) = self.runtime.any(self.runtime.is_main and self.removed())
@@ -190,7 +193,7 @@ class Trainer:
         miou = metrics.get("miou")
         if miou is not None and miou > self.best:
             self.best, better = miou, True
-        self.method.trainee.train()
+        self.method.trainable_modules.train()
         if better:  # the best one first: whoever goes on from the last one believes that it is there
             self._save(optimisers, log, checkpoint.BEST)
         if due or better:
@@ -206,7 +209,7 @@ class Trainer:
 
     def _save(self, optimisers: Optimisers, log: RunLog, name: str) -> None:
         """Write a checkpoint, in the main process; all must come here."""
-        refuse_not_finite(unwrap(self.method.trainee), self.done, self.saved)
+        refuse_not_finite(unwrap(self.method.trainable_modules), self.done, self.saved)
         rng = self.runtime.gather(checkpoint.rng_state())
         if self.runtime.is_main:
             state = {
@@ -214,7 +217,7 @@ class Trainer:
                 "evaluated": self.evaluated,
                 "best": self.best,
                 "guard": self.guard.state(),
-                "players": {name: unwrap(player).state_dict() for name, player in self.method.players.items()},
+                "trainables": {name: unwrap(module).state_dict() for name, module in self.method.trainables.items()},
                 "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
                 "rng": rng,
             }

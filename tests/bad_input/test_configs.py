@@ -182,13 +182,13 @@ def imported_data_of_another_kind(world: World, tmp: Path) -> list[Any]:
     return train(tmp, data={"train": {"dataset": "import", "import": "builtins:dict"}})
 
 
-@case(2, "method: street must return a list of temporalkd.methods.Weighted")
+@case(2, "method: street must return a list of temporalkd.methods.WeightedLoss")
 def imported_method_of_another_kind(world: World, tmp: Path) -> list[Any]:
     made = {"name": "import", "import": "temporalkd.data.footage:street", "options": {"count": 1}}
     return train(tmp, method=made)
 
 
-@case(2, "method.terms.term: must be a temporalkd.methods.Term, it is a dict")
+@case(2, "method.terms.term: must be a temporalkd.methods.LossTerm, it is a dict")
 def import_of_something_else(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"terms": [{"import": "builtins:dict", "name": "term"}]})
 

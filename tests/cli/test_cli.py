@@ -77,7 +77,7 @@ def test_a_run_folder_holds_all_that_is_needed_to_use_and_to_repeat_it(world: Wo
     segmenter, spec = load_segmenter(run / "student.safetensors")
     assert (segmenter.classes, len(spec.class_names), len(spec.palette)) == (9, 9, 9)
     for name, tensor in segmenter.network.state_dict().items():
-        assert torch.equal(tensor, last["players"]["trainee"][f"student.network.{name}"])
+        assert torch.equal(tensor, last["trainables"]["students"][f"student.network.{name}"])
     assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__
 
 

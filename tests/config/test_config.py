@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torchvision.models.optical_flow import raft_small
 
 import flow as optical_flow
-from flow import builder as flow_builder
+from flow import raft
 from flow.raft import Raft
 from temporalkd.config import Config, ConfigError, build, dump, load, parse
 from temporalkd.config.build.motion import cached_estimate, live_estimator
@@ -395,7 +395,7 @@ def test_camvid_configs_run(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
 def test_settings_of_the_flow_reach_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Live and cached alike; what another kind has not is refused by name."""
     state = raft_small().state_dict()
-    monkeypatch.setattr(flow_builder, "load_weights", lambda *_: state)
+    monkeypatch.setattr(raft, "load_weights", lambda *_: state)
     path = tmp_path / "c.yaml"
     path.write_text(BASE)
     chosen = ["flow.updates=3", "flow.precision=bfloat16", "flow.tolerance=0.5"]

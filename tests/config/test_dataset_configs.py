@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import flow as optical_flow
 from temporalkd.config import load
-from temporalkd.data.camvid import camvid
+from temporalkd.data.camvid import CamVid
 from temporalkd.data.camvid_neighbours import add_neighbours, find_videos
 from temporalkd.data.camvid_release import convert, splits_of, stills_of
 from temporalkd.data.image_folder import ImageFiles
@@ -19,7 +19,7 @@ from temporalkd.experiments import run
 from temporalkd.models import ModelSpec, build, save_segmenter
 from tests import tiny
 from tests.config.test_config import CONFIGS, ROOT, TINY, expected_terms, ids
-from tests.fake_data import fake_camvid_release, fake_cityscapes, fake_voc, fake_vspw
+from tests.fake_data import fake_camvid_release, fake_cityscapes, fake_voc, fake_vspw, opened
 
 CLASSES = {"cityscapes": 19, "voc": 21, "vspw": 124, "full": 11}
 SIZE = (48, 64)
@@ -114,5 +114,5 @@ def test_etc_on_real_neighbours_of_camvid(data: Path, tmp_path: Path) -> None:
     splits = splits_of(list(stills_of(release)))
     convert(release, data / "camvid", splits)
     add_neighbours(release, data / "camvid", splits, find_videos(release / "videos"))
-    assert all(isinstance(source, ImageFiles) for source in camvid(data / "camvid").sources)
+    assert all(isinstance(source, ImageFiles) for source in opened(CamVid, data / "camvid").sources)
     two_steps(ROOT / "configs/camvid/full/etc.yaml", "data.val={dataset: camvid, split: train}")

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from flow import in_frame
-from temporalkd.data.camvid import CLASSES, PALETTE, camvid
+from temporalkd.data.camvid import CLASSES, PALETTE, CamVid
 from temporalkd.data.motion import MovedStill
+from tests.fake_data import opened
 from tests.tiny import fake_camvid
 
 SIZE = (48, 64)
@@ -27,7 +28,7 @@ def stored(path: Path) -> np.ndarray:
 
 
 def test_val_is_one_scene_in_order(root: Path) -> None:
-    val = camvid(root, "val")
+    val = opened(CamVid, root, "val")
     (scene,) = val.sources
     assert (val.class_names, val.palette) == (CLASSES, PALETTE) and len(CLASSES) == len(PALETTE) == 11
     assert len(scene) == 4 and scene.labelled == [0, 1, 2, 3] and scene.fps == 15
@@ -42,7 +43,7 @@ def test_val_is_one_scene_in_order(root: Path) -> None:
 
 
 def test_train_is_stills_with_exact_motion(root: Path) -> None:
-    train = camvid(root, "train")
+    train = opened(CamVid, root, "train")
     assert len(train.sources) == 3 and all(isinstance(s, MovedStill) for s in train.sources)
     for source in train.sources:
         (middle,) = source.labelled
@@ -55,26 +56,26 @@ def test_train_is_stills_with_exact_motion(root: Path) -> None:
 
 
 def test_the_seed_moves_the_stills(root: Path) -> None:
-    flows = [camvid(root, "train", seed=seed).sources[0].motion(3, 4).flow for seed in (0, 0, 1)]  # type: ignore[union-attr]
+    flows = [opened(CamVid, root, "train", seed=seed).sources[0].motion(3, 4).flow for seed in (0, 0, 1)]  # type: ignore[union-attr]
     assert torch.equal(flows[0], flows[1]) and not torch.equal(flows[0], flows[2])
 
 
 def test_synthetic_motion_can_be_turned_off_and_on(root: Path) -> None:
-    (folder,) = camvid(root, "train", synthetic_motion=False).sources
+    (folder,) = opened(CamVid, root, "train", synthetic_motion=False).sources
     assert len(folder) == 3 and folder.motion(0, 1) is None
-    assert len(camvid(root, "val", synthetic_motion=True).sources) == 4
+    assert len(opened(CamVid, root, "val", synthetic_motion=True).sources) == 4
 
 
 def test_mistakes_name_the_place(root: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"camvid/test"):
-        camvid(root, "test")
+        opened(CamVid, root, "test")
     victim = sorted((root / "valannot").iterdir())[2]
     Image.fromarray(np.full(SIZE, 12, np.uint8)).save(victim)
     with pytest.raises(ValueError, match=rf"{victim.name}: value 12 .*11 classes"):
-        camvid(root, "val").sources[0].label(2)
+        opened(CamVid, root, "val").sources[0].label(2)
     victim.unlink()
     with pytest.raises(ValueError, match=victim.stem):
-        camvid(root, "val")
+        opened(CamVid, root, "val")
 
 
 @pytest.mark.real
@@ -82,7 +83,7 @@ def test_real_counts_and_labels(data_root: Path) -> None:
     place = data_root / "data" / "camvid"
     if not place.is_dir():
         pytest.skip(f"no {place}")
-    train, val = camvid(place, "train"), camvid(place, "val")
+    train, val = opened(CamVid, place, "train"), opened(CamVid, place, "val")
     assert (len(train.sources), len(val.sources), len(val.sources[0])) == (367, 1, 101)
     assert val.sources[0].labelled == list(range(101))
     seen: set[int] = set()

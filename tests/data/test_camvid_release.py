@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from typer import BadParameter
 
-from temporalkd.data.camvid import CLASSES, camvid
+from temporalkd.data.camvid import CLASSES, CamVid
 from temporalkd.data.camvid_neighbours import add_neighbours, align, find_videos, thumbnail
 from temporalkd.data.camvid_release import (
     COLOURS,
@@ -27,7 +27,7 @@ from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.video import VideoFile
-from tests.fake_data import SIZE, drive, fake_camvid_release, stripes
+from tests.fake_data import SIZE, drive, fake_camvid_release, opened, stripes
 from tools.prepare_camvid import prepare_camvid
 
 OFF = {"0001TP": -8500, "0006R0": -1, "Seq05VD": 4}
@@ -77,7 +77,7 @@ def test_the_splits_are_those_of_the_real_copy(data_root: Path) -> None:
 
 def test_labels_come_out_by_the_table(release: Path, tmp_path: Path) -> None:
     prepared(release, tmp_path / "out")
-    train = camvid(tmp_path / "out", "train", synthetic_motion=False).sources[0]
+    train = opened(CamVid, tmp_path / "out", "train", synthetic_motion=False).sources[0]
     stored = np.asarray(Image.open(sorted((tmp_path / "out" / "trainannot").iterdir())[0]))
     names = np.array(list(COLOURS))[stripes(32, SIZE, 5)]
     group = {member: CLASSES.index(name) for name, members in GROUPS.items() for member in members}
@@ -89,7 +89,7 @@ def test_labels_come_out_by_the_table(release: Path, tmp_path: Path) -> None:
 
 def test_half_size(release: Path, tmp_path: Path) -> None:
     prepared(release, tmp_path / "half", (24, 32))
-    source = camvid(tmp_path / "half", "train", synthetic_motion=False).sources[0]
+    source = opened(CamVid, tmp_path / "half", "train", synthetic_motion=False).sources[0]
     original = np.asarray(Image.open(sorted((release / "701_StillsRaw_full").iterdir())[0])).astype(float)
     mean = original.reshape(24, 2, 32, 2, 3).mean((1, 3))
     assert abs(source.frame(0).permute(1, 2, 0).numpy() - mean).max() <= 0.5
@@ -163,7 +163,7 @@ def test_offsets_are_found_and_neighbours_cut_out(release: Path, tmp_path: Path)
         assert not alignment.missing and len(alignment.frames) == 5
         assert max(error for _, error in alignment.frames.values()) < 0.005
         assert f"off by {alignment.offset:+d} frames, 5 of 5 stills found" in str(alignment)
-    sources = camvid(root, "train").sources
+    sources = opened(CamVid, root, "train").sources
     assert all(isinstance(source, ImageFiles) and len(source) == 7 for source in sources)
     for source in sources:
         assert source.labelled == [3] and source.fps == 30 and source.motion(3, 4) is None
@@ -173,7 +173,9 @@ def test_offsets_are_found_and_neighbours_cut_out(release: Path, tmp_path: Path)
     nearest = [abs(video - frame.permute(1, 2, 0).numpy()).mean((1, 2, 3)).argmin() for frame in second.frames()]
     assert nearest == [14, 15, 16, 17, 18, 19, 20], "the second still of the second video is its frame 17"
     assert ClipSampler(sources, 3)[0].labelled.tolist() == [[False, True, False]]
-    assert all(isinstance(source, MovedStill) for source in camvid(root, "train", synthetic_motion=True).sources)
+    assert all(
+        isinstance(source, MovedStill) for source in opened(CamVid, root, "train", synthetic_motion=True).sources
+    )
 
 
 def test_a_second_run_writes_what_is_missing_alone(release: Path, tmp_path: Path) -> None:
@@ -201,14 +203,14 @@ def test_stills_that_match_nothing_keep_synthetic_motion(release: Path, tmp_path
     splits = prepared(release, root)
     (alignment,) = add_neighbours(release, root, splits, {"0006R0": release / "videos" / "0006R0.MXF"})
     assert alignment.missing == [stem] and f"with synthetic motion: {stem}" in str(alignment)
-    mixed = camvid(root, "train").sources
+    mixed = opened(CamVid, root, "train").sources
     assert {type(source) for source in mixed} == {ImageFiles, MovedStill}
     clips = ClipSampler(mixed, 2)
     assert collate([clips[i] for i in range(len(clips))]).flow is None, "clips of one batch carry motion, or none does"
     other = {"0006R0": release / "videos" / "0005VD.MXF"}
     (nothing,) = add_neighbours(release, root, splits, other)
     assert nothing.offset is None and "none of 5 stills is in 0005VD.MXF" in str(nothing)
-    stills = camvid(root, "train").sources
+    stills = opened(CamVid, root, "train").sources
     assert all(isinstance(source, MovedStill) and source.motion(3, 4) is not None for source in stills)
 
 
@@ -247,7 +249,7 @@ def test_the_tool(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     out = capsys.readouterr().out
     assert "9 train, 0 val, 6 test; 15 written" in out
     assert "0001TP: 01TP_extract.avi is off by -8500 frames, 5 of 5 stills found" in out
-    source = camvid(tmp_path / "out", "train").sources[0]
+    source = opened(CamVid, tmp_path / "out", "train").sources[0]
     assert isinstance(source, ImageFiles) and source.frame(0).shape == (3, 24, 32)
     with pytest.raises(BadParameter, match="WIDTHxHEIGHT like 480x360, got '32'"):
         prepare_camvid(release, tmp_path / "out", "32")

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from temporalkd.config import build, datasets
-from temporalkd.data.cityscapes import CLASSES, PALETTE, TRAIN_IDS, cityscapes
+from temporalkd.config import build
+from temporalkd.data.cityscapes import CLASSES, PALETTE, TRAIN_IDS, Cityscapes
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.sampler import ClipSampler
-from tests.fake_data import LABEL_IDS, SIZE, fake_cityscapes, stripes
+from tests.fake_data import LABEL_IDS, SIZE, fake_cityscapes, opened, stripes
 
 KNOWN = """\
 unlabeled 255, ego vehicle 255, rectification border 255, out of roi 255, static 255, dynamic 255, ground 255, road 0,
@@ -36,7 +36,7 @@ def test_the_table_is_the_published_one() -> None:
 
 
 def test_snippets_have_thirty_frames_and_one_label(root: Path) -> None:
-    footage = cityscapes(root)
+    footage = opened(Cityscapes, root)
     assert (footage.class_names, footage.palette) == (CLASSES, PALETTE) and len(footage.sources) == 2
     for number, source in enumerate(footage.sources):
         assert len(source) == 30 and source.labelled == [19] and source.fps == 17
@@ -53,31 +53,31 @@ def test_deleted_frames_shorten_a_snippet(root: Path) -> None:
     folder = root / "leftImg8bit_sequence" / "train" / "aachen"
     for number in (5, 26):
         (folder / f"aachen_000000_{number:06d}_leftImg8bit.png").unlink()
-    source = cityscapes(root).sources[0]
+    source = opened(Cityscapes, root).sources[0]
     assert len(source) == 20 and source.labelled == [13] and "000006" in source.describe(0)
 
 
 @pytest.mark.parametrize("motion", [None, True])
 def test_without_sequences_stills_move(tmp_path: Path, motion: bool | None) -> None:
-    footage = cityscapes(fake_cityscapes(tmp_path / "c"), synthetic_motion=motion)
+    footage = opened(Cityscapes, fake_cityscapes(tmp_path / "c"), synthetic_motion=motion)
     assert all(isinstance(source, MovedStill) for source in footage.sources) and len(footage.sources) == 2
     assert footage.sources[0].motion(3, 4) is not None and footage.sources[0].fps == 17
 
 
 def test_synthetic_motion_overrides_the_sequences(root: Path) -> None:
-    assert isinstance(cityscapes(root, synthetic_motion=True).sources[0], MovedStill)
-    assert len(cityscapes(root, synthetic_motion=False).sources[0]) == 30
+    assert isinstance(opened(Cityscapes, root, synthetic_motion=True).sources[0], MovedStill)
+    assert len(opened(Cityscapes, root, synthetic_motion=False).sources[0]) == 30
 
 
 def test_stills_alone(tmp_path: Path) -> None:
-    sources = cityscapes(fake_cityscapes(tmp_path / "c"), synthetic_motion=False).sources
+    sources = opened(Cityscapes, fake_cityscapes(tmp_path / "c"), synthetic_motion=False).sources
     assert [len(source) for source in sources] == [1, 1] and [source.labelled for source in sources] == [[0], [0]]
 
 
 @pytest.mark.parametrize("split", ["train", "train_extra"])
 def test_coarse_labels(tmp_path: Path, split: str) -> None:
     root = fake_cityscapes(tmp_path / "c", split)
-    source = cityscapes(root, split, coarse=True, synthetic_motion=False).sources[0]
+    source = opened(Cityscapes, root, split, coarse=True, synthetic_motion=False).sources[0]
     label = source.label(0)
     assert label is not None and (label[: SIZE[0] // 2] == 255).all()
     assert set(label[-1].tolist()) == {*range(19), 255}
@@ -87,7 +87,7 @@ def test_unlabelled_footage_needs_no_labels(tmp_path: Path) -> None:
     root = fake_cityscapes(tmp_path / "c", "test", snippet=30)
     for folder in ("gtFine", "gtCoarse", "leftImg8bit"):
         (root / folder).rename(tmp_path / folder)
-    section = datasets.Cityscapes(dataset="cityscapes", root=str(root), split="test")
+    section = Cityscapes(root=str(root), split="test")
     sources = build.footage(section, None, 0, labelled=False).sources
     assert [len(source) for source in sources] == [30, 30] and not any(source.labelled for source in sources)
     assert len(ClipSampler([], 2, unlabelled=sources)) == 60
@@ -98,7 +98,7 @@ def test_unlabelled_footage_needs_no_labels(tmp_path: Path) -> None:
 
 def test_the_seed_moves_the_stills(tmp_path: Path) -> None:
     root = fake_cityscapes(tmp_path / "c")
-    flows = [cityscapes(root, seed=seed).sources[0].motion(3, 4).flow for seed in (0, 0, 1)]  # type: ignore[union-attr]
+    flows = [opened(Cityscapes, root, seed=seed).sources[0].motion(3, 4).flow for seed in (0, 0, 1)]  # type: ignore[union-attr]
     assert torch.equal(flows[0], flows[1]) and not torch.equal(flows[0], flows[2])
 
 
@@ -108,20 +108,20 @@ def test_unknown_label_ids_are_refused(tmp_path: Path) -> None:
     values = LABEL_IDS[stripes(22, SIZE)].astype(np.uint8)
     values[3, 4] = 34
     Image.fromarray(values).save(path)
-    source = cityscapes(root, synthetic_motion=False).sources[0]
+    source = opened(Cityscapes, root, synthetic_motion=False).sources[0]
     with pytest.raises(ValueError, match=rf"{path.name}: value 34 at row 3, column 4 .*Cityscapes label id, 0 to 33"):
         source.label(0)
 
 
 def test_train_ids_alone_are_read(tmp_path: Path) -> None:
     root = fake_cityscapes(tmp_path / "c")
-    expected = cityscapes(root, synthetic_motion=False).sources[0].label(0)
+    expected = opened(Cityscapes, root, synthetic_motion=False).sources[0].label(0)
     for path in list((root / "gtFine").rglob("*_labelIds.png")):
         ids = np.asarray(Image.open(path))
         train = np.vectorize(lambda value: TRAIN_IDS.get(int(value), 255))(ids).astype(np.uint8)
         Image.fromarray(train).save(path.with_name(path.name.replace("labelIds", "labelTrainIds")))
         path.unlink()
-    found = cityscapes(root, synthetic_motion=False).sources[0].label(0)
+    found = opened(Cityscapes, root, synthetic_motion=False).sources[0].label(0)
     assert expected is not None and found is not None and torch.equal(found, expected)
 
 
@@ -130,4 +130,4 @@ def test_a_label_without_its_image(tmp_path: Path) -> None:
     image = next((root / "leftImg8bit/train/aachen").iterdir())
     image.unlink()
     with pytest.raises(FileNotFoundError, match=rf"a label without its image, expected {image.name}"):
-        cityscapes(root)
+        opened(Cityscapes, root)

@@ -25,7 +25,7 @@ from temporalkd.experiments.comparison import in_process_of_its_own
 from temporalkd.experiments.comparison.plan import entries, slug, unequal
 from temporalkd.experiments.comparison.results import training
 from temporalkd.experiments.scoring import Scorer
-from temporalkd.methods import METHODS, ROWS
+from temporalkd.methods import METHODS
 from temporalkd.metrics import mean_difference
 from temporalkd.models import load_segmenter
 from tests.cli_support import ROOT, isolated, results, run_main, tiny_config, write_config
@@ -357,7 +357,7 @@ def test_rows_replace_a_config_by_its_methods_ablation(tmp_path: Path, elsewhere
     files += [write(tmp_path, "condensed", teacher=teacher, method={"name": "fckd", "tau": 2.0, "mode": "hard"})]
     train = Here()
     found = compare(files, tmp_path / "out", [0], rows=True, say=quietly, train=train)
-    own = ROWS["fckd"]
+    own = METHODS["fckd"].rows
     students = [s["name"] for s in found["systems"] if s["kind"] == "student"]
     assert students == ["plain", *(f"condensed: {row}" for row in own)]
     for row, options in own.items():
@@ -374,8 +374,8 @@ def test_other_labels_are_told(tmp_path: Path) -> None:
 
 
 def test_every_row_of_every_method_is_a_config() -> None:
-    assert METHODS.keys() - ROWS.keys() == {"baseline", "kd"}
-    for method, rows in ROWS.items():
+    assert {name for name, method in METHODS.items() if not method.rows} == {"baseline", "kd"}
+    for method, rows in ((name, options.rows) for name, options in METHODS.items()):
         values = tiny_config(data={"frames": 3}, teacher={"weights": "w"})
         for row, options in rows.items():
             made = parse(values | {"method": {"name": method} | options}, row).method.model_dump()

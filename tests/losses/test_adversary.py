@@ -13,8 +13,8 @@ from temporalkd.losses import (
     Critic,
     coupled_input,
     critic_channels,
+    frozen,
     gradient_penalty,
-    held,
     hinge_critic,
     hinge_generator,
     wasserstein_critic,
@@ -89,7 +89,7 @@ def test_the_generators_gradient_moves_fakes_towards_reals() -> None:
     critic_steps, own_steps = torch.optim.Adam(critic.parameters(), 2e-3, (0.0, 0.99)), torch.optim.Adam([lean], 0.05)
     for _ in range(80):
         fake = maps(lean)
-        with held(critic):
+        with frozen(critic):
             loss = hinge_generator(critic(fake))
         own_steps.zero_grad()
         loss.backward()
@@ -104,7 +104,7 @@ def test_held_the_critic_gathers_nothing_and_stays_as_it_is(trained: Critic) -> 
     trained.zero_grad(set_to_none=True)
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     fake = student_like().requires_grad_()
-    with held(trained):
+    with frozen(trained):
         loss = hinge_generator(trained(fake))
     loss.backward()
     assert fake.grad is not None and fake.grad.norm() > 0
@@ -170,7 +170,7 @@ def test_the_critic_is_differentiable_twice() -> None:
 
 def test_the_critic_keeps_full_precision_under_autocast_and_takes_channels_last(trained: Critic) -> None:
     x = teacher_like(2).bfloat16()
-    with held(trained):
+    with frozen(trained):
         expected = trained(x.float())
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = trained(x.to(memory_format=torch.channels_last))

@@ -209,8 +209,8 @@ TO_A_TEACHER: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "teacher_residual": lambda s, t: losses.teacher_residual(
         s.softmax(1), s.flip(0).softmax(1), t.softmax(1), t.flip(0).softmax(1), FLOW, VISIBLE
     ),
-    "steady_teacher": lambda s, t: losses.pixel_kl_to_probs(
-        s, losses.steady_teacher(t.softmax(1), t.flip(0).softmax(1), FLOW, VISIBLE)
+    "flow_averaged_teacher": lambda s, t: losses.pixel_kl_to_probs(
+        s, losses.flow_averaged_teacher(t.softmax(1), t.flip(0).softmax(1), FLOW, VISIBLE)
     ),
     "fused_target": lambda s, t: losses.pixel_kl_to_probs(
         s, losses.fused_target([t.softmax(1), t.flip(0).softmax(1)], losses.branch_weights([t.softmax(1)] * 2))

@@ -20,6 +20,7 @@ from temporalkd.losses import (
     prototype_distances,
     prototype_triplet,
 )
+from temporalkd.training.distributed import all_sum
 
 CLASSES = 4
 Loss = Callable[..., Tensor]
@@ -206,9 +207,9 @@ def values_and_gradients(part: slice) -> dict[str, Tensor]:
     student, teacher, labels, scale = whole_batch()
     results = {}
     for name, loss in LOSSES.items():
-        value = loss(scale * student[part], teacher[part], labels[part], CLASSES)
+        value = loss(scale * student[part], teacher[part], labels[part], CLASSES, all_sum=all_sum)
         results[name] = torch.cat([value.detach()[None], torch.autograd.grad(value, scale)[0].flatten()])
-    distances = prototype_distances(student[part], teacher[part], labels[part], CLASSES)
+    distances = prototype_distances(student[part], teacher[part], labels[part], CLASSES, all_sum=all_sum)
     return results | {"distances": torch.stack(distances)}
 
 

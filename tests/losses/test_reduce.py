@@ -12,6 +12,7 @@ import torch.multiprocessing as mp
 from torch import Tensor
 
 from temporalkd.losses.reduce import masked_mean
+from temporalkd.training.distributed import all_sum
 
 WORLD = 2
 
@@ -36,7 +37,7 @@ def mean_in_process(rank: int, folder: str) -> None:
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
     results = {}
     for name, weight in weights.items():
-        loss = masked_mean((scale * values).square(), weight)
+        loss = masked_mean((scale * values).square(), weight, all_sum)
         (gradient,) = torch.autograd.grad(loss, scale)
         both = torch.stack([loss.detach(), gradient])
         dist.all_reduce(both)

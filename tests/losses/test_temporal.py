@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from flow import warp
-from temporalkd.losses import disagreement, motion_consistency, semantic_consistency, steady_teacher, teacher_residual
+from temporalkd.losses import (
+    disagreement,
+    flow_averaged_teacher,
+    motion_consistency,
+    semantic_consistency,
+    teacher_residual,
+)
 
 
 def constant_flow(size: tuple[int, int], dx: float, dy: float, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -167,25 +173,27 @@ def test_teacher_residual_compares_the_two_residuals_and_moves_the_student_alone
     assert teacher_residual(teacher, teacher_k, teacher, teacher_k, flow, visible).item() == 0
 
 
-def test_steady_teacher_is_a_distribution_between_the_two_frames() -> None:
+def test_flow_averaged_teacher_is_a_distribution_between_the_two_frames() -> None:
     teacher, teacher_k = maps(2)
     flow, visible = constant_flow((6, 7), 0.7, -0.4), torch.rand(1, 1, 6, 7) > 0.5
-    target = steady_teacher(teacher, teacher_k, flow, visible)
+    target = flow_averaged_teacher(teacher, teacher_k, flow, visible)
     torch.testing.assert_close(target.sum(1), torch.ones(1, 6, 7))
     assert target.min() >= 0 and not target.requires_grad
     seen, own = visible.expand_as(target), teacher.detach()
     assert torch.equal(target[~seen], own[~seen]), "the teacher's own where the neighbour is not visible"
     torch.testing.assert_close(target[seen], ((own + warp(teacher_k.detach(), flow)) / 2)[seen])
-    unseen = steady_teacher(teacher.bfloat16(), torch.full_like(teacher, float("nan")), flow, ~everywhere((6, 7)))
+    unseen = flow_averaged_teacher(
+        teacher.bfloat16(), torch.full_like(teacher, float("nan")), flow, ~everywhere((6, 7))
+    )
     assert torch.equal(unseen, own.bfloat16().float())
 
 
-def test_steady_teacher_names_the_shapes() -> None:
+def test_flow_averaged_teacher_names_the_shapes() -> None:
     flow, visible = constant_flow((6, 7), 0, 0), everywhere((6, 7))
-    with pytest.raises(ValueError, match=r"steady_teacher.*\(1, 3, 6, 7\) and \(1, 2, 6, 7\)"):
-        steady_teacher(*(p[:, :c] for p, c in zip(maps(2), (3, 2))), flow, visible)
-    with pytest.raises(ValueError, match=r"steady_teacher.*\(1, 1, 6, 6\) and \(1, 3, 6, 7\)"):
-        steady_teacher(*maps(2), flow, visible[..., :6])
+    with pytest.raises(ValueError, match=r"flow_averaged_teacher.*\(1, 3, 6, 7\) and \(1, 2, 6, 7\)"):
+        flow_averaged_teacher(*(p[:, :c] for p, c in zip(maps(2), (3, 2))), flow, visible)
+    with pytest.raises(ValueError, match=r"flow_averaged_teacher.*\(1, 1, 6, 6\) and \(1, 3, 6, 7\)"):
+        flow_averaged_teacher(*maps(2), flow, visible[..., :6])
 
 
 def test_semantic_consistency_by_hand() -> None:

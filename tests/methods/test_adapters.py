@@ -13,9 +13,7 @@ from temporalkd import losses
 from temporalkd.config import parse
 from temporalkd.data.clip import Clip
 from temporalkd.experiments import run
-from temporalkd.methods import METHODS, TERMS, Method, Step, Weighted
-from temporalkd.methods.i2ckd import i2ckd
-from temporalkd.methods.multilevel import multilevel
+from temporalkd.methods import I2CKD, METHODS, TERMS, DistillationContext, Method, Multilevel, WeightedLoss
 from temporalkd.methods.term import Adapter, adapters
 from temporalkd.models import Segmenter, load_segmenter
 from tests import tiny
@@ -39,16 +37,16 @@ def test_equal_channels_need_no_adapter_and_unequal_ones_get_one_a_layer() -> No
     assert len(adapters(segmenter(), None, "low")) == 0
 
 
-@pytest.mark.parametrize("terms", [lambda: multilevel(), lambda: i2ckd(feature=["low", "head"])])
-def test_adapters_start_at_the_statistics_of_the_teachers_features(terms: Callable[[], list[Weighted]]) -> None:
+@pytest.mark.parametrize("terms", [lambda: Multilevel().losses(), lambda: I2CKD(feature=["low", "head"]).losses()])
+def test_adapters_start_at_the_statistics_of_the_teachers_features(terms: Callable[[], list[WeightedLoss]]) -> None:
     student, teacher = segmenter(), segmenter(seed=1, width=12)
     method = Method(student, terms(), teacher=teacher)
     clips = [clip(2, 2, seed=seed) for seed in range(3)]
     method.prepare(clips)
-    found = [m for m in method.trainee.modules() if isinstance(m, Adapter)]
+    found = [m for m in method.trainable_modules.modules() if isinstance(m, Adapter)]
     roles = ["low", "low"] if len(found) == 2 else ["low", "low", "head"]
     for number, (adapter, role) in enumerate(zip(found, roles)):
-        layers = [method.step(c).teacher.features(role, t) for c in clips for t in range(2)]
+        layers = [method.context(c).teacher.features(role, t) for c in clips for t in range(2)]
         values = torch.cat([layer[number % 2 if role == "low" else 0] for layer in layers]).transpose(0, 1).flatten(1)
         torch.testing.assert_close(adapter[1].bias, values.mean(1))
         torch.testing.assert_close(adapter[1].weight, values.std(1))
@@ -60,9 +58,9 @@ def test_adapters_start_at_the_statistics_of_the_teachers_features(terms: Callab
 
 def method_features(student: Segmenter, sample: Clip, role: str) -> list[Tensor]:
     """The student's features of the anchor frame."""
-    step = Step(sample)
-    step.predict(student)
-    return [layer.detach() for layer in step.student.features(role, sample.anchor)]
+    context = DistillationContext(sample)
+    context.predict(student)
+    return [layer.detach() for layer in context.student.features(role, sample.anchor)]
 
 
 def test_a_method_without_adapters_reads_no_clips_to_prepare() -> None:
@@ -70,49 +68,51 @@ def test_a_method_without_adapters_reads_no_clips_to_prepare() -> None:
         raise AssertionError("read")
         yield
 
-    Method(segmenter(), multilevel(), teacher=segmenter(seed=1)).prepare(never())
+    Method(segmenter(), Multilevel().losses(), teacher=segmenter(seed=1)).prepare(never())
 
 
 def test_layers_are_matched_from_the_deep_end() -> None:
     student, teacher = segmenter(), segmenter(seed=1)
     teacher.roles = {**teacher.roles, "low": ["body.3"]}
-    step = Step(clip(1, 2), teacher)
-    step.predict(student)
+    context = DistillationContext(clip(1, 2), teacher)
+    context.predict(student)
     term = TERMS["channel_kl"]("low")
-    term.connect(student, teacher)
+    term.connect([student], teacher)
     expected = losses.channel_kl(
-        step.student.features("low", 0)[1], step.teacher.features("low", 0)[0], step.valid(0, (12, 16))
+        context.student.features("low", 0)[1], context.teacher.features("low", 0)[0], context.valid(0, (12, 16))
     )
-    assert term(step).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert term(context).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_the_mean_over_layers_is_the_mean_of_their_losses() -> None:
-    step = Step(clip(1, 2), segmenter(seed=1))
-    step.predict(segmenter())
-    pairs = zip(step.student.features("low", 0), step.teacher.features("low", 0))
-    values = [losses.attention(s, t, step.valid(0, s.shape[-2:])).item() for s, t in pairs]
-    assert TERMS["attention"]("low")(step).item() == pytest.approx(sum(values) / 2, rel=1e-6)
+    context = DistillationContext(clip(1, 2), segmenter(seed=1))
+    context.predict(segmenter())
+    pairs = zip(context.student.features("low", 0), context.teacher.features("low", 0))
+    values = [losses.attention(s, t, context.valid(0, s.shape[-2:])).item() for s, t in pairs]
+    assert TERMS["attention"]("low")(context).item() == pytest.approx(sum(values) / 2, rel=1e-6)
 
 
 def test_what_the_log_shows_leaves_no_trace_in_the_adapters() -> None:
-    method = Method(segmenter(), i2ckd(feature="low"), teacher=segmenter(width=12))
-    method.trainee.train()
-    step = method.step(clip(1, 2))
-    method.losses(step)
-    before = {name: value.clone() for name, value in method.trainee.state_dict().items()}
-    assert any("running_mean" in name for name in before) and method.observed(step)
-    after = method.trainee.state_dict()
+    method = Method(segmenter(), I2CKD(feature="low").losses(), teacher=segmenter(width=12))
+    method.trainable_modules.train()
+    context = method.context(clip(1, 2))
+    method.losses(context)
+    before = {name: value.clone() for name, value in method.trainable_modules.state_dict().items()}
+    assert any("running_mean" in name for name in before) and method.observed(context)
+    after = method.trainable_modules.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
-    assert all(module.training for module in method.trainee.terms.modules())  # type: ignore[union-attr]
+    assert all(module.training for module in method.trainable_modules.terms.modules())  # type: ignore[union-attr]
 
 
 def test_adapters_are_trained_and_are_no_part_of_the_student() -> None:
-    method = Method(segmenter(), multilevel(), teacher=segmenter(width=12))
-    inside = [name for name, _ in method.trainee.named_parameters() if "adapters" in name]
+    method = Method(segmenter(), Multilevel().losses(), teacher=segmenter(width=12))
+    inside = [name for name, _ in method.trainable_modules.named_parameters() if "adapters" in name]
     assert len(inside) == 2 * 3 and all(name.startswith("terms.low.") for name in inside)
-    sum(method.losses(method.step(clip(2, 2))).values()).backward()  # type: ignore[union-attr]
+    sum(method.losses(method.context(clip(2, 2))).values()).backward()  # type: ignore[union-attr]
     assert all(
-        p.grad is not None and p.grad.norm() > 0 for n, p in method.trainee.named_parameters() if n in inside[:1]
+        p.grad is not None and p.grad.norm() > 0
+        for n, p in method.trainable_modules.named_parameters()
+        if n in inside[:1]
     )
     assert method.best_student().state_dict().keys() == segmenter().state_dict().keys()
 
@@ -123,7 +123,7 @@ def test_a_role_that_one_network_lacks_is_told_before_training() -> None:
     message = "term 'middle': the network has no feature of role 'fused', it has: logits, head, low"
     for student, teacher in ((segmenter(), lacking), (lacking, segmenter())):
         with pytest.raises(ValueError, match=message):
-            Method(student, multilevel(), teacher=teacher)
+            Method(student, Multilevel().losses(), teacher=teacher)
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "baseline"])

@@ -26,7 +26,7 @@ def made(name: str, folder: Path) -> tuple[Method, Clip]:
     data = build.training_footage(config)
     student, _ = build.model(config.student, "student", data)
     method = build.method(config, student, build.teacher(config, data), data)
-    clips = build.sampler(config, data, method.unlabelled)
+    clips = build.sampler(config, data, method.self_training is not None)
     clip = collate([clips[0]])
     method.prepare([clip])
     return method, clip
@@ -71,19 +71,23 @@ def test_losses_and_gradients_are_finite(name: str, case: Any, tmp_path: Path) -
     method, clip = made(name, tmp_path)
     clip = case(clip)
     for progress in (0.0, 0.5):
-        method.trainee.train()
-        step = method.step(clip, progress=progress)
-        losses = method.losses(step)
+        method.trainable_modules.train()
+        context = method.context(clip, progress=progress)
+        losses = method.losses(context)
         assert {key: value.item() for key, value in losses.items() if not torch.isfinite(value)} == {}
         torch.stack(list(method.weighted(losses, progress).values())).sum().backward()
         if case is occluded and "motion_consistency" in losses:
             assert losses["motion_consistency"].item() == 0
         if case in (ignored, unlabelled, padded):
             assert losses["cross_entropy"].item() == 0
-        wrong = [n for n, p in method.trainee.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        wrong = [
+            n
+            for n, p in method.trainable_modules.named_parameters()
+            if p.grad is not None and not p.grad.isfinite().all()
+        ]
         assert wrong == []
-        for name_, loss in method.replies(step):
+        for name_, loss in method.discriminator_losses(context):
             assert torch.isfinite(loss), name_
-        assert all(torch.isfinite(v) for v in map(torch.tensor, method.observed(step).values()))
-    assert any(isinstance(m, nn.BatchNorm2d) and m.training for m in method.trainee.modules())
-    assert all(torch.isfinite(buffer).all() for buffer in method.trainee.buffers())
+        assert all(torch.isfinite(v) for v in map(torch.tensor, method.observed(context).values()))
+    assert any(isinstance(m, nn.BatchNorm2d) and m.training for m in method.trainable_modules.modules())
+    assert all(torch.isfinite(buffer).all() for buffer in method.trainable_modules.buffers())

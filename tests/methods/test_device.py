@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from temporalkd.methods import Method
-from temporalkd.methods.etc import etc
+from temporalkd.methods import ETC, Method
 from tests.tiny import clip, segmenter
 
 
@@ -15,16 +14,19 @@ def test_every_tensor_of_a_step_is_on_the_students_device() -> None:
 
     The backward pass is left out: autograd itself makes gradients where their tensors are.
     """
-    method = Method(segmenter(seed=1), etc(), teacher=segmenter(seed=0), frames=3)
+    method = Method(segmenter(seed=1), ETC().losses(), teacher=segmenter(seed=0), frames=3)
     method.prepare([clip(3, 2)])
     device = next(method.student.parameters()).device
     sample = clip(3, 2).to(device)
     with torch.device("meta"):
         with pytest.raises(RuntimeError):
             _ = torch.zeros(3) + sample.frames.flatten()[:3]
-        step = method.step(sample)
-        found = {**method.losses(step), **{f"labels {t}": step.labels(t) for t in range(3)}}
+        context = method.context(sample)
+        found = {**method.losses(context), **{f"labels {t}": context.labels(t) for t in range(3)}}
     for pair, (_, other) in enumerate(sample.pairs):
-        found |= {f"flow {pair}": step.motion(pair, (12, 16)).flow, f"seen {pair}": step.motion(pair, (12, 16)).visible}
-        found |= {f"student {other}": step.student.logits(other), f"teacher {other}": step.teacher.logits(other)}
+        found |= {
+            f"flow {pair}": context.motion(pair, (12, 16)).flow,
+            f"seen {pair}": context.motion(pair, (12, 16)).visible,
+        }
+        found |= {f"student {other}": context.student.logits(other), f"teacher {other}": context.teacher.logits(other)}
     assert len(found) > 14 and {tensor.device for tensor in found.values()} == {device}

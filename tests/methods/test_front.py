@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from temporalkd import methods
 from temporalkd.data.clip import IGNORE, as_clip
+from temporalkd.experiments.api import train
 from temporalkd.models import Segmenter
 from tests.tiny import ROLES, Tiny
 
@@ -34,7 +36,7 @@ def test_every_method_trains_the_student_alone(name: str, options: dict[str, Any
     before = copy.deepcopy(teacher.state_dict())
     method = getattr(methods, name)(student, teacher, **options)
     assert list(method.terms) == [
-        w.name for w in methods.METHODS[name](**{k: v for k, v in options.items() if k != "flow"}) if w.weight
+        w.name for w in methods.METHODS[name](**{k: v for k, v in options.items() if k != "flow"}).losses() if w.weight
     ]
     method.prepare([(FRAMES, LABELS)])
     optimiser = torch.optim.Adam(method.parameters(), 1e-2)
@@ -120,3 +122,13 @@ def test_unprepared_method_fits_on_its_first_batch_and_says_so(capsys: pytest.Ca
     again.load_state_dict(method.state_dict())
     again.training_step(FRAMES, LABELS)
     assert not capsys.readouterr().err
+
+
+def test_self_training_wants_clips_with_hidden_labels(tmp_path: Path) -> None:
+    student, teacher = pair()
+    method = methods.selfcorrecting(student, teacher, feature="logits")
+    assert len(method.students) == 1 and "collaboration" not in method.terms
+    with pytest.raises(ValueError, match="clips: the method labels frames itself"):
+        train(method, [(FRAMES, LABELS)], steps=2, out=tmp_path / "run", accelerator="cpu")
+    with pytest.raises(ValueError, match=r"several students or self-training is run by tkd\.train"):
+        method.training_step(FRAMES, LABELS)

@@ -11,9 +11,8 @@ from temporalkd import losses
 from temporalkd.data.source import Frame
 from temporalkd.data.street import Street
 from temporalkd.evaluation import network
-from temporalkd.methods import Method, Step
+from temporalkd.methods import STCKD, DistillationContext, Method
 from temporalkd.methods.spatial_terms import IntraAffinity, PixelKL
-from temporalkd.methods.stckd import ROWS, stckd
 from temporalkd.models import JointTeacher, freeze
 from tests.tiny import clip, segmenter
 
@@ -59,27 +58,27 @@ def test_branches_of_other_strides_meet_at_the_finest() -> None:
 
 def test_terms_ask_the_branch_that_is_meant() -> None:
     teacher, sample = joint(), clip(2)
-    step = Step(sample, teacher)
-    step.predict(segmenter())
+    context = DistillationContext(sample, teacher)
+    context.predict(segmenter())
     t = sample.anchor
     for name in ("first", "second"):
         alone = teacher.branches[name](sample.frames[0])
-        expected = losses.pixel_kl(step.student.native(t), alone.native[t : t + 1])
-        assert PixelKL(branch=name)(step).item() == pytest.approx(expected.item(), rel=1e-5)
-        expected = losses.intra_affinity(step.student.feature("head", t), alone.features["head"][t : t + 1])
+        expected = losses.pixel_kl(context.student.native(t), alone.native[t : t + 1])
+        assert PixelKL(branch=name)(context).item() == pytest.approx(expected.item(), rel=1e-5)
+        expected = losses.intra_affinity(context.student.feature("head", t), alone.features["head"][t : t + 1])
         share = teacher(sample.frames[0]).shares[name].mean()
         assert 0 < share < 1
-        assert IntraAffinity(branch=name)(step).item() == pytest.approx((share * expected).item(), rel=1e-5)
-    assert PixelKL()(step).item() == pytest.approx(
-        losses.pixel_kl_to_probs(step.student.native(t), step.teacher.probs(t)).item(), rel=1e-4
+        assert IntraAffinity(branch=name)(context).item() == pytest.approx((share * expected).item(), rel=1e-5)
+    assert PixelKL()(context).item() == pytest.approx(
+        losses.pixel_kl_to_probs(context.student.native(t), context.teacher.probs(t)).item(), rel=1e-4
     )
 
 
 def test_a_single_teacher_is_its_own_first_branch_and_has_no_second() -> None:
-    Method(segmenter(), stckd(**ROWS["cnn"]), teacher=segmenter())
+    Method(segmenter(), STCKD(**STCKD.rows["cnn"]).losses(), teacher=segmenter())
     for name in ("transformer", "both"):
         with pytest.raises(ValueError, match=r"branch 'second', there is none: set second_teacher"):
-            Method(segmenter(), stckd(**ROWS[name]), teacher=segmenter())
+            Method(segmenter(), STCKD(**STCKD.rows[name]).losses(), teacher=segmenter())
 
 
 def test_branches_of_other_classes_and_lonely_ones_are_refused() -> None:

@@ -14,15 +14,14 @@ from torch import Tensor, nn
 from temporalkd import losses
 from temporalkd.config import ConfigError, parse
 from temporalkd.data.clip import IGNORE, Clip, collate
-from temporalkd.data.footage import Footage, street
+from temporalkd.data.datasets import SyntheticStreets
+from temporalkd.data.footage import Footage
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.street import Street
 from temporalkd.experiments import run
-from temporalkd.methods import Method, Step, Weighted
+from temporalkd.methods import KD, DistillationContext, Method, SelfCorrecting, WeightedLoss
 from temporalkd.methods.correction_terms import Ancillary, Collaboration, Correction
-from temporalkd.methods.kd import kd
-from temporalkd.methods.selfcorrecting import ROWS, selfcorrecting
 from temporalkd.methods.spatial_terms import CrossEntropy
 from tests import tiny
 from tests.data.test_semi import Poisoned
@@ -40,16 +39,14 @@ def batch(start: int = 0) -> Clip:
 
 
 def method(**options: Any) -> Method:
-    terms = selfcorrecting(**{"fit": 3, **options})
-    count = max(w.term.students for w in terms if w.weight)
-    students = [segmenter(seed=1 + k) for k in range(count)]
-    return Method(students[0], terms, segmenter(seed=9, width=12), frames=1, peers=students[1:])
+    student, teacher = segmenter(seed=1), segmenter(seed=9, width=12)
+    return SelfCorrecting(**{"fit": 3, **options}).build(student, teacher, make_peer=lambda k: segmenter(seed=1 + k))
 
 
 def gradients(made: Method, name: str, clip: Clip, progress: float = 0.5) -> dict[str, float]:
     """Norm of one term's gradient in each of its parts."""
-    made.trainee.zero_grad()
-    made.losses(made.step(clip, progress=progress))[name].backward()
+    made.trainable_modules.zero_grad()
+    made.losses(made.context(clip, progress=progress))[name].backward()
     parts: dict[str, nn.Module] = {f"student{k}": student for k, student in enumerate(made.students)}
     parts |= dict(made.terms["correction"].term.named_children())
     return {
@@ -59,7 +56,7 @@ def gradients(made: Method, name: str, clip: Clip, progress: float = 0.5) -> dic
 
 
 def test_it_has_the_published_parts() -> None:
-    weights = {w.name: (w.weight, bool(w.ramp)) for w in selfcorrecting(corrector="conv")}
+    weights = {w.name: (w.weight, bool(w.ramp)) for w in SelfCorrecting(corrector="conv").recipe().losses}
     assert weights == {
         "cross_entropy": (1.0, False),
         "correction": (1.0, True),
@@ -69,12 +66,13 @@ def test_it_has_the_published_parts() -> None:
         "intra_affinity": (10.0, False),
     }
     made = method()
-    assert (made.unlabelled, made.rounds, len(made.students)) == (True, 2, 2)
-    plain = method(**ROWS["labelled only"])
-    assert (plain.unlabelled, plain.rounds, len(plain.students), plain.labeller) == (False, 1, 1, None)
+    assert made.self_training is not None and (made.self_training.rounds, len(made.students)) == (2, 2)
+    plain = method(**SelfCorrecting.rows["labelled only"])
+    assert (len(plain.students), plain.self_training) == (1, None)
     assert list(plain.terms) == ["cross_entropy"], "the baseline, and nothing else"
-    assert len(method(**ROWS["+ corrected (linear)"]).students) == 1
-    assert method(**ROWS["+ raw weak"]).rounds == 1, "a weak label as it is stays as it is"
+    assert len(method(**SelfCorrecting.rows["+ corrected (linear)"]).students) == 1
+    weak = method(**SelfCorrecting.rows["+ raw weak"]).self_training
+    assert weak is not None and weak.rounds == 1, "a weak label as it is stays as it is"
 
 
 def test_who_learns_from_what() -> None:
@@ -98,37 +96,36 @@ def test_who_learns_from_what() -> None:
 def test_the_ancillary_network_speaks_once_a_step() -> None:
     made, calls = method(corrector="conv"), []
     made.terms["correction"].term.ancillary.register_forward_hook(lambda *a: calls.append(1))  # type: ignore[union-attr,operator]
-    step = made.step(batch(), progress=0.5)
-    made.losses(step)
+    context = made.context(batch(), progress=0.5)
+    made.losses(context)
     assert len(made.students) == 2 and len(calls) == 1
 
 
 def test_the_soft_label_is_the_linear_correction_by_hand() -> None:
     made, clip = method(), batch()
     term: Any = made.terms["correction"].term
-    step = made.step(clip, progress=0.5)
-    made.losses(step)
-    step.turn_to(1)
+    context = made.context(clip, progress=0.5)
+    made.losses(context)
+    context = context.views()[1]
     bare = clip.labelled[:, 0].logical_not()
     assert bare.tolist() == [False, True, False, True]
-    ancillary, student = term.ancillary_logits(step)[bare], step.student.native(0)[bare]
+    ancillary, student = term.ancillary_logits(context)[bare], context.student.native(0)[bare]
     target = losses.linear_correction(student, ancillary, losses.alpha_schedule(0.5))
     expected = losses.soft_cross_entropy(student, target.detach())
-    assert term(step).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert term(context).item() == pytest.approx(expected.item(), rel=1e-5)
     raw = Correction("none")
     weak = clip.weak[bare]  # type: ignore[index]
-    expected = losses.cross_entropy(step.student.logits(0)[bare], weak)
-    assert raw(step).item() == pytest.approx(expected.item(), rel=1e-5)
+    expected = losses.cross_entropy(context.student.logits(0)[bare], weak)
+    assert raw(context).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_values_are_means_over_students_and_each_learns_as_if_alone() -> None:
     made, clip = method(collaboration=1e-9), batch()
-    step = made.step(clip)
-    values = made.losses(step)
+    context = made.context(clip)
+    values = made.losses(context)
     each = []
-    for k in range(2):
-        step.turn_to(k)
-        each.append(CrossEntropy()(step))
+    for view in context.views():
+        each.append(CrossEntropy()(view))
     assert values["cross_entropy"].item() == pytest.approx((each[0] + each[1]).item() / 2, rel=1e-6)
     weight = made.students[1].network.classifier.weight
     (alone,) = torch.autograd.grad(each[1], weight, retain_graph=True)
@@ -137,13 +134,12 @@ def test_values_are_means_over_students_and_each_learns_as_if_alone() -> None:
 
 
 def test_collaboration_reads_the_other_students() -> None:
-    step = Step(batch())
-    step.predict(*(segmenter(seed=k) for k in range(3)))
-    logits = [student.native(0) for student in step.students]
-    for k in range(3):
-        step.turn_to(k)
+    context = DistillationContext(batch())
+    context.predict(*(segmenter(seed=k) for k in range(3)))
+    logits = [student.native(0) for student in context.students]
+    for k, view in enumerate(context.views()):
         expected = losses.collaboration(logits, k)
-        assert Collaboration(3)(step).item() == pytest.approx(expected.item(), rel=1e-6)
+        assert Collaboration()(view).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_the_ancillary_network_is_fitted_on_half_of_the_labels_and_frozen() -> None:
@@ -158,18 +154,19 @@ def test_the_ancillary_network_is_fitted_on_half_of_the_labels_and_frozen() -> N
     term: Any = made.terms["correction"].term
 
     def entropy() -> float:
-        step = made.step(batch())
-        logits = nn.functional.interpolate(term.ancillary_logits(step), tiny.SIZE, mode="bilinear")
-        return losses.cross_entropy(logits, step.clip.labels[:, 0]).item()
+        context = made.context(batch())
+        logits = nn.functional.interpolate(term.ancillary_logits(context), tiny.SIZE, mode="bilinear")
+        return losses.cross_entropy(logits, context.clip.labels[:, 0]).item()
 
     start = {k: v.clone() for k, v in made.students[0].state_dict().items()}
     before = entropy()
-    made.fit(batches)
+    assert made.self_training is not None
+    made.self_training.fit(made, batches)
     assert asked == [60] and entropy() < 0.6 * before
     assert all(torch.equal(start[k], v) for k, v in made.students[0].state_dict().items())
     assert not any(p.requires_grad for p in term.ancillary.parameters())
     optimiser = made.optimisers(lambda m: torch.optim.SGD([p for p in m.parameters() if p.requires_grad], 0.1))
-    trained = {id(p) for p in optimiser["trainee"].param_groups[0]["params"]}
+    trained = {id(p) for p in optimiser["students"].param_groups[0]["params"]}
     assert not trained & {id(p) for p in term.ancillary.parameters()}
 
 
@@ -186,15 +183,15 @@ def test_the_student_that_errs_less_is_exported() -> None:
     with torch.no_grad():
         made.students[0].network.classifier.bias[3] = 20.0
     for k in range(3):
-        made.losses(made.step(batch(4 * k)))
+        made.losses(made.context(batch(4 * k)))
     assert made.best_student() is made.students[1]
-    state = made.trainee.state_dict()
+    state = made.trainable_modules.state_dict()
     assert state["judged"][1] < state["judged"][0] and state["judgements"] == 3
     again = method()
-    again.trainee.load_state_dict(state)
+    again.trainable_modules.load_state_dict(state)
     assert again.best_student() is again.students[1]
-    made.losses(made.step(collate([sampler()[1], sampler()[3]])))
-    assert made.trainee.state_dict()["judgements"] == 3, "without labels there is nothing to judge by"
+    made.losses(made.context(collate([sampler()[1], sampler()[3]])))
+    assert made.trainable_modules.state_dict()["judgements"] == 3, "without labels there is nothing to judge by"
 
 
 @pytest.mark.parametrize("corrector", ["none", "linear", "conv"])
@@ -203,7 +200,7 @@ def test_pseudo_labels(corrector: Any) -> None:
     made, sure = method(corrector=corrector, collaboration=0), method(corrector=corrector, confidence=0.3)
     for anchor in clips.unlabelled:
         clip = clips.whole(anchor)
-        labels, some = made.pseudo_labels(clip, 1.0), sure.pseudo_labels(clip, 1.0)
+        labels, some = (m.self_training.pseudo_labels(m, clip, 1.0) for m in (made, sure))  # type: ignore[union-attr]
         assert labels.shape == (1, *tiny.SIZE) and int(labels.max()) < 9
         if corrector == "none":
             known = clip.weak != IGNORE
@@ -231,7 +228,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def test_each_row_trains_and_differs_and_exports_a_plain_student(tmp_path: Path) -> None:
     students = {}
-    for number, (name, options) in enumerate(ROWS.items()):
+    for number, (name, options) in enumerate(SelfCorrecting.rows.items()):
         config = values(tmp_path)
         config["method"] |= options
         students[name] = train(config, tmp_path / str(number))
@@ -244,7 +241,7 @@ def test_each_row_trains_and_differs_and_exports_a_plain_student(tmp_path: Path)
     for k, student in enumerate(found):
         assert {name: x.shape for name, x in student.items()} == {name: x.shape for name, x in baseline.items()}
         assert not any(same(student, other) for other in found[:k])
-    state = torch.load(tmp_path / "5" / "checkpoints" / "last.pt", weights_only=True)["players"]["trainee"]
+    state = torch.load(tmp_path / "5" / "checkpoints" / "last.pt", weights_only=True)["trainables"]["students"]
     first, second = (
         {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
         for prefix in ("student.network.", "peers.0.network.")
@@ -256,7 +253,7 @@ def test_each_row_trains_and_differs_and_exports_a_plain_student(tmp_path: Path)
 
 def poisoned(right: list[list[int]] | None) -> Footage:
     """Two streets; of the labels only those named are right."""
-    footage = street(2, 1, 6, tiny.SIZE)
+    footage = SyntheticStreets(count=2, seed=1, length=6, size=tiny.SIZE).open()
     kept = [set(frames) for frames in right] if right is not None else [set(range(6))] * 2
     footage.sources = [Poisoned(source, frames) for source, frames in zip(footage.sources, kept)]
     return footage
@@ -338,5 +335,5 @@ def test_what_cannot_be_is_refused_before_training(name: str, tmp_path: Path, mo
 
 
 def test_a_term_that_needs_a_partner_says_so() -> None:
-    with pytest.raises(ValueError, match="term 'together' needs 2 students, there is 1"):
-        Method(segmenter(), [*kd(), Weighted("together", Collaboration())], segmenter(seed=9))
+    with pytest.raises(ValueError, match="term 'together': needs two students or more, there is 1"):
+        Method(segmenter(), [*KD().losses(), WeightedLoss("together", Collaboration())], segmenter(seed=9))

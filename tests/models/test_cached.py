@@ -12,8 +12,7 @@ import torch
 from flow.store import Store
 from temporalkd.config import ConfigError, parse
 from temporalkd.experiments import run
-from temporalkd.methods import Method, Weighted
-from temporalkd.methods.etc import etc
+from temporalkd.methods import ETC, Method, WeightedLoss
 from temporalkd.methods.spatial_terms import PixelKL
 from temporalkd.models import CachedTeacher, freeze
 from tests import tiny
@@ -60,10 +59,10 @@ def test_a_damaged_entry_is_computed_again(tmp_path: Path) -> None:
 
 def test_terms_that_read_other_features_are_refused(tmp_path: Path) -> None:
     teacher = CachedTeacher(segmenter(), store(tmp_path))
-    method = Method(segmenter(seed=1), [Weighted("pixel_kl", PixelKL())], teacher)
-    assert method.losses(method.step(clip(1)))["pixel_kl"] > 0
+    method = Method(segmenter(seed=1), [WeightedLoss("pixel_kl", PixelKL())], teacher)
+    assert method.losses(method.context(clip(1)))["pixel_kl"] > 0
     with pytest.raises(ValueError, match=r"no feature of role 'head', it has: logits"):
-        Method(segmenter(seed=1), etc(), teacher, frames=3)
+        Method(segmenter(seed=1), ETC().losses(), teacher, frames=3)
 
 
 def values_of(folder: Path, method: str, cached: bool, **data: Any) -> dict[str, Any]:

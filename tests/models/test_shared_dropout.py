@@ -17,7 +17,7 @@ from temporalkd.data.clip import Clip, collate
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import streets
-from temporalkd.methods import Step
+from temporalkd.methods import DistillationContext
 from temporalkd.methods.temporal_terms import MotionConsistency
 from temporalkd.models import ModelSpec, SharedDropout, build
 
@@ -93,7 +93,7 @@ def moved_still() -> Clip:
 def test_motion_consistency_does_not_measure_dropout(shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """On stills moved exactly, all in eval mode but the dropout; with a mask a frame it would."""
     if not shared:
-        monkeypatch.setattr("temporalkd.methods.step.SharedDropout", lambda clips, length: nullcontext())
+        monkeypatch.setattr("temporalkd.methods.context.SharedDropout", lambda clips, length: nullcontext())
     torch.manual_seed(0)
     widths = {"decoder_pyramid_channels": 64, "decoder_segmentation_channels": 32}
     arguments = {"encoder_name": "tu-mobilenetv3_small_050", "decoder_dropout": 0.2, **widths}
@@ -108,10 +108,10 @@ def test_motion_consistency_does_not_measure_dropout(shared: bool, monkeypatch: 
             module.train(dropping)
         values = []
         for _ in range(16 if dropping else 1):
-            step = Step(sample)
+            context = DistillationContext(sample)
             with torch.no_grad():
-                step.predict(student)
-                values.append(term(step).item())
+                context.predict(student)
+                values.append(term(context).item())
         return sum(values) / len(values)
 
     ratio = measured(True) / measured(False)

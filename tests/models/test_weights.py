@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 import flow as optical_flow
-from temporalkd.data.camvid import camvid
+from temporalkd.data.camvid import CamVid
 from temporalkd.evaluation import evaluate, network
 from temporalkd.models import build, load_encoder, load_segmenter, load_weights, read_spec, save_segmenter
 from temporalkd.models.weights import find_packaged, read_tensors
+from tests.fake_data import opened
 from tests.tiny import Tiny, segmenter, spec
 
 
@@ -260,7 +261,7 @@ def test_camvid_teacher_scores_what_its_json_says(data_root: Path) -> None:
         pytest.skip(f"no {path.name} under the data root")
     card = json.loads(path.with_suffix(".json").read_text())
     teacher, _ = load_segmenter(path)
-    val = camvid(data_root / "data" / "camvid", "val")
+    val = opened(CamVid, data_root / "data" / "camvid", "val")
     flows = {"zero": optical_flow.build("zero")}
     (row,) = evaluate(val.sources, {"teacher": network(teacher)}, 11, flows, ["visible"], references=False)
     assert row.frames == 101

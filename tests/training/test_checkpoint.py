@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from temporalkd.methods import Trainee
+from temporalkd.methods import TrainableModules
 from temporalkd.methods.spatial_terms import CrossEntropy
 from temporalkd.methods.temporal_terms import RecurrentDependency
 from temporalkd.training import checkpoint
 from tests.tiny import segmenter
 
 
-def trainee(seed: int = 0, **arguments: Any) -> Trainee:
-    return Trainee(segmenter(seed=seed, **arguments), {"ce": CrossEntropy()})
+def modules(seed: int = 0, **arguments: Any) -> TrainableModules:
+    return TrainableModules(segmenter(seed=seed, **arguments), {"ce": CrossEntropy()})
 
 
 def state_of(module: nn.Module) -> checkpoint.State:
@@ -27,7 +27,7 @@ def state_of(module: nn.Module) -> checkpoint.State:
         "evaluated": 0,
         "best": float("-inf"),
         "guard": {"in_a_row": 0, "skipped": 0},
-        "players": {"trainee": module.state_dict()},
+        "trainables": {"students": module.state_dict()},
         "optimisers": [torch.optim.AdamW(module.parameters()).state_dict()],
         "rng": checkpoint.rng_state(),
     }
@@ -36,15 +36,15 @@ def state_of(module: nn.Module) -> checkpoint.State:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "checkpoints" / "last.pt"
-    checkpoint.save(state_of(trainee(1)), path)
+    checkpoint.save(state_of(modules(1)), path)
     return path
 
 
 def test_round_trip(path: Path) -> None:
-    source, target = trainee(1), trainee(2)
+    source, target = modules(1), modules(2)
     loaded = checkpoint.load(path)
     assert (loaded["step"], loaded["best"]) == (7, float("-inf"))
-    checkpoint.restore(target, loaded["players"]["trainee"], path)
+    checkpoint.restore(target, loaded["trainables"]["students"], path)
     assert all(torch.equal(a, b) for a, b in zip(source.state_dict().values(), target.state_dict().values()))
     assert [p.name for p in path.parent.iterdir()] == ["last.pt"]
 
@@ -52,12 +52,12 @@ def test_round_trip(path: Path) -> None:
 def test_random_numbers_go_on_where_they_were(path: Path) -> None:
     torch.manual_seed(5)
     torch.rand(3)
-    checkpoint.save(state_of(trainee()), path)
+    checkpoint.save(state_of(modules()), path)
     torch.manual_seed(6)
     checkpoint.set_rng_state(checkpoint.load(path)["rng"])
     got = torch.rand(4)
     torch.manual_seed(0)
-    trainee()
+    modules()
     checkpoint.set_rng_state(checkpoint.load(path)["rng"])
     assert torch.equal(torch.rand(4), got)
     torch.manual_seed(6)
@@ -72,7 +72,7 @@ def test_a_failed_write_leaves_the_old_one(path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
-        checkpoint.save(state_of(trainee(2)), path)
+        checkpoint.save(state_of(modules(2)), path)
     assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == ["last.pt"]
 
 
@@ -96,7 +96,7 @@ def test_a_file_that_is_something_else(path: Path, content: bytes) -> None:
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"weights": torch.zeros(2)}, {"step": 1, "players": {}}])
+@pytest.mark.parametrize("value", [[1, 2], {"weights": torch.zeros(2)}, {"step": 1, "trainables": {}}])
 def test_a_file_of_another_program(path: Path, value: Any) -> None:
     torch.save(value, path)
     with pytest.raises(ValueError, match=r"last\.pt is not a checkpoint of this trainer"):
@@ -113,26 +113,26 @@ class Evil:
 
 def test_a_malicious_pickle_is_refused_and_does_not_run(path: Path) -> None:
     owned = path.parent / "owned"
-    torch.save(state_of(trainee()) | {"note": Evil(owned)}, path)
+    torch.save(state_of(modules()) | {"note": Evil(owned)}, path)
     with pytest.raises(ValueError, match=r"last\.pt is damaged or not a checkpoint"):
         checkpoint.load(path)
     assert not owned.exists()
 
 
 def test_another_student_or_method_names_the_tensor(path: Path) -> None:
-    tensors = checkpoint.load(path)["players"]["trainee"]
-    wide = trainee(width=12)
+    tensors = checkpoint.load(path)["trainables"]["students"]
+    wide = modules(width=12)
     before = {k: v.clone() for k, v in wide.state_dict().items()}
     with pytest.raises(
         ValueError, match=r"last\.pt is of another student or method: 'student\.network\.body\.0\.bias'"
     ):
         checkpoint.restore(wide, tensors, path)
     assert all(torch.equal(before[k], v) for k, v in wide.state_dict().items())
-    more = Trainee(segmenter(), {"mf": RecurrentDependency()})
+    more = TrainableModules(segmenter(), {"mf": RecurrentDependency()})
     with pytest.raises(ValueError, match=r"'terms\.mf\.memory\.cell\.gates\.bias' differs"):
         checkpoint.restore(more, tensors, path)
     with pytest.raises(ValueError, match=r"'extra' differs"):
-        checkpoint.restore(trainee(), tensors | {"extra": torch.zeros(1)}, path)
+        checkpoint.restore(modules(), tensors | {"extra": torch.zeros(1)}, path)
 
 
 def steps(folder: Path) -> dict[str, int]:
@@ -141,7 +141,7 @@ def steps(folder: Path) -> dict[str, int]:
 
 def save_steps(folder: Path, *numbers: int) -> None:
     for number in numbers:
-        checkpoint.save(state_of(trainee()) | {"step": number}, folder / "last.pt", folder / "previous.pt")
+        checkpoint.save(state_of(modules()) | {"step": number}, folder / "last.pt", folder / "previous.pt")
 
 
 @pytest.mark.parametrize("links", [True, False])

@@ -24,7 +24,7 @@ from temporalkd.config import parse
 from temporalkd.evaluation import as_json, network
 from temporalkd.experiments import run
 from temporalkd.experiments.scoring import Scorer
-from temporalkd.methods import Step, Term
+from temporalkd.methods import DistillationContext, LossTerm
 from temporalkd.models import load_segmenter
 from temporalkd.training import checkpoint
 from tests import tiny
@@ -194,14 +194,14 @@ def test_where_one_process_dies_the_other_ends_too(tmp_path: Path) -> None:
     assert checkpoint.latest(tmp_path / "two" / "checkpoints") is not None
 
 
-class OneSided(Term):
+class OneSided(LossTerm):
     """NaN in the second process's second step, with a gradient that is finite: the first one sees nothing of it."""
 
     calls = 0
 
-    def forward(self, step: Step) -> Tensor:
+    def forward(self, context: DistillationContext) -> Tensor:
         self.calls += 1
-        zero = step.student.native(0).mean() * 0
+        zero = context.student.native(0).mean() * 0
         return zero + math.nan if dist.get_rank() == 1 and self.calls == 2 else zero
 
 

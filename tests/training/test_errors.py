@@ -23,7 +23,7 @@ from temporalkd.experiments import run
 from temporalkd.experiments.comparison.train import _cleared
 from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.scoring import Scorer
-from temporalkd.methods import Trainee
+from temporalkd.methods import TrainableModules
 from temporalkd.training import checkpoint
 from temporalkd.training.errors import explained
 from temporalkd.training.log import RunLog
@@ -104,7 +104,7 @@ def test_a_folder_that_is_removed_is_there_again(place: str, tmp_path: Path) -> 
     values = config(tmp_path, log_every=1, evaluate_every=3)
     folder, calls = tmp_path / "cut", []
     values["data"]["val"] = values["data"]["train"]
-    owner, name = (Trainee, "forward") if place == "step" else (Scorer, "rows")
+    owner, name = (TrainableModules, "forward") if place == "step" else (Scorer, "rows")
     original = getattr(owner, name)
 
     def removed(*arguments: Any, **options: Any) -> Any:
@@ -124,9 +124,9 @@ def test_a_folder_that_is_removed_is_there_again(place: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("resume", [False, True])
 def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path) -> None:
     """A second one is refused while the first is at it, and what the first does is as if nobody had asked."""
-    values, forward, told = config(tmp_path), Trainee.forward, []
+    values, forward, told = config(tmp_path), TrainableModules.forward, []
 
-    def asked(self: Trainee, step: Any) -> Any:
+    def asked(self: TrainableModules, context: Any) -> Any:
         if not told:
             code = (
                 "import sys, pathlib, yaml\nfrom temporalkd import run\nfrom temporalkd.config import parse\n"
@@ -134,10 +134,10 @@ def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path
             )
             command = [sys.executable, "-c", code, str(tmp_path / "cut")]
             told.append(subprocess.run(command, input=yaml.safe_dump(values), cwd=ROOT, capture_output=True, text=True))
-        return forward(self, step)
+        return forward(self, context)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Trainee, "forward", asked)
+        patched.setattr(TrainableModules, "forward", asked)
         first = train(values, tmp_path / "cut")
     assert "cut: another training writes there" in told[0].stderr.splitlines()[-1]
     whole = train(values, tmp_path / "whole")
@@ -150,20 +150,20 @@ def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path
 
 
 def test_a_folder_that_another_training_took_meanwhile_is_left_to_it(tmp_path: Path) -> None:
-    values, forward, calls = config(tmp_path), Trainee.forward, []
+    values, forward, calls = config(tmp_path), TrainableModules.forward, []
     folder = tmp_path / "cut"
 
-    def removed(self: Trainee, step: Any) -> Any:
+    def removed(self: TrainableModules, context: Any) -> Any:
         calls.append(0)
         if len(calls) == 3:
             shutil.rmtree(folder)
             folder.mkdir()
             for name in (".lock", "config.yaml", ".last.pt.part"):
                 (folder / name).write_text("another's")
-        return forward(self, step)
+        return forward(self, context)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Trainee, "forward", removed)
+        patched.setattr(TrainableModules, "forward", removed)
         with pytest.raises(FileExistsError, match=r"cut was removed .* and is another training's now"):
             train(values, folder)
     left = {path.name for path in folder.iterdir() if "events" not in path.name and path.name != "resources.json"}
@@ -236,16 +236,16 @@ def test_a_loader_worker_that_is_killed(tmp_path: Path) -> None:
 def test_a_step_for_which_there_is_no_memory(tmp_path: Path) -> None:
     """A real request that no machine can fulfil."""
     values = config(tmp_path)
-    original, calls = Trainee.forward, []
+    original, calls = TrainableModules.forward, []
 
-    def greedy(self: Trainee, step: Any) -> Any:
-        calls.append(step)
+    def greedy(self: TrainableModules, context: Any) -> Any:
+        calls.append(context)
         if len(calls) == 4:
             torch.empty(1 << 60)
-        return original(self, step)
+        return original(self, context)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Trainee, "forward", greedy)
+        patched.setattr(TrainableModules, "forward", greedy)
         with pytest.raises(
             MemoryError, match=r"no memory for step 4, 2 clips of 1 frames at once \(\d+ bytes more"
         ) as told:

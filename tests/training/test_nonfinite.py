@@ -16,8 +16,7 @@ from torch import Tensor
 
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import Street
-from temporalkd.methods import Method, Step, Term, Weighted
-from temporalkd.methods.baseline import baseline
+from temporalkd.methods import Baseline, DistillationContext, LossTerm, Method, WeightedLoss
 from temporalkd.models import Segmenter, build
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
 from temporalkd.training.nonfinite import refuse_not_finite
@@ -25,16 +24,16 @@ from temporalkd.training.step import Stepper
 from tests import tiny
 
 
-class Doubtful(Term):
+class Doubtful(LossTerm):
     """Not finite in the steps given; `kind`: its value, or its gradient alone."""
 
     def __init__(self, steps: set[int], kind: str = "value"):
         super().__init__()
         self.steps, self.kind, self.calls = steps, kind, 0
 
-    def forward(self, step: Step) -> Tensor:
+    def forward(self, context: DistillationContext) -> Tensor:
         self.calls += 1
-        native = step.student.native(0)
+        native = context.student.native(0)
         if self.calls not in self.steps:
             return native.mean() * 0
         return native.mean() * math.nan if self.kind == "value" else (native * 0).pow(2).sum().sqrt()
@@ -59,14 +58,14 @@ def rows(folder: Path) -> dict[int, dict[str, float]]:
 
 @pytest.mark.parametrize("kind", ["value", "gradient"])
 def test_a_skipped_step_is_as_if_it_had_not_been(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    method = Method(tiny.segmenter(), [*baseline(), Weighted("doubtful", Doubtful({3, 4}, kind))])
+    method = Method(tiny.segmenter(), [*Baseline().losses(), WeightedLoss("doubtful", Doubtful({3, 4}, kind))])
     states: list[dict[str, Tensor]] = []
     made = trainer(tmp_path, method, on_nonfinite="skip", checkpoint_every=1)
     original = made._keep
 
     def watch(*arguments: Any) -> None:
         original(*arguments)
-        states.append(checkpoint.load(tmp_path / "checkpoints" / "last.pt")["players"]["trainee"])
+        states.append(checkpoint.load(tmp_path / "checkpoints" / "last.pt")["trainables"]["students"])
 
     made._keep = watch  # type: ignore[method-assign]
     made.fit()
@@ -80,7 +79,7 @@ def test_a_skipped_step_is_as_if_it_had_not_been(kind: str, tmp_path: Path, capf
 
 
 def test_what_batch_norm_gathered_in_a_skipped_step_is_put_back(tmp_path: Path) -> None:
-    method = Method(student(), baseline())
+    method = Method(student(), Baseline().losses())
     made = trainer(tmp_path, method, on_nonfinite="skip")
     original = made.batches.coloured
     made.batches.coloured = lambda clip, number: (  # type: ignore[method-assign]
@@ -88,12 +87,12 @@ def test_what_batch_norm_gathered_in_a_skipped_step_is_put_back(tmp_path: Path) 
     )
     made.fit()
     assert "skipped" in rows(tmp_path)[3] and "loss" in rows(tmp_path)[4]
-    buffers = list(method.trainee.buffers())
+    buffers = list(method.trainable_modules.buffers())
     assert buffers and all(torch.isfinite(b).all() for b in buffers)
 
 
 def test_it_gives_up_after_a_limit_of_consecutive_ones(tmp_path: Path) -> None:
-    method = Method(tiny.segmenter(), [*baseline(), Weighted("doubtful", Doubtful({1, 2, 4, 5, 6}))])
+    method = Method(tiny.segmenter(), [*Baseline().losses(), WeightedLoss("doubtful", Doubtful({1, 2, 4, 5, 6}))])
     made = trainer(tmp_path, method, on_nonfinite="skip", nonfinite_limit=2, checkpoint_every=3)
     with pytest.raises(
         FloatingPointError, match=r"'doubtful' is nan at step 6, after 2 skipped steps in a row: stopped"
@@ -105,7 +104,7 @@ def test_it_gives_up_after_a_limit_of_consecutive_ones(tmp_path: Path) -> None:
 
 def test_the_count_goes_on_with_a_resumed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def method(*steps: int) -> Method:
-        return Method(tiny.segmenter(), [*baseline(), Weighted("doubtful", Doubtful(set(steps)))])
+        return Method(tiny.segmenter(), [*Baseline().losses(), WeightedLoss("doubtful", Doubtful(set(steps)))])
 
     settings = {"on_nonfinite": "skip", "nonfinite_limit": 2, "checkpoint_every": 1}
     made = trainer(tmp_path, method(2, 3), **settings)
@@ -133,7 +132,7 @@ def test_statistics_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
 def test_weights_that_are_not_finite_do_not_replace_a_good_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method = Method(tiny.segmenter(), baseline())
+    method = Method(tiny.segmenter(), Baseline().losses())
     made = trainer(tmp_path, method, checkpoint_every=1)
     original = Stepper.__call__
 
@@ -147,4 +146,4 @@ def test_weights_that_are_not_finite_do_not_replace_a_good_checkpoint(
     with pytest.raises(FloatingPointError, match=r"weight is not finite after step 3: .*last\.pt stays that of step 2"):
         made.fit()
     state = checkpoint.load(tmp_path / "checkpoints" / "last.pt")
-    assert state["step"] == 2 and all(torch.isfinite(t).all() for t in state["players"]["trainee"].values())
+    assert state["step"] == 2 and all(torch.isfinite(t).all() for t in state["trainables"]["students"].values())

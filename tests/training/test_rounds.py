@@ -161,7 +161,7 @@ def test_a_run_that_was_cut_off_goes_on_as_if_nothing_happened(name: str, whole:
     assert logged(tmp_path / "run") == logged(whole / "run")
     assert (tmp_path / "run" / "metrics.csv").read_text() == (whole / "run" / "metrics.csv").read_text()
     states = [
-        checkpoint.load(folder / "run" / "checkpoints" / "last.pt")["players"]["trainee"]
+        checkpoint.load(folder / "run" / "checkpoints" / "last.pt")["trainables"]["students"]
         for folder in (whole, tmp_path)
     ]
     assert all(torch.equal(states[0][k], v) for k, v in states[1].items()), "ancillary network and peers too"

@@ -19,9 +19,7 @@ from temporalkd.config import Config, load, parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.experiments import run
-from temporalkd.methods import RAMP, Method, Step, Term, Weighted
-from temporalkd.methods.baseline import baseline
-from temporalkd.methods.etc import etc
+from temporalkd.methods import ETC, RAMP, Baseline, DistillationContext, LossTerm, Method, WeightedLoss
 from temporalkd.models import Segmenter
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
 from temporalkd.training.step import Stepper
@@ -64,7 +62,7 @@ def trainer(folder: Path, method: Method, frames: int = 1, evaluate: Any = None,
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    method = Method(tiny.segmenter(), baseline())
+    method = Method(tiny.segmenter(), Baseline().losses())
     trainer(tmp_path, method, steps=60, lr=0.02, gradient_norms_every=0).fit()
     losses = [row["loss"] for row in rows(tmp_path)]
     assert len(losses) == 60
@@ -107,8 +105,8 @@ def test_an_interrupted_training_goes_on_as_if_nothing_happened(
     assert [row["step"] for row in rows(tmp_path / "cut")] == [1, 2, 3, 4, 5, 6]
     assert (tmp_path / "cut" / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
     states = [checkpoint.load(tmp_path / name / "checkpoints" / "last.pt") for name in ("whole", "cut")]
-    for name, player in states[0]["players"].items():
-        assert same(player, states[1]["players"][name]), name
+    for name, module in states[0]["trainables"].items():
+        assert same(module, states[1]["trainables"][name]), name
     assert states[0]["best"] == states[1]["best"] > 0 and torch.equal(*(state["rng"][0]["cpu"] for state in states))
 
 
@@ -142,7 +140,7 @@ def test_resuming_from_a_bad_checkpoint_names_it(damage: str, tmp_path: Path) ->
         path.write_bytes(path.read_bytes()[:1000])
     else:
         state = checkpoint.load(path)
-        state["players"]["trainee"]["student.network.classifier.weight"] = torch.zeros(11, 8, 1, 1)
+        state["trainables"]["students"]["student.network.classifier.weight"] = torch.zeros(11, 8, 1, 1)
         checkpoint.save(state, path)
     with pytest.raises(ValueError, match=r"last\.pt is (damaged|of another student.*classifier\.weight)"):
         train(values, tmp_path / "run", resume=True)
@@ -184,7 +182,7 @@ def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:
     teacher, flow = tiny.segmenter(seed=9, width=12), tiny.Played([torch.zeros(2, 2, *tiny.SIZE)] * 100)
     frozen = [teacher.network, flow]
     before = [{k: v.clone() for k, v in m.state_dict().items()} for m in frozen]
-    method = Method(tiny.segmenter(seed=1), etc(), teacher, flow, frames=3)
+    method = Method(tiny.segmenter(seed=1), ETC().losses(), teacher, flow, frames=3)
     start = {k: v.clone() for k, v in method.student.state_dict().items()}
     made = trainer(
         tmp_path, method, frames=3, checkpoint_every=2, evaluate_every=2, evaluate=lambda s, end: {"miou": 1}
@@ -199,7 +197,7 @@ def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:
     secret = [t for m in frozen for t in m.state_dict().values() if t.ndim > 1]
     for name in ("last", "best"):
         state = checkpoint.load(tmp_path / "checkpoints" / f"{name}.pt")
-        trained, moments = state["players"]["trainee"], state["optimisers"]["trainee"]["state"]
+        trained, moments = state["trainables"]["students"], state["optimisers"]["students"]["state"]
         assert {k.split(".")[0] for k in trained} == {"student", "terms"}
         assert {k.split(".")[1] for k in trained if k.startswith("terms")} == {"recurrent_dependency"}
         held = [*trained.values(), *(v for s in moments.values() for v in s.values() if isinstance(v, Tensor))]
@@ -207,57 +205,61 @@ def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:
         assert not any(a.shape == b.shape and torch.equal(a, b) for a in held for b in secret)
 
 
-class Explodes(Term):
+class Explodes(LossTerm):
     """NaN from a given call on."""
 
     def __init__(self, at: int):
         super().__init__()
         self.at, self.calls = at, 0
 
-    def forward(self, step: Step) -> Tensor:
+    def forward(self, context: DistillationContext) -> Tensor:
         self.calls += 1
-        return step.student.native(0).mean() * (math.nan if self.calls >= self.at else 1.0)
+        return context.student.native(0).mean() * (math.nan if self.calls >= self.at else 1.0)
 
 
 def test_a_nan_stops_the_training_and_spares_the_checkpoint(tmp_path: Path) -> None:
-    method = Method(tiny.segmenter(), [*baseline(), Weighted("doubtful", Explodes(4))])
+    method = Method(tiny.segmenter(), [*Baseline().losses(), WeightedLoss("doubtful", Explodes(4))])
     with pytest.raises(FloatingPointError, match=r"term 'doubtful' is nan at step 4"):
         trainer(tmp_path, method, checkpoint_every=2).fit()
     state = checkpoint.load(tmp_path / "checkpoints" / "last.pt")
     assert state["step"] == 2
-    assert all(torch.isfinite(t).all() for t in state["players"]["trainee"].values())
-    assert all(torch.isfinite(p).all() for p in method.trainee.parameters())
+    assert all(torch.isfinite(t).all() for t in state["trainables"]["students"].values())
+    assert all(torch.isfinite(p).all() for p in method.trainable_modules.parameters())
     assert [row["step"] for row in rows(tmp_path)] == [1, 2, 3]
 
 
-class InfiniteGradient(Term):
+class InfiniteGradient(LossTerm):
     """A finite value whose gradient is not: the square root at zero."""
 
-    def forward(self, step: Step) -> Tensor:
-        return (step.student.native(0) * 0).pow(2).sum().sqrt()
+    def forward(self, context: DistillationContext) -> Tensor:
+        return (context.student.native(0) * 0).pow(2).sum().sqrt()
 
 
 def test_a_gradient_that_is_not_finite_does_not_reach_the_weights(tmp_path: Path) -> None:
-    method = Method(tiny.segmenter(), [*baseline(), Weighted("edge", InfiniteGradient())])
+    method = Method(tiny.segmenter(), [*Baseline().losses(), WeightedLoss("edge", InfiniteGradient())])
     with pytest.raises(FloatingPointError, match=r"the norm of the gradient is (nan|inf) at step 1"):
         trainer(tmp_path, method, checkpoint_every=1).fit()
-    assert all(torch.isfinite(p).all() for p in method.trainee.parameters())
+    assert all(torch.isfinite(p).all() for p in method.trainable_modules.parameters())
     assert not (tmp_path / "checkpoints" / "last.pt").exists()
 
 
 def test_gradient_norms_say_which_term_pulls_how_hard(tmp_path: Path) -> None:
-    class Sum(Term):
-        def forward(self, step: Step) -> Tensor:
-            return step.student.prediction.uncropped.sum()
+    class Sum(LossTerm):
+        def forward(self, context: DistillationContext) -> Tensor:
+            return context.student.prediction.uncropped.sum()
 
-    class OfFeature(Term):
+    class OfFeature(LossTerm):
         """Reaches the encoder past the logits."""
 
-        def forward(self, step: Step) -> Tensor:
-            return step.student.feature("head", 0).square().mean()
+        def forward(self, context: DistillationContext) -> Tensor:
+            return context.student.feature("head", 0).square().mean()
 
-    terms = [Weighted("sum", Sum(), 0.5), Weighted("late", Sum(), 4.0, RAMP), Weighted("feature", OfFeature(), 3.0)]
-    method = Method(tiny.segmenter(), [*baseline(), *terms])
+    terms = [
+        WeightedLoss("sum", Sum(), 0.5),
+        WeightedLoss("late", Sum(), 4.0, RAMP),
+        WeightedLoss("feature", OfFeature(), 3.0),
+    ]
+    method = Method(tiny.segmenter(), [*Baseline().losses(), *terms])
     places = ("encoder", "logits")
     trainer(tmp_path, method, steps=5, gradient_norms_every=2, gradient_norms_at=places, log_every=3).fit()
     logged = {row["step"]: row for row in rows(tmp_path)}
@@ -286,9 +288,9 @@ def test_a_gradient_norm_is_that_of_the_encoders_parameters(tmp_path: Path) -> N
     torch.manual_seed(0)
     student = Segmenter(WithEncoder(), 9, tiny.ROLES, "imagenet")
     assert student.encoder is student.network.encoder and tiny.segmenter().encoder.body is not None
-    method = Method(student, baseline())
-    step = method.step(tiny.clip(1, 2))
-    value = method.losses(step)["cross_entropy"]
+    method = Method(student, Baseline().losses())
+    context = method.context(tiny.clip(1, 2))
+    value = method.losses(context)["cross_entropy"]
     parameters = list(student.encoder.parameters())
     measured = Runtime(CPU).gradient_norm(value, parameters)
     assert all(p.grad is None for p in parameters), "measuring gathers nothing"
@@ -307,7 +309,7 @@ def test_eval_mode_keeps_statistics_and_drops_nothing(tmp_path: Path) -> None:
 
     for wanted in (True, False):
         torch.manual_seed(0)
-        method = Method(Segmenter(Normalised(), 9, tiny.ROLES, "imagenet"), baseline())
+        method = Method(Segmenter(Normalised(), 9, tiny.ROLES, "imagenet"), Baseline().losses())
         before = {key: value.clone() for key, value in method.student.state_dict().items()}
         trainer(tmp_path / str(wanted), method, steps=3, eval_mode=wanted).fit()
         changed = {key for key, value in method.student.state_dict().items() if not torch.equal(value, before[key])}
@@ -320,7 +322,7 @@ def test_the_gradient_is_clipped(tmp_path: Path) -> None:
     start = tiny.segmenter().state_dict()
     moved = {}
     for name, limit in (("clipped", 1e-3), ("free", None)):
-        method = Method(tiny.segmenter(), baseline())
+        method = Method(tiny.segmenter(), Baseline().losses())
         settings = {"optimiser": "sgd", "momentum": 0.0, "weight_decay": 0.0, "steps": 1, "lr": 1.0}
         trainer(tmp_path / name, method, clip_grad=limit, **settings).fit()
         difference = [(v - start[k]).flatten() for k, v in method.student.state_dict().items()]
@@ -368,7 +370,7 @@ def test_what_a_run_writes_about_itself(tmp_path: Path) -> None:
     state = checkpoint.load(folder / "checkpoints" / "last.pt")
     saved = load_file(folder / "student.safetensors")
     assert state["step"] == 5
-    assert all(torch.equal(state["players"]["trainee"][f"student.network.{k}"], v) for k, v in saved.items())
+    assert all(torch.equal(state["trainables"]["students"][f"student.network.{k}"], v) for k, v in saved.items())
     best = checkpoint.load(folder / "checkpoints" / "best.pt")
     mious = {int(line.split(",")[0]): float(line.split(",")[1]) for line in lines}
     assert best["best"] == mious[best["step"]] == max(mious.values())

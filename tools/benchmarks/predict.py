@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.result import Result, rates
 from benchmarks.step import STUDENT
-from temporalkd.data.camvid import camvid
+from temporalkd.data.camvid import CamVid
 from temporalkd.data.image_folder import FrameFolder, open_frames
 from temporalkd.data.label_maps import read_map, write_map
 from temporalkd.data.source import Source
@@ -220,5 +220,5 @@ def _scene() -> Scene:
         streets = [Street(seed, STREET_LENGTH, STREET_SIZE) for seed in (0, 1)]
         return Scene(streets[0], build(spec).eval(), spec, streets[1], "an untrained network, a synthetic street")
     network, spec = load_segmenter(weights)
-    (val,) = camvid(root, "val").sources
+    (val,) = CamVid(root=str(root), split="val").open().sources
     return Scene(val, network.eval(), spec, FrameFolder(root / "train"), "FPN on lite2, CamVid val")

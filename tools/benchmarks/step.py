@@ -16,7 +16,7 @@ from flow.store import Store
 from temporalkd.data.clip import IGNORE, Clip, collate
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import Street
-from temporalkd.methods import TERMS, Method, Step, Weighted
+from temporalkd.methods import TERMS, DistillationContext, Method, WeightedLoss
 from temporalkd.models import CachedTeacher, ModelSpec, Segmenter, Teacher, build, load_segmenter
 from temporalkd.paths import find
 
@@ -80,7 +80,7 @@ def _temporal(method: Method, clip: Clip) -> Callable[[], float]:
 
     def step() -> float:
         optimiser.zero_grad()
-        losses = method.losses(method.step(clip, progress=1.0))
+        losses = method.losses(method.context(clip, progress=1.0))
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
         return float(losses["cross_entropy"].detach())
@@ -89,11 +89,11 @@ def _temporal(method: Method, clip: Clip) -> Callable[[], float]:
 
 
 def _optimiser(method: Method) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(method.trainee.parameters(), 1e-4)
+    return torch.optim.AdamW(method.trainable_modules.parameters(), 1e-4)
 
 
 def _parts(method: Method, clip: Clip, optimiser: torch.optim.Optimizer) -> dict[str, float]:
-    """Seconds of each part of a step."""
+    """Seconds of each part of a context."""
     found: dict[str, float] = {}
 
     def timed(name: str, job: Callable[[], Any]) -> Any:
@@ -103,7 +103,7 @@ def _parts(method: Method, clip: Clip, optimiser: torch.optim.Optimizer) -> dict
         return result
 
     optimiser.zero_grad()
-    made: Step = method.step(clip, progress=1.0)
+    made: DistillationContext = method.context(clip, progress=1.0)
     timed("teacher, forward", made.ask_teacher)
     timed("student, forward", lambda: made.predict(method.student))
     size = made.student.native(0).shape[-2:]
@@ -117,9 +117,9 @@ def _parts(method: Method, clip: Clip, optimiser: torch.optim.Optimizer) -> dict
 def _method(teacher: Teacher) -> Method:
     torch.manual_seed(0)
     student = build(ModelSpec("segmentation_models_pytorch.FPN", CLASSES, STUDENT))
-    terms = [Weighted(name, TERMS[name]()) for name in ("cross_entropy", *TEMPORAL)]
+    terms = [WeightedLoss(name, TERMS[name]()) for name in ("cross_entropy", *TEMPORAL)]
     method = Method(student, terms, teacher, frames=2)
-    method.trainee.train()
+    method.trainable_modules.train()
     student.network.apply(_without_dropout)
     return method
 

@@ -4,68 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from temporalkd.config.build.calls import call, named
 from temporalkd.config.build.motion import cached_estimate
-from temporalkd.config import Config, ConfigError, datasets
-from temporalkd.data import camvid, cityscapes, voc, vspw
+from temporalkd.config import Config, ConfigError
 from temporalkd.data.augment import Augment
-from temporalkd.data.footage import Footage, folder, street, video
+from temporalkd.data.footage import DatasetOptions, Footage, Setting
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
-from temporalkd.paths import find
 
 
-def footage(section: Any, root: str | None, seed: int, labelled: bool = True, decoder: DecoderName = "pyav") -> Footage:
+def footage(
+    section: DatasetOptions, root: str | None, seed: int, labelled: bool = True, decoder: DecoderName = "pyav"
+) -> Footage:
     """The footage that a dataset section names; what is not to be `labelled` needs no labels on disk."""
-
-    def at(path: str) -> Path:
-        if root is not None:
-            return Path(root) / path
-        try:
-            return find(path, "data")
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"data: {section.dataset}: {error}") from None
-
-    def place(layout: str) -> Path:
-        given = section.root or root
-        try:
-            return Path(given).expanduser() if given else find(section.dataset, "data")
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"data: {section.dataset}: {error}; {layout}") from None
-
-    match section:
-        case datasets.CamVid():
-            return camvid.camvid(place(camvid.LAYOUT), section.split, section.synthetic_motion, seed)
-        case datasets.Folder():
-            return folder(
-                at(section.images),
-                at(section.labels) if section.labels else None,
-                section.class_names,
-                section.void,
-                section.synthetic_motion,
-                section.fps,
-                seed,
-            )
-        case datasets.Video():
-            return video(at(section.path), decoder)
-        case datasets.Cityscapes():
-            where = place(cityscapes.LAYOUT)
-            return cityscapes.cityscapes(where, section.split, section.coarse, section.synthetic_motion, seed, labelled)
-        case datasets.VSPW():
-            return vspw.vspw(place(vspw.LAYOUT), section.split, labelled)
-        case datasets.VOC():
-            return voc.voc(place(voc.LAYOUT), section.split, section.synthetic_motion, seed, labelled)
-        case datasets.Street():
-            return street(section.count, section.seed, section.length, section.size)
-    made = call(named(section.name, "data"), section.options, f"data: {section.name}")
-    if not isinstance(made, Footage):
-        raise ConfigError(f"data: {section.name} must return a Footage, it returned {type(made).__name__}")
-    return made
+    return section.open(Setting(root, seed, labelled, decoder))
 
 
 def training_footage(config: Config) -> Footage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +14,7 @@ from flow import FlowCache, FlowEstimator
 from temporalkd.config import Config
 from temporalkd.config.schema import Flow
 from temporalkd.data.source import EstimateMotion
+from temporalkd.plugins import named
 
 GIGABYTES = 20.0
 """That a cache may take where nothing else is said."""
@@ -21,14 +23,22 @@ GIGABYTES = 20.0
 def flows(kinds: Iterable[str], device: torch.device, weights: str | None = None) -> dict[str, FlowEstimator | None]:
     """Estimators to evaluate with, by name; None for "exact", the data's own motion."""
     return {
-        kind: None if kind == "exact" else optical_flow.build(kind, weights).to(device) for kind in dict.fromkeys(kinds)
+        kind: None if kind == "exact" else _built(kind, weights, "evaluation.flow").to(device)
+        for kind in dict.fromkeys(kinds)
     }
 
 
 def configured(section: Flow) -> FlowEstimator:
     """The flow network of a config; only what differs from the default is asked of it, which not every kind has."""
     chosen = section.model_dump(include={"updates", "precision", "tolerance"}, exclude_defaults=True)
-    return optical_flow.build(section.kind, section.weights, **chosen)
+    return _built(section.kind, section.weights, "flow.kind", **chosen, **section.options)
+
+
+def _built(kind: str, weights: str | None, where: str, **settings: Any) -> FlowEstimator:
+    """An estimator; an import string must be one that may be imported."""
+    if ":" in kind:
+        named(kind, where)
+    return optical_flow.build(kind, weights, **settings)
 
 
 def default_cache(folder: str | None = None, gigabytes: float = GIGABYTES) -> FlowCache:

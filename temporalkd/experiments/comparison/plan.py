@@ -12,7 +12,6 @@ from typing import Any
 
 from temporalkd.config import Config, ConfigError, load, parse
 from temporalkd.experiments.run_directory import differing
-from temporalkd.methods import ROWS
 from temporalkd.paths import find, read_json
 
 INPUTS = "inputs.json"
@@ -72,7 +71,7 @@ def entries(files: Sequence[Path], overrides: Sequence[str], rows: bool) -> list
 
 def _rows(config: Config, file: Path) -> Iterator[Entry]:
     """One entry a row of the method's ablation; the config itself where it has none."""
-    own = ROWS.get(config.method.name) or {}
+    own = config.method.rows
     if not own:
         yield Entry(config.name, config.name, config)
     values = config.model_dump(mode="json", by_alias=True)

@@ -1,12 +1,12 @@
-"""One training step's view of a clip: every quantity is computed once, on first use."""
+"""What losses see of a clip: every quantity is computed once, on first use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from copy import copy
 from dataclasses import replace
-from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from temporalkd import losses
 from temporalkd.data.clip import IGNORE, Clip
 from temporalkd.models import Prediction, SharedDropout
 
+T = TypeVar("T")
 Size = Sequence[int]
 """(height, width)"""
 
@@ -98,10 +99,11 @@ class PairMotion(NamedTuple):
     visible: Tensor
 
 
-class Step:
-    """A clip with what the student, the teacher and the flow network say of it.
+class DistillationContext:
+    """A clip with the predictions of the student and the teacher, and the motion between its frames.
 
-    Terms read it; the teacher runs, and the flow is estimated, only when the first term asks.
+    Losses read it. The teacher runs, and the flow is estimated, when the first loss asks. Of several students each has
+    its own view (see `views`); the views share the teacher's prediction and the motion.
     """
 
     def __init__(
@@ -111,39 +113,45 @@ class Step:
         estimator: FlowEstimator | None = None,
         frames: Tensor | None = None,
         progress: float = 0.0,
-        steady: bool = False,
+        flow_averaged_teacher: bool = False,
+        all_sum: losses.AllSum = losses.local_sum,
     ):
         """
         Args:
             clip: frames before colour jitter; the flow is estimated on them.
             frames: (B, T, 3, H, W), what the networks see; None: the clip's own.
             progress: share of the training that is done, 0..1.
-            steady: the teacher's predictions are averaged along the motion, see losses.steady_teacher.
+            all_sum: sums over the processes of a training, for the means of losses.
+            flow_averaged_teacher: average the teacher's predictions along the motion, see the loss of that name.
         """
-        self.clip = clip
+        self.clip, self.all_sum = clip, all_sum
         self.frames = clip.frames if frames is None else frames
-        self.progress, self.steady = progress, steady
-        self.student: ClipPrediction
-        """Of the student whose turn it is."""
+        self.progress, self.flow_averaged_teacher = progress, flow_averaged_teacher
         self.students: list[ClipPrediction] = []
-        self.turn = 0
+        self.number = 0
+        """Of the student that this view is for."""
         self._teacher, self._estimator = teacher, estimator
-        self._made: dict[Hashable, Tensor] = {}
-        self._averages: dict[str, ClipPrediction] = {}
-        self._motions: dict[tuple[int, bool, int, int], PairMotion] = {}
+        self._memo: dict[Hashable, object] = {}
+
+    @property
+    def student(self) -> ClipPrediction:
+        """The prediction of the student that this view is for."""
+        return self.students[self.number]
 
     def predict(self, *students: nn.Module) -> None:
-        """Run the students on all B * T frames, each in one forward; it is the first one's turn."""
+        """Run the students on all B * T frames, each in one forward."""
         self.students = [self._run(student) for student in students]
-        self.turn_to(0)
+
+    def views(self) -> list[DistillationContext]:
+        """This context for each student; what is computed once (see `memoize`) is shared."""
+        found = [copy(self) for _ in self.students]
+        for number, view in enumerate(found):
+            view.number = number
+        return found
 
     def ask_teacher(self) -> None:
         """Run the teacher now: what it holds meanwhile is given back before the students keep theirs for a gradient."""
         _ = self.teacher
-
-    def turn_to(self, number: int) -> None:
-        """From now on terms read that student."""
-        self.turn, self.student = number, self.students[number]
 
     def _run(self, network: nn.Module) -> ClipPrediction:
         """All frames of all clips in one forward; what is dropped is the same in all frames of a clip."""
@@ -152,40 +160,41 @@ class Step:
         with SharedDropout(clips, length) if network.training and length > 1 else nullcontext():
             return ClipPrediction(network(frames), length)
 
-    @cached_property
+    @property
     def teacher(self) -> ClipPrediction:
         """The frozen teacher's prediction of the same frames."""
+        return self.memoize("teacher", self._teach)
+
+    def _teach(self) -> ClipPrediction:
         if self._teacher is None:
             raise ValueError("this method distils from a teacher, and none is configured: set teacher.weights")
         with torch.no_grad():
             said = self._run(self._teacher)
-            return self._averaged(said) if self.steady else said
+            return self._averaged(said) if self.flow_averaged_teacher else said
 
     @torch.no_grad()
     def flow_averaged(self, branch: str = "") -> ClipPrediction:
-        """The teacher's prediction, or one branch's, averaged along the motion; see losses.steady_teacher."""
-        if self.steady and not branch:
+        """The teacher's prediction, or one branch's, averaged along the motion; see losses.flow_averaged_teacher."""
+        if self.flow_averaged_teacher and not branch:
             return self.teacher
-        if branch not in self._averages:
-            self._averages[branch] = self._averaged(self.teacher.branch(branch))
-        return self._averages[branch]
+        return self.memoize(("average", branch), lambda: self._averaged(self.teacher.branch(branch)))
 
     def _averaged(self, said: ClipPrediction) -> ClipPrediction:
         """Each frame's native logits averaged with those of the frames that its motion is known to."""
         size = (said.native(0).shape[2], said.native(0).shape[3])
-        steady = []
+        averaged = []
         for t in range(said.length):
             others = self.along(t, size)
-            views = [losses.steady_teacher(said.probs(t), said.probs(k), *motion) for k, motion in others]
-            steady.append(torch.stack(views or [said.probs(t)]).mean(0))
-        native = torch.stack(steady, 1).flatten(0, 1).clamp(min=torch.finfo(torch.float32).tiny).log()
+            views = [losses.flow_averaged_teacher(said.probs(t), said.probs(k), *motion) for k, motion in others]
+            averaged.append(torch.stack(views or [said.probs(t)]).mean(0))
+        native = torch.stack(averaged, 1).flatten(0, 1).clamp(min=torch.finfo(torch.float32).tiny).log()
         return ClipPrediction(replace(said.prediction, native=native), said.length)
 
-    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        """What does not depend on the student whose turn it is, made when it is first asked for."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+    def memoize(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What does not depend on the student: made when first asked for, then the same in all views."""
+        if key not in self._memo:
+            self._memo[key] = make()
+        return cast(T, self._memo[key])
 
     @property
     def weak(self) -> Tensor:
@@ -225,14 +234,14 @@ class Step:
     def motion(self, pair: int, size: Size, back: bool = False) -> PairMotion:
         """Motion of a pair of frames in pixels of that resolution, from the labelled one or `back` to it."""
         height, width = size
-        key = (pair, back, height, width)
-        if key not in self._motions:
-            flow, visible = self._full_motions[pair][back]
-            small = resize_flow(flow, (height, width))
-            self._motions[key] = PairMotion(small, _resize_mask(visible, size) & in_frame(small))
-        return self._motions[key]
 
-    @cached_property
+        def resized() -> PairMotion:
+            flow, visible = self.memoize("motions", self._full_motions)[pair][back]
+            small = resize_flow(flow, (height, width))
+            return PairMotion(small, _resize_mask(visible, size) & in_frame(small))
+
+        return self.memoize(("motion", pair, back, height, width), resized)
+
     @torch.no_grad()
     def _full_motions(self) -> list[tuple[PairMotion, PairMotion]]:
         """Of each pair: from the anchor to the neighbour, and back."""

@@ -1,4 +1,4 @@
-"""What the sections of a config are made of."""
+"""The base of all options: of methods, data sets and the sections of a config."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Colour = tuple[float, float, float]
 Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
-class Section(BaseModel):
-    """A part of a config: no unknown keys, no number that is not finite."""
+class Options(BaseModel):
+    """Options with their defaults: no unknown keys, no number that is not finite."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True, allow_inf_nan=False)

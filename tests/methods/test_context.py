@@ -1,4 +1,4 @@
-"""A step's view of a clip: each thing computed once, only when asked for, and in the right pixels."""
+"""The view that losses have of a clip: each thing computed once, only when asked for, and in the right pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flow import in_frame, resize_flow
 from flow import visible as forward_backward_check
 from temporalkd.data.augment import Augment
 from temporalkd.data.clip import Clip
-from temporalkd.methods import ClipPrediction, Step
+from temporalkd.methods import ClipPrediction, DistillationContext
 from temporalkd.models import Prediction
 from tests.tiny import Counting, Played, clip, segmenter
 
@@ -37,27 +37,27 @@ def still(flow: tuple[float, float], size: tuple[int, int] = (8, 12), backward: 
 
 def test_teacher_runs_once_and_only_when_asked() -> None:
     teacher = Counting(segmenter())
-    step = Step(clip(3, 2), teacher)
-    step.predict(segmenter(seed=1))
-    _ = step.student.logits(0), step.motion(0, FULL)
+    context = DistillationContext(clip(3, 2), teacher)
+    context.predict(segmenter(seed=1))
+    _ = context.student.logits(0), context.motion(0, FULL)
     assert teacher.calls == 0
-    first = step.teacher.native(0)
-    assert torch.equal(first, step.teacher.native(0)) and teacher.calls == 1
+    first = context.teacher.native(0)
+    assert torch.equal(first, context.teacher.native(0)) and teacher.calls == 1
     assert not first.requires_grad
 
 
 def test_student_runs_once_on_all_frames() -> None:
     student = Counting(segmenter().eval())
     sample = clip(3, 2)
-    step = Step(sample)
-    step.predict(student)
+    context = DistillationContext(sample)
+    context.predict(student)
     assert student.calls == 1
     for b in range(2):
         for t in range(3):
             alone = student.inner(sample.frames[b, t : t + 1])
-            torch.testing.assert_close(step.student.logits(t)[b], alone.logits[0], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(context.student.logits(t)[b], alone.logits[0], rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(
-                step.student.feature("head", t)[b], alone.features["head"][0], rtol=1e-4, atol=1e-5
+                context.student.feature("head", t)[b], alone.features["head"][0], rtol=1e-4, atol=1e-5
             )  # type: ignore[index]
 
 
@@ -71,30 +71,30 @@ def test_networks_see_the_frames_given_and_the_flow_the_clips_own() -> None:
             return frames
 
     coloured = sample.frames * 0.5
-    step = Step(sample, None, Watch([torch.zeros(1, 2, *FULL)] * 2), coloured)
+    context = DistillationContext(sample, None, Watch([torch.zeros(1, 2, *FULL)] * 2), coloured)
     network = segmenter().eval()
-    step.predict(network)
-    step.motion(0, FULL)
-    torch.testing.assert_close(step.student.logits(1), network(coloured[:, 1]).logits, rtol=1e-4, atol=1e-5)
+    context.predict(network)
+    context.motion(0, FULL)
+    torch.testing.assert_close(context.student.logits(1), network(coloured[:, 1]).logits, rtol=1e-4, atol=1e-5)
     assert torch.equal(seen[0], sample.frames[:, 0]) and torch.equal(seen[1], sample.frames[:, 1])
 
 
 def test_flow_is_estimated_once_both_ways_and_only_when_asked() -> None:
     sample = replace(clip(3), flow=None, backward=None, visible=None)
     estimator = Played([torch.full((1, 2, *FULL), float(i)) for i in range(4)])
-    step = Step(sample, None, estimator)
-    step.predict(segmenter())
+    context = DistillationContext(sample, None, estimator)
+    context.predict(segmenter())
     assert estimator.asked == 0
     for size in (FULL, (12, 16), (12, 16)):
-        assert float(step.motion(0, size).flow.max()) == pytest.approx(0)
-        assert float(step.motion(1, size).flow.max()) == pytest.approx(2 * size[0] / 48)
-    assert estimator.asked == 4 and step.motion(1, (12, 16)) is step.motion(1, (12, 16))
+        assert float(context.motion(0, size).flow.max()) == pytest.approx(0)
+        assert float(context.motion(1, size).flow.max()) == pytest.approx(2 * size[0] / 48)
+    assert estimator.asked == 4 and context.motion(1, (12, 16)) is context.motion(1, (12, 16))
 
 
 def test_exact_motion_asks_no_estimator() -> None:
     estimator = Played([])
     sample = clip(3)
-    assert torch.equal(Step(sample, None, estimator).motion(1, FULL).flow, sample.flow[:, 1])  # type: ignore[index]
+    assert torch.equal(DistillationContext(sample, None, estimator).motion(1, FULL).flow, sample.flow[:, 1])  # type: ignore[index]
 
 
 @pytest.mark.parametrize("batch", [1, 2])
@@ -102,8 +102,8 @@ def test_live_flow_equals_exact_flow(batch: int) -> None:
     exact = clip(3, batch, gaps=(2, 2))
     assert exact.flow is not None and exact.backward is not None
     flows = [f for p in range(2) for f in (exact.flow[:, p], exact.backward[:, p])]
-    live = Step(replace(exact, flow=None, backward=None, visible=None), None, Played(flows))
-    known = Step(replace(exact, visible=None))
+    live = DistillationContext(replace(exact, flow=None, backward=None, visible=None), None, Played(flows))
+    known = DistillationContext(replace(exact, visible=None))
     for size in (FULL, (12, 16)):
         for pair in range(2):
             a, b = live.motion(pair, size), known.motion(pair, size)
@@ -113,14 +113,14 @@ def test_live_flow_equals_exact_flow(batch: int) -> None:
 
 
 def test_motion_is_in_pixels_of_the_size_asked_for() -> None:
-    step = Step(still((4.0, -2.0)))
-    motion = step.motion(0, (4, 3))
+    context = DistillationContext(still((4.0, -2.0)))
+    motion = context.motion(0, (4, 3))
     assert torch.allclose(motion.flow[:, 0], torch.tensor(1.0)) and torch.allclose(
         motion.flow[:, 1], torch.tensor(-1.0)
     )
     sample = clip(2)
     expected = resize_flow(sample.flow[:, 0], (12, 16))  # type: ignore[index]
-    torch.testing.assert_close(Step(sample).motion(0, (12, 16)).flow, expected)
+    torch.testing.assert_close(DistillationContext(sample).motion(0, (12, 16)).flow, expected)
     with pytest.raises(AssertionError):
         torch.testing.assert_close(
             expected,
@@ -129,21 +129,21 @@ def test_motion_is_in_pixels_of_the_size_asked_for() -> None:
 
 
 def test_what_leaves_the_frame_is_not_visible() -> None:
-    seen = Step(still((4.0, 0.0))).motion(0, (8, 12)).visible[0, 0]
+    seen = DistillationContext(still((4.0, 0.0))).motion(0, (8, 12)).visible[0, 0]
     assert seen[:, :8].all() and not seen[:, 8:].any()
-    small = Step(still((4.0, 0.0))).motion(0, (4, 6)).visible[0, 0]
+    small = DistillationContext(still((4.0, 0.0))).motion(0, (4, 6)).visible[0, 0]
     assert small[:, :4].all() and not small[:, 4:].any()
-    smaller = Step(still((1.0, 0.0))).motion(0, (2, 3)).visible[0, 0]
+    smaller = DistillationContext(still((1.0, 0.0))).motion(0, (2, 3)).visible[0, 0]
     assert smaller[:, :2].all() and not smaller[:, 2].any(), "a quarter of a pixel beyond the small frame's last one"
     claimed = replace(still((4.0, 0.0)), visible=torch.ones(1, 1, 1, 8, 12, dtype=torch.bool))
-    assert torch.equal(Step(claimed).motion(0, (8, 12)).visible[0, 0], seen)
+    assert torch.equal(DistillationContext(claimed).motion(0, (8, 12)).visible[0, 0], seen)
 
 
 def test_what_does_not_come_back_is_not_visible() -> None:
     backward = torch.zeros(1, 1, 2, 8, 12)
     backward[..., 0, :, :] = -2
     backward[..., 0, :, 5] = 9
-    seen = Step(still((2.0, 0.0), backward=backward)).motion(0, (8, 12)).visible[0, 0, 0]
+    seen = DistillationContext(still((2.0, 0.0), backward=backward)).motion(0, (8, 12)).visible[0, 0, 0]
     assert seen.tolist() == [column + 2 <= 11 and column + 2 != 5 for column in range(12)]
 
 
@@ -151,7 +151,7 @@ def test_padded_pixels_of_either_frame_are_not_visible() -> None:
     sample = still((2.0, 0.0))
     sample.valid[0, 0, 0, 0] = False  # the anchor's first row
     sample.valid[0, 1, 0, :, 6] = False  # the neighbour's column 6, seen from column 4
-    seen = Step(sample).motion(0, (8, 12)).visible[0, 0]
+    seen = DistillationContext(sample).motion(0, (8, 12)).visible[0, 0]
     expected = torch.ones(8, 12, dtype=torch.bool)
     expected[0], expected[:, 10:], expected[:, 4] = False, False, False
     assert torch.equal(seen, expected)
@@ -159,14 +159,14 @@ def test_padded_pixels_of_either_frame_are_not_visible() -> None:
 
 def test_padding_by_augmentation_is_never_visible_nor_valid() -> None:
     sample = clip(3, augment=Augment(crop=(64, 80), flip=False))
-    step = Step(sample)
+    context = DistillationContext(sample)
     assert not sample.valid.all()
     for pair in range(2):
-        seen = step.motion(pair, (64, 80)).visible
+        seen = context.motion(pair, (64, 80)).visible
         assert seen.any() and not (seen & ~sample.valid[:, 1]).any()
         assert not (seen & ~in_frame(sample.flow[:, pair])).any()  # type: ignore[index]
-    assert torch.equal(step.valid(1, (64, 80)), sample.valid[:, 1])
-    small = step.valid(1, (16, 20))
+    assert torch.equal(context.valid(1, (64, 80)), sample.valid[:, 1])
+    small = context.valid(1, (16, 20))
     assert small.float().mean() == pytest.approx(float(sample.valid.float().mean()), abs=0.06)
 
 
@@ -199,14 +199,14 @@ def test_probs_are_the_softmax_in_full_precision() -> None:
 
 
 def test_neighbours_are_all_but_the_anchor() -> None:
-    assert Step(clip(3)).neighbours == [0, 2]
-    assert Step(clip(2)).neighbours == [1]
-    assert Step(clip(1)).neighbours == []
+    assert DistillationContext(clip(3)).neighbours == [0, 2]
+    assert DistillationContext(clip(2)).neighbours == [1]
+    assert DistillationContext(clip(1)).neighbours == []
 
 
 def test_what_is_missing_is_named() -> None:
     sample = replace(clip(2), flow=None, backward=None, visible=None)
     with pytest.raises(ValueError, match=r"needs motion.*set flow"):
-        Step(sample).motion(0, FULL)
+        DistillationContext(sample).motion(0, FULL)
     with pytest.raises(ValueError, match=r"distils from a teacher.*teacher\.weights"):
-        _ = Step(sample).teacher
+        _ = DistillationContext(sample).teacher

@@ -7,22 +7,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from temporalkd.methods.step import Step
-from temporalkd.methods.term import Term
+from temporalkd.methods.context import DistillationContext
+from temporalkd.methods.term import LossTerm
 from temporalkd.models import Segmenter
 
 JUDGE = "cross_entropy"
 """The term by which the best of several students is told."""
 
 
-class Trainee(nn.Module):
+class TrainableModules(nn.Module):
     """All that is trained: the students and the terms' own modules. One forward gives every term's value.
 
     Of several students a term's value is the mean, and the one whose cross-entropy with the labels has been the lowest
     of late, over some hundred steps, is the best.
     """
 
-    def __init__(self, student: Segmenter, terms: dict[str, Term], peers: Sequence[Segmenter] = ()):
+    def __init__(self, student: Segmenter, terms: dict[str, LossTerm], peers: Sequence[Segmenter] = ()):
         super().__init__()
         self.student = student
         self.terms = nn.ModuleDict(terms)
@@ -47,7 +47,7 @@ class Trainee(nn.Module):
         students = self.students
         return students[int(self.judged.argmin())] if len(students) > 1 else self.student
 
-    def train(self, mode: bool = True) -> Trainee:
+    def train(self, mode: bool = True) -> TrainableModules:
         """Training mode; the students stay in eval mode where they are only fine-tuned, see `eval_mode`."""
         super().train(mode)
         if self.eval_mode:
@@ -55,19 +55,15 @@ class Trainee(nn.Module):
                 student.eval()
         return self
 
-    def forward(self, step: Step) -> dict[str, Tensor]:
-        if any(term.distils for term in self.terms.values()):
-            step.ask_teacher()
-        step.predict(*self.students)
-        if len(step.students) == 1:
-            return {name: term(step) for name, term in self.terms.items()}
-        values = []
-        for number in range(len(step.students)):
-            step.turn_to(number)
-            values.append({name: term(step) for name, term in self.terms.items()})
-        step.turn_to(0)
+    def forward(self, context: DistillationContext) -> dict[str, Tensor]:
+        if any(term.needs_teacher for term in self.terms.values()):
+            context.ask_teacher()
+        context.predict(*self.students)
+        values = [{name: term(view) for name, term in self.terms.items()} for view in context.views()]
+        if len(values) == 1:
+            return values[0]
         stacked = {name: torch.stack([value[name] for value in values]) for name in self.terms}
-        if self.training and JUDGE in stacked and bool(step.clip.labelled[:, step.clip.anchor].any()):
+        if self.training and JUDGE in stacked and bool(context.clip.labelled[:, context.clip.anchor].any()):
             self.judgements += 1
             self.judged += (stacked[JUDGE].detach() - self.judged) / self.judgements.clamp(max=100)
         return {name: value.mean() for name, value in stacked.items()}
