@@ -9,12 +9,15 @@ import pytest
 
 MODULES = (
     "temporalkd.experiments.api",
+    "temporalkd.experiments.stabilize.front",
     "temporalkd.data.clip",
-    "temporalkd.data.folders",
+    "temporalkd.data.clip_datasets",
+    "temporalkd.data.selection",
     "temporalkd.losses.modules",
     "temporalkd.methods.front",
     "temporalkd.methods.method",
     "temporalkd.metrics.maps",
+    "temporalkd.models.joint",
     "temporalkd.models.segmenter",
 )
 

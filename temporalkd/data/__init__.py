@@ -17,7 +17,7 @@ _FROM = {
     **dict.fromkeys(("Clip", "as_clip", "collate"), "clip"),
     **dict.fromkeys(("ImageFolder", "Streets"), "clip_datasets"),
     "ClipSampler": "sampler",
-    "open_frames": "frames",
+    "open_frames": "image_folder",
 }
 """Name -> the module of this package that defines it."""
 

@@ -14,6 +14,7 @@ from temporalkd.data import camvid, cityscapes, voc, vspw
 from temporalkd.data.augment import Augment
 from temporalkd.data.footage import Footage, folder, street, video
 from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.prediction_store import Targets
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
@@ -79,11 +80,14 @@ def training_footage(config: Config) -> Footage:
     return replace(data, sources=sources)
 
 
-def sampler(config: Config, data: Footage, without_labels: bool = False) -> ClipSampler:
+def sampler(
+    config: Config, data: Footage, without_labels: bool = False, targets: Targets | None = None
+) -> ClipSampler:
     """Clips of the configured length and geometry.
 
     Args:
         without_labels: frames whose labels are hidden are drawn too, as the method learns from them.
+        targets: a teacher's predictions, which the clips carry.
     """
     section, semi = config.data, config.data.semi
     unlabelled: Sequence[Source] = ()
@@ -104,4 +108,5 @@ def sampler(config: Config, data: Footage, without_labels: bool = False) -> Clip
         motion=section.frames > 1,
         estimate=cached_estimate(config),
         weak=(semi.share if semi else 0.0) if without_labels else None,
+        targets=targets,
     )

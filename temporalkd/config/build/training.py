@@ -11,7 +11,8 @@ import torch
 
 from temporalkd.config.build.calls import call, named
 from temporalkd.config.build.motion import live_estimator
-from temporalkd.config.build.networks import asked_in_training, model
+from temporalkd.config.build.networks import model
+from temporalkd.config.build.targets import in_training
 from temporalkd.config import Config, ConfigError, methods
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
@@ -44,7 +45,7 @@ def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Fo
     terms = _ramped([*own, *(_term(term) for term in section.terms)], section.ramps)
     count = max((term.term.students for term in terms if term.weight), default=1)
     peers = [_peer(config, data, number) for number in range(1, count)]
-    taught = asked_in_training(config, teacher)
+    taught = in_training(config, teacher)
     return Method(student, terms, taught, live_estimator(config), config.data.frames, section.steady, peers)
 
 
@@ -90,7 +91,7 @@ def _ramped(terms: list[Weighted], ramps: dict[str, methods.Ramp]) -> list[Weigh
 def plan(config: Config) -> Plan:
     """The schedule of the training section."""
     runtime_keys = {"accelerator", "devices", "nodes", "precision"}
-    return Plan(**config.training.model_dump(exclude=runtime_keys), jitter=config.data.jitter, seed=config.seed)
+    return Plan(**config.training.model_dump(exclude=runtime_keys), jitter=config.data.jitter, disturbance=config.data.disturbance, seed=config.seed)
 
 
 def enet_class_weights(sources: Iterable[Source], classes: int) -> list[float]:
