@@ -49,7 +49,13 @@ class PredictionStore:
     def __call__(self, source: Source, index: int, pixels: Tensor | None = None) -> Tensor:
         """(C, h, w) float32 log-probabilities of a source's frame."""
         pixels = source.frame(index) if pixels is None else pixels
-        return self.kept(self.identity(pixels), lambda: self.predict(pixels[None].float() / 255))
+        identity = self.identity(pixels)
+        found = self._load(identity)
+        if found is None:
+            with self.store.claim(identity):  # another process may be at it
+                return self.kept(identity, lambda: self.predict(pixels[None].float() / 255))
+        self.hits += 1
+        return found
 
     def identity(self, pixels: Tensor) -> str:
         """Of a frame (3, H, W) uint8: what its prediction is found by."""
@@ -59,9 +65,6 @@ class PredictionStore:
     def kept(self, identity: str, compute: Callable[[], Tensor]) -> Tensor:
         """(C, h, w) log-probabilities, from disk or of the probabilities (1, C, h, w) that are computed."""
         found = self._load(identity)
-        if found is None:
-            with self.store.claim(identity):
-                found = self._load(identity)
         if found is not None:
             self.hits += 1
             return found
