@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from temporalkd import data, losses, methods, metrics
     from temporalkd.experiments.api import Run, evaluate, flicker_video, load, load_teacher, train
-    from temporalkd.models import Segmenter
+    from temporalkd.experiments.stabilize import stabilize
+    from temporalkd.models import Segmenter, ensemble, views
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ __all__ = [
     "Run",
     "Segmenter",
     "data",
+    "ensemble",
     "evaluate",
     "flicker_video",
     "load",
@@ -33,11 +35,14 @@ __all__ = [
     "losses",
     "methods",
     "metrics",
+    "stabilize",
     "train",
+    "views",
 ]
 
 _FROM = {
-    "Segmenter": "temporalkd.models",
+    "stabilize": "temporalkd.experiments.stabilize",
+    **dict.fromkeys(("Segmenter", "ensemble", "views"), "temporalkd.models"),
     **dict.fromkeys(
         ("Run", "evaluate", "flicker_video", "load", "load_teacher", "train"), "temporalkd.experiments.api"
     ),

@@ -132,7 +132,7 @@ def test_the_step_learns_the_same_cross_entropy_as_its_reference(bench: Any, mon
     monkeypatch.setattr(module, "_teacher", lambda: tiny.segmenter(module.CLASSES).eval())
     whole, cached, *parts = module.step(repeats=1)
     assert all("the same cross-entropy" in r.agreement and r.ratio > 0 for r in (whole, cached))
-    assert "the teacher's logits from disk" in cached.what
+    assert "the teacher's predictions stored" in cached.what
     assert [part.what.removeprefix("of it: ") for part in parts][:3] == [
         *("teacher, forward", "student, forward", "motion at the native stride")
     ]

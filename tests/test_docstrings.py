@@ -9,8 +9,10 @@ import pytest
 
 MODULES = (
     "temporalkd.experiments.api",
+    "temporalkd.experiments.stabilize.front",
     "temporalkd.data.clip",
     "temporalkd.data.clip_datasets",
+    "temporalkd.data.selection",
     "temporalkd.losses.modules",
     "temporalkd.methods.baseline",
     "temporalkd.methods.kd",
@@ -22,6 +24,7 @@ MODULES = (
     "temporalkd.methods.selfcorrecting",
     "temporalkd.methods.method",
     "temporalkd.metrics.maps",
+    "temporalkd.models.joint",
     "temporalkd.models.segmenter",
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from flow import estimators
 from temporalkd.config.errors import Protocol
@@ -58,6 +58,8 @@ class Data(Options):
     """Footage, and how clips are drawn from it.
 
     root: overrides where the data sets are looked for. decoder: the library that reads clips of video files.
+    disturbance: strength of noise, blur, JPEG and exposure, which differ from frame to frame; a teacher's predictions
+    are those of the frame without, which needs teacher.store.
     """
 
     root: str | None = None
@@ -72,6 +74,7 @@ class Data(Options):
     scale: Scale = (1.0, 1.0)
     flip: bool = True
     jitter: float = Field(0.0, ge=0, lt=1)
+    disturbance: float = Field(0.0, ge=0)
 
 
 class Normalisation(Options):
@@ -94,13 +97,28 @@ class Model(Options):
     roles: dict[str, str | list[str]] = {}
 
 
-class Teacher(Model):
-    """cached: keep its logits on disk, beside the flow; terms may then read no other features of it.
+class Views(Options):
+    """A teacher's probabilities are averaged over the frame resized by `scales`, with `flip` mirrored too.
 
-    Frames must come again as they were: data.crop null, data.scale [1, 1], data.jitter 0.
+    1 must be among the scales.
     """
 
-    cached: bool = False
+    flip: bool = True
+    scales: list[PositiveFloat] = Field(default=[0.75, 1.0, 1.25], min_length=1)
+
+
+class Teacher(Model):
+    """ensemble: weights of several networks, instead of `weights`; their probabilities are averaged.
+
+    store: compute its predictions once for each frame and keep them on disk, beside the flow. They move with the frame
+    through crop, scale and flip, and are those of the frame before jitter and disturbance. Terms may then read logits
+    alone. flow_passes: average what is stored along the flow, so many times.
+    """
+
+    ensemble: list[str] = []
+    views: Views | None = None
+    store: bool = False
+    flow_passes: int = Field(0, ge=0)
 
 
 class SecondTeacher(Model):

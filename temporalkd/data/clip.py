@@ -36,6 +36,8 @@ class Clip:
         valid: (B, T, 1, H, W) bool, false where augmentation padded.
         flow, backward: (B, P, 2, H, W), or None: then whoever needs the motion estimates it from the frames.
         visible: (B, P, 1, H, W) bool, or None like flow.
+        targets: (B, T, C, h, w) float32, a teacher's log-probabilities, moved with the frames, or None.
+        target_valid: (B, T, 1, h, w) bool, false where the teacher saw nothing.
         weak: (B, H, W) int64, the anchor's weak label, 255 where unknown; None where nobody asked for weak labels.
     `anchor` is the index of the labelled frame; `pairs` holds (anchor, neighbour) indices, one per flow.
     """
@@ -50,6 +52,8 @@ class Clip:
     backward: Tensor | None = None
     visible: Tensor | None = None
     weak: Tensor | None = None
+    targets: Tensor | None = None
+    target_valid: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Clip:
         """The same clip on another device."""

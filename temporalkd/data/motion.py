@@ -127,6 +127,13 @@ class MovedStill(Source):
         flow, backward = (torch.from_numpy(f.astype(np.float32)) for f in (there, back))
         return Motion(flow, backward, torch.from_numpy(visible)[None])
 
+    def origin(self, index: int) -> tuple[Source, int, Tensor | None]:
+        """The still, and where this frame's pixels lie in it."""
+        self._check(index)
+        x, y = self._in_still(index)
+        where = np.where(_inside(x, y, *self._size()), np.stack([x, y]), np.nan)
+        return self.still, self.index, torch.from_numpy(where.astype(np.float32))
+
     def _flow(self, source: int, target: int) -> NDArray[np.float64]:
         """(2, H, W) float64, pixels."""
         height, width = self._size()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from torchvision import tv_tensors
 from flow import FlowField
 from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE, Clip
+from temporalkd.data.coordinates import Coordinates, identity, read_at
 from temporalkd.data.label_maps import read_map
+from temporalkd.data.prediction_store import Targets
 from temporalkd.data.source import EstimateMotion, Source, motion_between
 
 Anchor = tuple[int, int]
@@ -40,6 +43,7 @@ class ClipSampler(Dataset[Clip]):
         estimate: motion of two frames where the source knows none; None: whoever needs it estimates it.
         weak: frames whose labels are hidden are anchors too; anchors with and without labels take turns, whatever their
             numbers, and clips carry weak labels, those with labels in this share of the draws. None: nothing of that.
+        targets: a teacher's predictions, which clips carry; None: the teacher is run on the clip.
     Raises:
         ValueError: no source has an anchor with neighbours at such a gap; says which source and how long it is.
     """
@@ -55,6 +59,7 @@ class ClipSampler(Dataset[Clip]):
         motion: bool = True,
         estimate: EstimateMotion | None = None,
         weak: float | None = None,
+        targets: Targets | None = None,
     ):
         if frames not in (1, 2, 3):
             raise ValueError(f"frames must be 1, 2 or 3, got {frames}")
@@ -63,6 +68,7 @@ class ClipSampler(Dataset[Clip]):
         self.sources, self.length, self.gaps, self.seed = [*sources, *unlabelled], frames, gaps, seed
         self.with_labels = len(sources)
         self.augment, self.motion, self.estimate, self.weak = augment, motion, estimate, weak
+        self.targets = targets
         self.pseudo: Path | None = None
         """Folder of labels that stand in for the weak ones of anchors without labels."""
         with_labels, without = enumerate(sources), enumerate(unlabelled, self.with_labels)
@@ -174,12 +180,28 @@ class ClipSampler(Dataset[Clip]):
             sample["backward"] = FlowField(torch.stack([m.backward for m in known]))
             sample["hidden"] = tv_tensors.Mask(torch.cat([(~m.visible).to(torch.uint8) for m in known]))
         sample["labelled"] = [label is not None for label in labels]
+        if self.targets is not None:
+            made_of = [source.origin(i) for i in indices]
+            whole = identity(*size)
+            sample["coordinates"] = Coordinates(torch.stack([whole if w is None else w for _, _, w in made_of]))
+            sample["targets"] = _Stored(
+                [self.targets(s, i, f if w is None else None) for (s, i, w), f in zip(made_of, frames)],
+                (size[0], size[1]),
+            )
         return sample
 
 
 def file_name(anchor: Anchor) -> str:
     """The file of an anchor's label."""
     return f"{anchor[0]:05d}_{anchor[1]:06d}.png"
+
+
+@dataclass
+class _Stored:
+    """Log-probabilities (C, h, w) of whole frames of one size; not a tensor, so that no transform touches them."""
+
+    log_probs: list[Tensor]
+    size: tuple[int, int]
 
 
 def _to_clip(sample: dict[str, Any], anchor: int) -> Clip:
@@ -189,7 +211,7 @@ def _to_clip(sample: dict[str, Any], anchor: int) -> Clip:
     frames, labels, made_up, hidden, weak = (plain(k) for k in ("frames", "labels", "made_up", "hidden", "weak"))
     assert frames is not None and labels is not None and made_up is not None
     length = frames.shape[1]
-    return Clip(
+    clip = Clip(
         frames=frames.float() / 255,
         labels=labels.long(),
         labelled=torch.tensor([sample["labelled"]]),
@@ -201,3 +223,9 @@ def _to_clip(sample: dict[str, Any], anchor: int) -> Clip:
         visible=None if hidden is None else (hidden == 0).unsqueeze(2),
         weak=None if weak is None else weak[:, 0].long(),
     )
+    if "targets" not in sample:
+        return clip
+    stored, where = sample["targets"], sample["coordinates"].as_subclass(Tensor)
+    moved = [read_at(log_probs, stored.size, at) for log_probs, at in zip(stored.log_probs, where)]
+    targets, valid = (torch.stack(part)[None] for part in zip(*moved))
+    return replace(clip, targets=targets, target_valid=valid)

@@ -62,6 +62,10 @@ class PartlyLabelled(Source):
         """The source's own."""
         return self.source.motion(source, target)
 
+    def origin(self, index: int) -> tuple[Source, int, Tensor | None]:
+        """The source's own."""
+        return self.source.origin(index)
+
     @property
     def labelled(self) -> list[int]:
         """The frames that kept their labels."""

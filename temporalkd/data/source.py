@@ -66,6 +66,15 @@ class Source(ABC):
         """Exact motion from frame `source` to frame `target`, or None where only an estimate can be had."""
         return None
 
+    def origin(self, index: int) -> tuple[Source, int, Tensor | None]:
+        """The frame that a frame is made of, and where its pixels lie in it.
+
+        Returns:
+            (source, index in it, positions (2, H, W): x and y in pixels, NaN outside); no positions where the frame is
+            itself.
+        """
+        return self, index, None
+
     @property
     def labelled(self) -> list[int]:
         """Indices of the frames that have labels."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
 
 from flow import FlowEstimator
@@ -118,7 +118,7 @@ def train(
                 trainer.fit(resume)
             finally:
                 method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
-            _save(method.best_student(), folder)
+            save(method.best_student(), folder / WEIGHTS)
 
     runtime.launch(job)
     return Run(folder, method.best_student().eval())
@@ -320,9 +320,14 @@ def _estimator(flow: str | FlowEstimator, device: torch.device) -> Any:
     return (build_flow(flow) if isinstance(flow, str) else flow).to(device)
 
 
-def _save(student: Segmenter, folder: Path) -> None:
+def save(student: Segmenter, path: Path) -> None:
+    """Write NAME.safetensors, with NAME.json where the network was built by name, else with segmenter.json; see `load`.
+
+    Args:
+        path: the .safetensors file.
+    """
     if student.spec is not None:
-        save_segmenter(student, student.spec, folder / WEIGHTS, {})
+        save_segmenter(student, student.spec, path, {})
         return
     # Cloned: tensors that share memory, as tied weights do, are two in the file.
     state = student.network.state_dict()
@@ -334,5 +339,5 @@ def _save(student: Segmenter, folder: Path) -> None:
         "outputs": student.outputs.kind,
         "input_size": student.input_size,
     }
-    write_whole(folder / WEIGHTS, save(tensors))
-    write_whole(folder / SETTINGS, (json.dumps(settings, indent=2) + "\n").encode())
+    write_whole(path, as_safetensors(tensors))
+    write_whole(path.with_name(SETTINGS), (json.dumps(settings, indent=2) + "\n").encode())

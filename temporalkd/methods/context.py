@@ -158,7 +158,11 @@ class DistillationContext:
         clips, length = self.frames.shape[:2]
         frames = rearrange(self.frames, "b t c h w -> (b t) c h w")
         with SharedDropout(clips, length) if network.training and length > 1 else nullcontext():
-            return ClipPrediction(network(frames), length)
+            said = network(frames)
+        if self.clip.targets is not None:  # read where the targets lie, however the network enlarges its logits
+            size = self.clip.targets.shape[-2:]
+            said = replace(said, native=F.interpolate(said.logits, size, mode="bilinear", align_corners=False))
+        return ClipPrediction(said, length)
 
     @property
     def teacher(self) -> ClipPrediction:
@@ -169,8 +173,14 @@ class DistillationContext:
         if self._teacher is None:
             raise ValueError("this method distils from a teacher, and none is configured: set teacher.weights")
         with torch.no_grad():
-            said = self._run(self._teacher)
+            said = self._run(self._teacher) if self.clip.targets is None else self._stored(self.clip.targets)
             return self._averaged(said) if self.flow_averaged_teacher else said
+
+    def _stored(self, targets: Tensor) -> ClipPrediction:
+        """What the clip carries of the teacher."""
+        native = rearrange(targets, "b t c h w -> (b t) c h w")
+        logits = F.interpolate(native, self.frames.shape[-2:], mode="bilinear", align_corners=False)
+        return ClipPrediction(Prediction(logits, native, native), targets.shape[1])
 
     @torch.no_grad()
     def flow_averaged(self, branch: str = "") -> ClipPrediction:
@@ -209,8 +219,9 @@ class DistillationContext:
         return [t for t in range(self.frames.shape[1]) if t != self.clip.anchor]
 
     def valid(self, t: int, size: Size) -> Tensor:
-        """(B, 1, h, w) bool, the pixels of frame t that augmentation did not make up."""
-        return _resize_mask(self.clip.valid[:, t], size)
+        """(B, 1, h, w) bool, the pixels of frame t that augmentation did not make up, and whose target is known."""
+        valid, known = _resize_mask(self.clip.valid[:, t], size), self.clip.target_valid
+        return valid if known is None else valid & _resize_mask(known[:, t], size)
 
     def labels(self, t: int) -> Tensor:
         """(B, H, W) int64, the labels of frame t: its own, or the anchor's carried along the motion, else 255."""

@@ -1,29 +1,35 @@
 """Segmentation networks behind one contract, and their weights."""
 
 from temporalkd.models.build import ModelSpec, build
-from temporalkd.models.cached import CachedTeacher
 from temporalkd.models.cost import Cost, cost, median_seconds
 from temporalkd.models.deployed import Bare, Classifier
-from temporalkd.models.joint import JointTeacher, Teacher
+from temporalkd.models.fingerprint import fingerprint
+from temporalkd.models.joint import BRANCHES, JointTeacher, Teacher, ensemble, views
 from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, freeze
 from temporalkd.models.shared_dropout import SharedDropout
 from temporalkd.models.spec import read_spec
+from temporalkd.models.stored import StoredTeacher, to_store
+from temporalkd.models.views import MultiView
 from temporalkd.models.weights import load_encoder, load_segmenter, load_weights, save_segmenter
 
 __all__ = [
+    "BRANCHES",
     "Bare",
-    "CachedTeacher",
     "Classifier",
     "Cost",
     "JointTeacher",
     "ModelSpec",
+    "MultiView",
     "Normalisation",
     "Prediction",
     "Segmenter",
     "SharedDropout",
+    "StoredTeacher",
     "Teacher",
     "build",
     "cost",
+    "ensemble",
+    "fingerprint",
     "freeze",
     "load_encoder",
     "load_segmenter",
@@ -31,4 +37,6 @@ __all__ = [
     "median_seconds",
     "read_spec",
     "save_segmenter",
+    "to_store",
+    "views",
 ]

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from temporalkd.losses import branch_weights, fused_target
-from temporalkd.models.cached import CachedTeacher
 from temporalkd.models.segmenter import Prediction, Segmenter
+from temporalkd.models.stored import StoredTeacher
+from temporalkd.models.views import MultiView
 
-Branch = Segmenter | CachedTeacher
+Branch = Segmenter | MultiView
 Fusion = Literal["accuracy", "confidence", "mean"]
 
 
@@ -52,6 +53,10 @@ class JointTeacher(nn.Module):
         self.branches = nn.ModuleDict(branches)
         self.fusion, self.temperature, self.errors = fusion, temperature, errors
         self.classes = next(iter(counts.values()))
+
+    def extra_repr(self) -> str:
+        """How the branches are fused, for a printed network and its fingerprint."""
+        return f"fusion={self.fusion}, temperature={self.temperature}, errors={self.errors}"
 
     @property
     def networks(self) -> dict[str, Branch]:
@@ -92,7 +97,59 @@ class JointTeacher(nn.Module):
         return branch_weights(probs, self.temperature, self.errors if self.fusion == "accuracy" else None)
 
 
-Teacher = Branch | JointTeacher
+Teacher = Branch | JointTeacher | StoredTeacher
+BRANCHES = ("first", "second", *(f"number {number}" for number in range(3, 100)))
+"""Names of an ensemble's networks."""
+
+
+def views(
+    model: Segmenter | JointTeacher, *, flip: bool = True, scales: Sequence[float] = (0.75, 1.0, 1.25)
+) -> MultiView | JointTeacher:
+    """A network, or each network of an ensemble, seen mirrored and at several sizes, as a teacher.
+
+    The average of views is more accurate and steadier than one view, and costs as many forwards as there are views.
+
+    Args:
+        model: a Segmenter, or what `ensemble` gives.
+        flip: add the mirrored frame at each scale.
+        scales: factors by which the frame is resized; 1 must be among them.
+    Raises:
+        ValueError: no scale of 1, or one that is not more than 0.
+
+    >>> import torch
+    >>> import temporalkd as tkd
+    >>> network = tkd.Segmenter(torch.nn.Conv2d(3, 4, 3, stride=4, padding=1), classes=4, normalisation="none")
+    >>> teacher = tkd.views(network, flip=True, scales=(0.75, 1, 1.25))
+    >>> tuple(teacher(torch.rand(1, 3, 48, 64)).logits.shape), teacher.count
+    ((1, 4, 48, 64), 6)
+    """
+    if isinstance(model, JointTeacher):
+        seen = {name: MultiView(branch, flip, scales) for name, branch in _plain(model).items()}
+        return JointTeacher(seen, model.fusion, model.temperature, model.errors)
+    return MultiView(model, flip, scales)
+
+
+def ensemble(*models: Segmenter | MultiView) -> JointTeacher:
+    """Several networks of the same classes as one teacher: their probabilities averaged, features of the first.
+
+    Args:
+        models: two or more, each a Segmenter or what `views` gives of one.
+    Raises:
+        ValueError: fewer than two, or of different classes.
+
+    >>> import torch
+    >>> import temporalkd as tkd
+    >>> networks = [tkd.Segmenter(torch.nn.Conv2d(3, 4, 1), classes=4, normalisation="none") for _ in range(3)]
+    >>> tuple(tkd.ensemble(*networks)(torch.rand(1, 3, 16, 16)).logits.shape)
+    (1, 4, 16, 16)
+    """
+    return JointTeacher(dict(zip(BRANCHES, models)), "mean")
+
+
+def _plain(joint: JointTeacher) -> dict[str, Segmenter]:
+    return {
+        name: branch.network if isinstance(branch, MultiView) else branch for name, branch in joint.networks.items()
+    }
 
 
 def _resize(maps: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:

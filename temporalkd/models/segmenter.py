@@ -202,6 +202,18 @@ class Segmenter(nn.Module):
 
         self._hooks.append((module_name, modules[module_name].register_forward_hook(hear).id))
 
+    def extra_repr(self) -> str:
+        """What beside its modules decides what it says, for a printed network and its fingerprint."""
+        return f"{self.normalisation}, {self.outputs}, input_size={self.input_size}, roles={self.roles}"
+
+    def clone(self) -> Segmenter:
+        """The same network with weights of its own."""
+        network, roles = copy.deepcopy(self.unheard()), None if self.guessed else self.roles
+        settings: dict[str, Any] = {"outputs": self.outputs.kind, "input_size": self.input_size}
+        twin = Segmenter(network, self.classes, roles, self.normalisation, **settings)
+        twin.spec = self.spec
+        return twin.train(self.training).to(self.mean.device)
+
     def unheard(self) -> nn.Module:
         """The network with the same weights and nobody listening, so that several threads may run it at once."""
         tensors = chain(self.network.parameters(), self.network.buffers())

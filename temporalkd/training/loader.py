@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from temporalkd.data.augment import ColourJitter
 from temporalkd.data.clip import Clip, as_clip, collate
+from temporalkd.data.disturbance import Disturbance
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.training.distributed import Runtime
 from temporalkd.training.schedule import Plan
@@ -28,6 +29,7 @@ class Batches:
         self.clips, self.plan, self.runtime = clips, plan, runtime
         self.size = f"{plan.batch} clips of {clips.length} frames at once"
         self.jitter = ColourJitter(plan.jitter) if plan.jitter else None
+        self.disturbance = Disturbance(plan.disturbance) if plan.disturbance else None
 
     def __call__(self, start: int, count: int, workers: int) -> Iterator[Clip]:
         """This process's batches number start to start + count - 1, on its device."""
@@ -39,11 +41,12 @@ class Batches:
         return self._load(self.clips.labelled_half(), range(count), workers=0)
 
     def coloured(self, clip: Clip, number: int) -> Tensor | None:
-        """The frames of this process's batch `number` in other colours, where the plan has jitter."""
-        if self.jitter is None:
-            return None
-        draw = number * self.runtime.world + self.runtime.rank
-        return self.jitter(clip.frames, (self.plan.seed * 1_000_003 + draw) % 2**31)
+        """The frames of this process's batch `number` in other colours, and disturbed, where the plan says so."""
+        seed = (self.plan.seed * 1_000_003 + number * self.runtime.world + self.runtime.rank) % 2**31
+        frames = clip.frames if self.jitter is None else self.jitter(clip.frames, seed)
+        if self.disturbance is not None:
+            frames = self.disturbance(frames, seed)
+        return None if frames is clip.frames else frames
 
     def _load(self, clips: ClipSampler, numbers: range, workers: int) -> Iterator[Clip]:
         positions = [[number * self.plan.batch + i for i in range(self.plan.batch)] for number in numbers]

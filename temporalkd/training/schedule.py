@@ -17,6 +17,7 @@ class Plan:
 
     on_nonfinite: what becomes of a step whose loss or gradient is not finite; of skipped ones, `nonfinite_limit` may
     come in a row. gradient_norms_at: where each term's gradient is measured. eval_mode: the students stay in eval mode.
+    jitter: of the colours of a clip; disturbance: of each frame alone, see data.disturbance.
     """
 
     steps: int
@@ -31,6 +32,7 @@ class Plan:
     warmup: int = 0
     clip_grad: float | None = 5.0
     jitter: float = 0.0
+    disturbance: float = 0.0
     workers: int = 0
     seed: int = 0
     evaluate_every: int = 0

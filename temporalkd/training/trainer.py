@@ -24,7 +24,7 @@ from temporalkd.training.signals import Interrupts
 from temporalkd.training.step import Optimisers, Stepper
 
 Evaluate = Callable[[Segmenter, bool], Values]
-"""(student, whether this is the last time) -> metrics, "miou" among them."""
+"""(student, whether this is the last time) -> metrics, the one that is watched among them."""
 Between = Callable[[int, bool], Values]
 """(number of a round, whether it has just ended, not before the run was resumed) -> what the log shows of it."""
 FIT_CLIPS = 8
@@ -37,6 +37,7 @@ class Trainer:
     Args:
         folder: checkpoints/ and the log go there.
         evaluate: called every plan.evaluate_every steps and at the end, in every process.
+        watch: the metric of `evaluate` whose largest value makes checkpoints/best.pt; None does not count.
         removed: whether somebody has removed the folder; asked in the main process, after each step.
         between: called after each of the method's rounds, with its last step in checkpoints/last.pt; a run that is
             resumed there calls it again. Where it has been called, clips are read anew.
@@ -55,6 +56,7 @@ class Trainer:
         name: str = "train",
         between: Between | None = None,
         removed: Callable[[], bool] | None = None,
+        watch: str = "miou",
     ):
         rounds = method.self_training.rounds if method.self_training else 1
         if rounds > plan.steps:
@@ -63,6 +65,7 @@ class Trainer:
             )
         self.method, self.plan, self.runtime = method, plan, runtime
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
+        self.watch = watch
         self.removed = removed or (lambda: not folder.is_dir())
         self.ends = [plan.steps * (number + 1) // rounds for number in range(rounds)]
         method.eval_mode = plan.eval_mode
@@ -190,9 +193,9 @@ class Trainer:
             self._leave_removed(optimisers, log)
         self.evaluated = self.done
         log.evaluation(self.done, metrics)
-        miou = metrics.get("miou")
-        if miou is not None and miou > self.best:
-            self.best, better = miou, True
+        value = metrics.get(self.watch)
+        if value is not None and value > self.best:
+            self.best, better = value, True
         self.method.trainable_modules.train()
         if better:  # the best one first: whoever goes on from the last one believes that it is there
             self._save(optimisers, log, checkpoint.BEST)

@@ -10,6 +10,7 @@ from temporalkd.config import Config, ConfigError
 from temporalkd.data.augment import Augment
 from temporalkd.data.footage import DatasetOptions, Footage, Setting
 from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.prediction_store import Targets
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
@@ -33,11 +34,14 @@ def training_footage(config: Config) -> Footage:
     return replace(data, sources=sources)
 
 
-def sampler(config: Config, data: Footage, without_labels: bool = False) -> ClipSampler:
+def sampler(
+    config: Config, data: Footage, without_labels: bool = False, targets: Targets | None = None
+) -> ClipSampler:
     """Clips of the configured length and geometry.
 
     Args:
         without_labels: frames whose labels are hidden are drawn too, as the method learns from them.
+        targets: a teacher's predictions, which the clips carry.
     """
     section, semi = config.data, config.data.semi
     unlabelled: Sequence[Source] = ()
@@ -58,4 +62,5 @@ def sampler(config: Config, data: Footage, without_labels: bool = False) -> Clip
         motion=section.frames > 1,
         estimate=cached_estimate(config),
         weak=(semi.share if semi else 0.0) if without_labels else None,
+        targets=targets,
     )

@@ -9,23 +9,22 @@ from typing import Any
 
 import torch
 
-from flow.store import Store
 from temporalkd import losses
-from temporalkd.config.build.motion import GIGABYTES, cache_folder
 from temporalkd.config import Config, ConfigError, schema
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
 from temporalkd.models import (
-    CachedTeacher,
     JointTeacher,
     ModelSpec,
     Normalisation,
     Segmenter,
     Teacher,
     build,
+    ensemble,
     load_encoder,
     load_segmenter,
     load_weights,
+    views,
 )
 from temporalkd.paths import read_json
 from temporalkd.paths import find
@@ -98,14 +97,27 @@ def _found(weights: str, where: str) -> Path:
 
 
 def teacher(config: Config, data: Footage) -> Teacher | None:
-    """The frozen teacher, of one network or two, if the config names any."""
-    sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
+    """The frozen teacher, of one network or several, if the config names any."""
     if config.teacher is None:
         if config.second_teacher is not None:
             raise ConfigError("second_teacher: there is no teacher, and a second one needs a first")
         return None
+    found = _networks(config, config.teacher, data)
+    seen = config.teacher.views
+    if seen is None:
+        return found
+    if 1.0 not in seen.scales:
+        raise ConfigError(f"teacher.views.scales: {seen.scales}, expected 1 among them")
+    return views(found, flip=seen.flip, scales=seen.scales)
+
+
+def _networks(config: Config, first: schema.Teacher, data: Footage) -> Segmenter | JointTeacher:
+    if first.ensemble:
+        if first.weights or config.second_teacher is not None or len(first.ensemble) < 2:
+            raise ConfigError("teacher.ensemble: name two weights or more, and neither teacher.weights nor second_teacher")
+        return ensemble(*(load_segmenter(_found(weights, "teacher.ensemble"))[0] for weights in first.ensemble))
     networks = []
-    for where, section in sections.items():
+    for where, section in (("teacher", first), ("second_teacher", config.second_teacher)):
         if section is not None:
             if not section.weights:
                 raise ConfigError(f"{where}.weights: missing: an untrained teacher teaches nothing")
@@ -139,29 +151,6 @@ def label_error(network: Segmenter, data: Footage, stills: int = 8) -> float:
     if not found:
         raise ConfigError("second_teacher.fusion: accuracy needs labels, and data.train has none: set confidence")
     return sum(found) / len(found)
-
-
-def asked_in_training(config: Config, teacher: Teacher | None) -> Teacher | None:
-    """The teacher with its logits kept on disk, where the config says so.
-
-    Raises:
-        ConfigError: augmentation makes frames that will not come again.
-    """
-    if teacher is None or config.teacher is None or not config.teacher.cached:
-        return teacher
-    data = config.data
-    if data.crop is not None or data.scale != (1.0, 1.0) or data.jitter:
-        raise ConfigError(
-            f"teacher.cached: frames must come again as they were, and data.crop is {data.crop}, data.scale "
-            f"{list(data.scale)}, data.jitter {data.jitter:g}: set null, [1, 1] and 0, or leave teacher.cached out"
-        )
-    place, gigabytes = (config.flow.cache, config.flow.cache_gigabytes) if config.flow else (None, GIGABYTES)
-    store = Store(cache_folder(place) / "teacher", int(gigabytes * 2**30), "teacher cache")
-    if isinstance(teacher, JointTeacher):
-        plain = {name: network for name, network in teacher.networks.items() if isinstance(network, Segmenter)}
-        branches = {name: CachedTeacher(network, store) for name, network in plain.items()}
-        return JointTeacher(branches, teacher.fusion, teacher.temperature, teacher.errors)
-    return CachedTeacher(teacher, store) if isinstance(teacher, Segmenter) else teacher
 
 
 def known_labels(config: Config) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from itertools import islice
 import torch
 
 from temporalkd.config.build.motion import live_estimator
-from temporalkd.config.build.networks import asked_in_training, model
+from temporalkd.config.build.networks import model
+from temporalkd.config.build.targets import in_training
 from temporalkd.config import Config, ConfigError
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
@@ -30,7 +31,7 @@ def method(config: Config, student: Segmenter, teacher: Teacher | None, data: Fo
         raise ConfigError(f"method.class_weight: {len(weights)} numbers for {student.classes} classes")
     return section.model_copy(update={"class_weight": weights}).build(
         student,
-        asked_in_training(config, teacher),
+        in_training(config, teacher),
         live_estimator(config),
         config.data.frames,
         lambda number: _peer(config, data, number),
@@ -52,7 +53,7 @@ def _peer(config: Config, data: Footage, number: int) -> Segmenter:
 def plan(config: Config) -> Plan:
     """The schedule of the training section."""
     runtime_keys = {"accelerator", "devices", "nodes", "precision"}
-    return Plan(**config.training.model_dump(exclude=runtime_keys), jitter=config.data.jitter, seed=config.seed)
+    return Plan(**config.training.model_dump(exclude=runtime_keys), jitter=config.data.jitter, disturbance=config.data.disturbance, seed=config.seed)
 
 
 def enet_class_weights(sources: Iterable[Source], classes: int) -> list[float]:

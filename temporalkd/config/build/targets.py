@@ -1,0 +1,41 @@
+"""A teacher's predictions, stored and moved with the frames."""
+
+from __future__ import annotations
+
+from flow.store import Store
+from temporalkd.config import Config, ConfigError
+from temporalkd.config.build.motion import GIGABYTES, cache_folder, configured, default_cache
+from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, Targets
+from temporalkd.models import StoredTeacher, Teacher, fingerprint, to_store
+
+
+def targets(config: Config, teacher: Teacher | None) -> Targets | None:
+    """What clips get the teacher's predictions from, where they are to be stored.
+
+    Raises:
+        ConfigError: they are to be averaged along the flow, and no flow is configured.
+    """
+    section = config.teacher
+    if teacher is None or section is None or not section.store:
+        return None
+    place, gigabytes = (config.flow.cache, config.flow.cache_gigabytes) if config.flow else (None, GIGABYTES)
+    store = Store(cache_folder(place) / "teacher", int(gigabytes * 2**30), "prediction store")
+    predictions = PredictionStore(store, to_store(teacher), fingerprint(teacher))
+    if section.flow_passes == 0:
+        return predictions
+    if config.flow is None:
+        raise ConfigError("teacher.flow_passes: averaging along the flow needs a flow network: set flow")
+    network, cache = configured(config.flow), default_cache(place, gigabytes)
+    return FlowAveragedStore(predictions, lambda a, b: cache.both(network, a, b), network.fingerprint, section.flow_passes)
+
+
+def in_training(config: Config, teacher: Teacher | None) -> Teacher | None:
+    """The teacher, or what stands for one whose predictions come with the clips.
+
+    Raises:
+        ConfigError: frames are disturbed, and so would a teacher see them.
+    """
+    stored = config.teacher is not None and config.teacher.store
+    if teacher is not None and config.data.disturbance and not stored and config.method.name != "baseline":
+        raise ConfigError("data.disturbance: the teacher is to see the frame without it: set teacher.store to true")
+    return StoredTeacher(teacher) if teacher is not None and stored else teacher

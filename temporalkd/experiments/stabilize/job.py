@@ -1,0 +1,293 @@
+"""The steps of a stabilization: targets, clips, training, verdict, report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import flow as optical_flow
+from flow import FlowEstimator
+from flow.files import write_whole
+from flow.store import Store
+from temporalkd.config.build import cache_folder, default_cache
+from temporalkd.console import duration, progress
+from temporalkd.data.augment import Augment
+from temporalkd.data.clip import IGNORE
+from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, Routed, Targets, fill
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.selection import Selection
+from temporalkd.data.semi import PartlyLabelled
+from temporalkd.data.source import Source
+from temporalkd.evaluation import network
+from temporalkd.experiments.provenance import environment, fingerprint
+from temporalkd.experiments.stabilize import report
+from temporalkd.experiments.stabilize.footage import Footage
+from temporalkd.experiments.stabilize.judge import Judge, compared
+from temporalkd.experiments.stabilize.options import Options
+from temporalkd.methods import Method, WeightedLoss
+from temporalkd.methods.spatial_terms import PixelKL
+from temporalkd.methods.temporal_terms import MotionConsistency
+from temporalkd.models import MultiView, Segmenter, StoredTeacher, freeze, to_store
+from temporalkd.models import fingerprint as network_fingerprint
+from temporalkd.paths import read_json
+from temporalkd.training import Plan, Runtime, Trainer
+from temporalkd.training.checkpoint import BEST
+from temporalkd.training.checkpoint import load as load_checkpoint
+from temporalkd.training.distributed import unwrap
+from temporalkd.training.log import METRICS
+
+SETTINGS, WATCHED = "stabilize.json", "accepted"
+GIGABYTES = 20
+KEEP_SHARE = 4
+"""One clip in so many is of footage that the network is to keep."""
+
+
+class _Enough(Exception):
+    """The held-out part does not get steadier any more."""
+
+
+class Job:
+    """The steps of one stabilization, in the order in which they are taken."""
+
+    def __init__(self, original: Segmenter, options: Options, folder: Path, runtime: Runtime, tell: Callable):
+        self.original, self.options, self.folder, self.runtime, self.tell = original, options, folder, runtime, tell
+        self.cache = default_cache()
+        self.store = Store(cache_folder() / "teacher", GIGABYTES * 2**30, "prediction store")
+
+    def train(
+        self, footage: Footage, keep: Sequence[Selection], resume: bool, removed: Callable[[], bool]
+    ) -> tuple[Segmenter, bool, str]:
+        """The steady network, whether it is to be kept, and why."""
+        options, student = self.options, self.original.clone()
+        student.requires_grad_(True)
+        targets = self._targets(footage, keep)
+        clips = self._clips(footage, keep, targets)
+        judge = self._judge(footage) if footage.held else None
+        steps = self._steps(student, clips, footage, keep, resume)
+        with progress("targets") as tick:
+            fill(targets, [*footage.used, *keep], tick)
+        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0), options.kl)]
+        terms += [WeightedLoss("motion_consistency", MotionConsistency(), options.motion)]
+        method = Method(student, terms, StoredTeacher(self.original), frames=clips.length)
+        plan = Plan(
+            steps=steps,
+            batch=max(1, options.batch // clips.length),
+            lr=options.lr,
+            jitter=options.jitter,
+            disturbance=options.disturbance,
+            seed=options.seed,
+            evaluate_every=options.check_every if judge else 0,
+            checkpoint_every=50,
+            gradient_norms_every=0,
+            eval_mode=True,
+        )
+
+        def look(segmenter: Segmenter, last: bool) -> dict[str, float | None]:
+            assert judge is not None
+            found = judge(mixed(self.original, segmenter, options.mix))
+            seen = [float(row["consistency"]) for row in _rows(self.folder / METRICS)] + [found["consistency"] or 0.0]
+            if (
+                not last
+                and len(seen) > options.patience
+                and max(seen[-options.patience :]) <= max(seen[: -options.patience])
+            ):
+                raise _Enough
+            return found
+
+        trainer = Trainer(
+            method,
+            clips,
+            plan,
+            self.runtime,
+            self.folder,
+            look if judge else None,
+            "stabilize",
+            None,
+            removed,
+            "accepted",
+        )
+        ended = f"after {steps} steps"
+        try:
+            trainer.fit(resume)
+        except _Enough:
+            ended = f"after {trainer.done} of {steps} steps, as consistency did not rise any more"
+        except KeyboardInterrupt:
+            if trainer.done == 0:
+                raise
+            ended = f"after {trainer.done} of {steps} steps, interrupted"
+        method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
+        return self._verdict(method, judge, ended)
+
+    def _verdict(self, method: Method, judge: Judge | None, ended: str) -> tuple[Segmenter, bool, str]:
+        best = self.folder / "checkpoints" / BEST
+        if judge is not None and best.is_file():
+            method.trainable_modules.load_state_dict(load_checkpoint(best)["trainables"]["students"])
+        steady = mixed(self.original, method.student, self.options.mix)
+        if judge is None:
+            return steady, True, f"Kept {ended}; there was no held-out part to judge it by."
+        found = judge(steady)
+        objection = judge.objection(found)
+        if objection:
+            return steady, False, f"The original comes back: {ended}, on the held-out part {objection}."
+        return steady, True, (
+            f"Kept {ended}: on the held-out part consistency went from {judge.before['consistency']:.2f} to "
+            f"{found['consistency']:.2f}, and {found['agreement']:.2f} % of the pixels keep the original's class."
+        )  # fmt: skip
+
+    def report(self, footage: Footage, steady: Segmenter, told: Sequence[str], film: bool) -> dict[str, dict[str, Any]]:
+        """Before and after, along the flow that was used and along DIS, which teaches nothing."""
+        flows = {name: self._flow(name) for name in dict.fromkeys((self.options.flow, "dis"))}
+        shown = [source if _fits(source, steady.classes) else unlabelled(source) for source in footage.shown]
+        judge = Judge(self.original, shown, flows, self.cache)
+        with progress("compare") as tick:
+            rows, maps = judge.rows({"before": network(self.original), "after": network(steady)}, tick)
+        found = compared(rows, maps, steady.classes)
+        spec = steady.spec
+        names = list(spec.class_names) if spec and spec.class_names else [f"class {i}" for i in range(steady.classes)]
+        report.write(self.folder, told, found, names)
+        if film:
+            source = footage.shown[0]
+            first = {name: own[: len(source)] for name, own in maps.items()}
+            palette = spec.palette if spec else None
+            report.video(self.folder, source, first, flows[self.options.flow], self.cache, palette, names)
+        return found
+
+    def _targets(self, footage: Footage, keep: Sequence[Selection]) -> Targets:
+        """Views of the frames that are used; the plain prediction of what is to be kept."""
+        options = self.options
+        teacher = MultiView(self.original, options.flip, options.scales)
+        own: Any = PredictionStore(self.store, to_store(teacher), network_fingerprint(teacher))
+        if options.flow_passes:
+            estimator = self._flow(options.flow)
+            estimate = lambda a, b: self.cache.both(estimator, a, b)  # noqa: E731
+            own = FlowAveragedStore(own, estimate, estimator.fingerprint, options.flow_passes)
+        if not keep:
+            return own
+        plain = PredictionStore(self.store, to_store(self.original), network_fingerprint(self.original))
+        return Routed((footage.used, own), (keep, plain))
+
+    def _clips(self, footage: Footage, keep: Sequence[Selection], targets: Targets) -> ClipSampler:
+        options = self.options
+        pairs = options.motion > 0
+        height, width = footage.used[0].pixels.shape[-2:]
+        if self.original.input_size is not None:  # a crop would show it things larger than it ever sees them
+            crop = height, width
+        else:
+            crop = min(options.crop[0], height), min(options.crop[1], width)
+        estimator = self._flow(options.flow) if pairs else None
+        clips = ClipSampler(
+            [],
+            2 if pairs else 1,
+            (1, 1),
+            options.seed,
+            unlabelled=[*footage.used, *keep],
+            augment=Augment(crop, options.scale, True),
+            motion=pairs,
+            estimate=(lambda a, b: self.cache.both(estimator, a, b)) if estimator else None,
+            targets=targets,
+        )
+        if keep:
+            own = [anchor for anchor in clips.anchors if anchor[0] < len(footage.used)]
+            others = [anchor for anchor in clips.anchors if anchor[0] >= len(footage.used)]
+            clips.turns = [own] * (KEEP_SHARE - 1) + [others]
+        return clips
+
+    def _steps(
+        self, student: Segmenter, clips: ClipSampler, footage: Footage, keep: Sequence[Selection], resume: bool
+    ) -> int:
+        """Their number, which a resumed run keeps; says how long all of it will take."""
+        options, path = self.options, self.folder / SETTINGS
+        asked = asdict(options) | {"network": network_fingerprint(self.original)}
+        if resume and path.is_file():
+            found = read_json(path)
+            before = {key: value for key, value in found.items() if key != "steps_taken"}
+            if before != json.loads(json.dumps(asked)):
+                raise ValueError(
+                    f"{path}: the run was begun with other options or another network: resume with the same"
+                )
+            return int(found["steps_taken"])
+        frame = footage.used[0].pixels[:1].to(self.runtime.device).float() / 255
+        seen = _seconds(lambda: self.original(frame))
+        computing = sum(map(len, footage.used)) * seen * MultiView(self.original, options.flip, options.scales).count
+        computing += sum(map(len, keep)) * seen
+        height, width = clips.augment.crop if clips.augment and clips.augment.crop else frame.shape[-2:]
+        batch = torch.rand(options.batch, 3, height, width, device=self.runtime.device)
+
+        def step() -> None:
+            student(batch).logits.square().mean().backward()
+            student.zero_grad()
+
+        pace = _seconds(step)
+        steps = options.steps if options.minutes is None else max(20, int((60 * options.minutes - computing) / pace))
+        looks = (steps // options.check_every + 2) * sum(map(len, footage.held)) * seen
+        self.tell(
+            f"targets about {duration(computing)}, {steps} steps about {duration(steps * pace)}, "
+            f"looks at the held-out part about {duration(looks)}: about {duration(computing + steps * pace + looks)}"
+        )
+        write_whole(path, (json.dumps(asked | {"steps_taken": steps}, indent=2) + "\n").encode())
+        prints = {"train": fingerprint(footage.recordings)}
+        write_whole(
+            self.folder / "environment.json", (json.dumps(environment(options.seed, prints), indent=2) + "\n").encode()
+        )
+        return steps
+
+    def _judge(self, footage: Footage) -> Judge:
+        flows = {self.options.flow: self._flow(self.options.flow)}
+        held = [unlabelled(source) for source in footage.held]  # nothing is chosen by labels
+        return Judge(self.original, held, flows, self.cache, self.options.agreement)
+
+    def _flow(self, name: str) -> FlowEstimator:
+        return optical_flow.build(name).to(self.runtime.device)
+
+
+@torch.no_grad()
+def mixed(before: Segmenter, after: Segmenter, share: float) -> Segmenter:
+    """The network with the weighted mean of two states: (1 - share) before + share after; integers are before's.
+
+    Source:
+        Wortsman et al., CVPR 2022 (WiSE-FT).
+    """
+    result = before.clone()
+    trained = after.network.state_dict()
+
+    def mean(old: Tensor, new: Tensor) -> Tensor:
+        return torch.lerp(old, new.to(old), share) if old.is_floating_point() else old
+
+    result.network.load_state_dict({key: mean(old, trained[key]) for key, old in before.network.state_dict().items()})
+    return freeze(result)  # type: ignore[return-value]
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    """Of the second of two calls."""
+    work()
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
+
+
+def unlabelled(source: Source) -> Source:
+    """The source without its labels."""
+    return PartlyLabelled(source, ())
+
+
+def _fits(source: Source, classes: int) -> bool:
+    """Whether the labels, if there are any, are of so many classes."""
+    labels = (source.label(index) for index in source.labelled)
+    return all(bool((label[label != IGNORE] < classes).all()) for label in labels if label is not None)
+
+
+def _stands_still(values: Sequence[float], looks: int) -> bool:
+    """Whether the last so many values are no better than one before them."""
+    return len(values) > looks and max(values[-looks:]) <= max(values[:-looks])

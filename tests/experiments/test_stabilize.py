@@ -1,0 +1,249 @@
+"""The same network comes back, steadier; or the original, with the reason."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import temporalkd as tkd
+from temporalkd.data.selection import Selection, resized, select, spread
+from temporalkd.data.source import Source
+from temporalkd.data.street import CLASSES, Street
+from temporalkd.experiments.stabilize import Stabilized
+from temporalkd.experiments.stabilize.footage import choose
+from temporalkd.experiments.stabilize.job import Job, mixed
+from temporalkd.experiments.stabilize.judge import Judge, Shape, agreement
+from temporalkd.models import Segmenter, freeze
+from tests.tiny import SIZE, segmenter
+
+LENGTH = 64
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))
+
+
+class Filmed(Street):
+    """A street of which each frame and label is drawn once."""
+
+    def __init__(self, *args: Any, **settings: Any):
+        super().__init__(*args, **settings)
+        self.drawn: dict[tuple[str, int], Tensor] = {}
+
+    def frame(self, index: int) -> Tensor:
+        if ("frame", index) not in self.drawn:
+            self.drawn["frame", index] = super().frame(index)
+        return self.drawn["frame", index]
+
+    def label(self, index: int) -> Tensor:
+        if ("label", index) not in self.drawn:
+            self.drawn["label", index] = super().label(index)
+        return self.drawn["label", index]
+
+
+class Blank(Source):
+    """Black frames."""
+
+    name = "blank"
+
+    def __init__(self, length: int, fps: float = 5.0):
+        self.length, self.fps = length, fps
+
+    def __len__(self) -> int:
+        return self.length
+
+    def frame(self, index: int) -> Tensor:
+        return torch.zeros(3, 8, 8, dtype=torch.uint8)
+
+
+@cache
+def camera(length: int = LENGTH) -> Source:
+    return Filmed(3, length, SIZE, fps=5.0)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
+    """A network that has seen a few streets."""
+    network = segmenter(seed=2)
+    clips = tkd.data.ClipSampler([Filmed(seed, 6, SIZE) for seed in range(2)], frames=1)
+    folder = tmp_path_factory.mktemp("trained")
+    tkd.train(tkd.methods.baseline(network), clips, 60, folder, lr=2e-2, accelerator="cpu")
+    return network.eval()
+
+
+def steady(network: Any, folder: Path, video: Any = None, **options: Any) -> Stabilized:
+    known: dict[str, Any] = {
+        "steps": 8, "batch": 2, "check_every": 4, "flow": "dis", "film": False, "accelerator": "cpu", "lr": 1e-3,
+        "tell": lambda line: None,
+    }  # fmt: skip
+    return tkd.stabilize(network, camera() if video is None else video, out=folder, **known | options)
+
+
+def weights(network: Segmenter) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in network.network.state_dict().items()}
+
+
+def test_a_street_becomes_steadier(trained: Segmenter, tmp_path: Path) -> None:
+    """A network this small changes more of its pixels than a real one."""
+    before = weights(trained)
+    lines: list[str] = []
+    done = steady(trained, tmp_path / "steady.safetensors", steps=40, check_every=20, agreement=0.85, tell=lines.append)
+    assert done.kept, done.reason
+    results = done.results
+    assert results["after"]["consistency_dis"] > results["before"]["consistency_dis"]
+    assert results["after"]["agreement"] >= 85 and results["before"]["agreement"] == 100
+    assert all(torch.equal(value, trained.network.state_dict()[key]) for key, value in before.items())
+    again = tkd.load(tmp_path / "steady.safetensors")
+    frames = torch.rand(1, 3, *SIZE)
+    torch.testing.assert_close(again(frames).logits, done.network(frames).logits)
+    assert done.folder == tmp_path / "steady.run" and (done.folder / "report.md").is_file()
+    assert json.loads((done.folder / "results.json").read_text()).keys() == {"before", "after"}
+    assert any("12 frames from the end are held out" in line for line in lines) and any(
+        "about" in line for line in lines
+    )
+
+
+def test_the_original_comes_back_where_it_would_change_too_much(trained: Segmenter, tmp_path: Path) -> None:
+    done = steady(trained, tmp_path / "run", agreement=1.0, steps=20, lr=2e-2, mix=1.0)
+    assert not done.kept and "original comes back" in done.reason
+    assert all(torch.equal(a, b) for a, b in zip(weights(done.network).values(), weights(trained).values()))
+
+
+def test_a_resumed_run_gives_the_same_bits(trained: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = steady(trained, tmp_path / "whole")
+    step = Job.train.__globals__["Trainer"]._keep
+
+    def interrupted(self: Any, *args: Any) -> None:
+        step(self, *args)
+        if self.done == 5:
+            self.interrupts.asked = True
+
+    monkeypatch.setattr(Job.train.__globals__["Trainer"], "_keep", interrupted)
+    parts = steady(trained, tmp_path / "parts")
+    assert "interrupted" in parts.reason and parts.weights.is_file()
+    with pytest.raises(FileExistsError, match="resume it"):
+        steady(trained, tmp_path / "parts")
+    monkeypatch.setattr(Job.train.__globals__["Trainer"], "_keep", step)
+    with pytest.raises(ValueError, match="begun with other options"):
+        steady(trained, tmp_path / "parts", resume=True, lr=0.1)
+    parts = steady(trained, tmp_path / "parts", resume=True)
+    assert parts.kept == whole.kept and parts.results == whole.results
+    assert all(torch.equal(a, b) for a, b in zip(weights(parts.network).values(), weights(whole.network).values()))
+
+
+def test_mix_is_between_before_and_after() -> None:
+    before, after = segmenter(seed=0), segmenter(seed=1)
+    old, new = weights(before), weights(after)
+    for share in (0.0, 0.5, 1.0):
+        found = weights(mixed(before, after, share))
+        for key, value in found.items():
+            torch.testing.assert_close(value, (1 - share) * old[key] + share * new[key])
+
+
+class Portrait(nn.Module):
+    """One sigmoid channel, and a fixed input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 1, 3, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[2:] == (32, 32)
+        return nn.functional.interpolate(self.body(x), scale_factor=2, mode="bilinear").sigmoid()
+
+
+class Dict(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.norm = nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"out": self.norm(self.layer(x))}
+
+
+def test_networks_of_any_kind(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    portrait: dict[str, Any] = {"classes": 2, "outputs": "probabilities", "input_size": (32, 32)}
+    done = steady(Portrait(), tmp_path / "portrait", camera(10), normalisation="none", **portrait)
+    assert done.network(torch.rand(1, 3, *SIZE)).logits.shape == (1, 2, *SIZE)
+    again = tkd.load(done.weights, into=Portrait())
+    assert again.input_size == (32, 32) and again.outputs.kind == "probabilities"
+    own = Dict()
+    norm = own.norm.running_mean.clone()  # type: ignore[union-attr]
+    done = steady(own, tmp_path / "dict", camera(10), classes=4, normalisation="imagenet")
+    assert torch.equal(done.network.network.norm.running_mean, norm), "BatchNorm keeps its statistics"  # type: ignore
+    assert done.kept and "no held-out part" in done.reason
+
+
+def test_motion_passes_and_footage_to_keep(trained: Segmenter, tmp_path: Path) -> None:
+    done = steady(trained, tmp_path / "run", camera(10), motion=0.3, flow_passes=1, keep=[Street(9, 4, SIZE)], steps=3)
+    log = [json.loads(line) for line in (done.folder / "log.jsonl").read_text().splitlines()]
+    assert {"pixel_kl", "motion_consistency"} <= log[-1].keys()
+
+
+def test_a_mended_recording_has_a_map_a_frame(trained: Segmenter, tmp_path: Path) -> None:
+    done = steady(trained, tmp_path / "run", camera(), mend=tmp_path / "maps", steps=2, size=48)
+    assert len(list((tmp_path / "maps").glob("*.png"))) == LENGTH
+    assert "no held-out part" in done.reason
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"net\.onnx: an ONNX file cannot be trained"):
+        steady(tmp_path / "net.onnx", tmp_path / "run")
+    with pytest.raises(ValueError, match="classes: missing"):
+        steady(Dict(), tmp_path / "run", normalisation="none")
+    with pytest.raises(ValueError, match="no option 'stepps'"):
+        steady(segmenter(), tmp_path / "run", stepps=3)
+    with pytest.raises(ValueError, match="mix: 2"):
+        steady(segmenter(), tmp_path / "run", mix=2)
+
+
+def test_frames_are_spread_in_runs_and_the_end_is_held_out() -> None:
+    assert spread(0, 40, 100) == [(0, 40)]
+    assert spread(0, 1000, 32) == [(0, 8), (331, 339), (661, 669), (992, 1000)]
+    footage = choose([Blank(100, fps=10)], 640, 40)
+    assert [(s.start, s.stop) for s in footage.held] == [(88, 100)]
+    assert sum(map(len, footage.used)) == 40 and max(s.stop for s in footage.used) <= 78
+    assert not choose([Blank(59)], 640, 40).held
+    both = choose([Blank(100), Blank(30)], 640, 40)
+    assert sum(map(len, both.used)) <= 40 and len(both.held) == 1
+
+
+def test_selected_frames_are_the_recordings_resized() -> None:
+    source = camera(10)
+    (part,) = select(source, [(3, 7)], 32)
+    assert isinstance(part, Selection) and part.frame(1).shape == (3, 24, 32)
+    assert torch.equal(part.frame(2), resized(source.frame(5), 32))
+    assert part.labelled == [0, 1, 2, 3] and part.label(0).shape == (24, 32)  # type: ignore[union-attr]
+    (whole,) = select(source, [(3, 7)], 640)
+    exact = whole.motion(0, 1)
+    assert exact is not None and torch.equal(exact.flow, source.motion(3, 4).flow)  # type: ignore[union-attr]
+    assert part.motion(0, 1) is None
+
+
+def test_numbers_by_hand() -> None:
+    a, b = torch.zeros(4, 4, dtype=torch.uint8), torch.zeros(4, 4, dtype=torch.uint8)
+    b[:2, :2] = 1
+    assert agreement([b], [a]) == 12 / 16
+    shape = Shape.of([b], 3)
+    assert shape.classes == [0.75, 0.25, 0.0]
+    assert shape.small_regions == 2 and shape.boundary == 3 / 16
+
+
+def test_a_judge_objects(trained: Segmenter, flow_cache: Any) -> None:
+    original = freeze(trained.clone())
+    judge = Judge(original, choose([camera()], 640, 20).held, {"exact": None}, flow_cache)  # type: ignore[arg-type]
+    same = judge(trained)
+    assert same["agreement"] == 100 and same["accepted"] is None
+    assert "did not rise" in str(judge.objection(same))
+    better = {"consistency": judge.before["consistency"] + 1, "agreement": 99.0}
+    assert judge.objection(better) is None
+    assert "keep the original's class" in str(judge.objection(better | {"agreement": 50.0}))
+    assert original.classes == len(CLASSES)
