@@ -219,9 +219,8 @@ def table(results: list[dict[str, Any]]) -> list[str]:
         for column in (*COLUMNS, "elsewhere"):
             values = [result[column] for result in found if result.get(column) is not None]
             cells.append(f"{sum(values) / len(values):.2f}" if values else "-")
-        name = f"{row}{', keep' if kept else ''}" + (
-            f", {steps} steps" if row in TRAINED or row in ("TENT", "new weights alone") else ""
-        )
+        learns = row in (*TRAINED, "TENT", "new weights alone")
+        name = f"{row}{', keep' if kept else ''}{f', {steps} steps' if learns else ''}"
         ends = f"{LAG.get(row, '0')} | {COST.get(row, '1 x')}"
         lines.append(f"| {model} | {100 * share:g} % | {name} | {len(found)} | {' | '.join(cells)} | {ends} |")
     return lines
