@@ -5,13 +5,9 @@ from __future__ import annotations
 import csv
 import gc
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import weakref
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +29,6 @@ from tests.cli_support import (
     ROOT,
     SIZE,
     World,
-    as_shown,
     results,
     run_main,
     run_script,
@@ -111,17 +106,6 @@ def test_evaluate_gives_the_numbers_of_the_training(world: World, call: Any) -> 
     assert row["coverage"] > 30 and rows["ceiling"]["consistency"] > rows["floor"]["consistency"] > 1
 
 
-def test_evaluate_shows_a_table(world: World, call: Any) -> None:
-    out, _ = call("evaluate", world.run)
-    shown = as_shown(out)
-    (stored, *_) = json.loads((world.run / "evaluation.json").read_text())["results"]
-    line = next(line for line in shown.splitlines() if line.split()[:1] == ["run"] and len(line.split()) > 1)
-    keys = ("miou", "macc", "boundary_iou", "consistency", "flip_rate", "flip_interior", "gated")
-    expected = [f"{stored[k]:.2f}" for k in keys]
-    assert line.split()[1:] == expected
-    assert "protocol visible, flow exact" in shown
-
-
 def test_evaluate_with_other_flow_data_and_protocols(world: World, call: Any) -> None:
     out, _ = call("evaluate", world.run, "--flow", "dis", "--protocol", "visible", "--protocol", "unmasked", "--json")
     rows = [r for r in results(out) if r["system"] == "run"]
@@ -160,21 +144,6 @@ def test_consistency_of_the_labels_themselves_equals_the_api(world: World, call:
     without, _ = call("consistency", *arguments[:4], *arguments[6:], "--json")
     assert results(without)[0]["miou"] is None
     assert results(without)[0]["consistency"] is not None
-
-
-def test_consistency_under_both_protocols(world: World, call: Any) -> None:
-    arguments = ["--frames", world.frames, "--predictions", world.labels, "--flow", "dis"]
-    both = ["--protocol", "visible", "--protocol", "unmasked"]
-    out, _ = call("consistency", *arguments, *both, "--json")
-    visible, unmasked = results(out)
-    assert (visible["protocol"], unmasked["protocol"]) == ("visible", "unmasked")
-    assert visible["consistency"] > unmasked["consistency"]
-    assert visible["flip_rate"] == unmasked["flip_rate"] and visible["coverage"] == unmasked["coverage"]
-    shown = as_shown(call("consistency", *arguments, *both)[0])
-    text = " ".join(shown.split())
-    assert "system visible unmasked" in text
-    assert f"labels {visible['consistency']:.2f} {unmasked['consistency']:.2f}" in text
-    assert "system flip rate" in text and f"labels {visible['flip_rate']:.2f}" in text
 
 
 def test_consistency_on_a_video(world: World, call: Any) -> None:
@@ -247,16 +216,14 @@ def test_render_writes_what_a_browser_plays(world: World, call: Any, footage: st
         assert sum(1 for _ in container.decode(stream)) == LENGTH
 
 
-@pytest.mark.parametrize("model", [None, "torchvision.lraspp_mobilenet_v3_large"])
-def test_odd_sizes_work_everywhere(call: Any, tmp_path: Path, model: str | None) -> None:
+def test_odd_sizes_work_everywhere(call: Any, tmp_path: Path) -> None:
     write_frames(tmp_path, size=(53, 61), length=4)
     names = [f"class {i}" for i in range(9)]
     footage = {"dataset": "folder", "images": "frames", "labels": "labels", "class_names": names}
     config = tiny_config(data={"train": footage, "val": footage, "root": str(tmp_path)}, evaluation={"flow": "dis"})
     config["method"]["terms"] = [{"term": "motion_consistency"}]
     config["flow"] = {"kind": "dis"}
-    if model is not None:
-        config["student"] = {"architecture": model}
+    config["student"] = {"architecture": "torchvision.lraspp_mobilenet_v3_large"}
     call("train", write_config(tmp_path / "odd.yaml", config), "-o", "run")
     row, *_ = results(call("evaluate", "run", "--json")[0])
     assert row["size"] == "53x61"
@@ -280,29 +247,6 @@ def test_config_check_and_show(world: World, call: Any) -> None:
     assert again == shown
     assert yaml.safe_load(shown)["training"]["steps"] == 7
     assert (world.run / "config.yaml").read_text() == call("config", "show", config)[0]
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_the_configs_that_come_along_are_valid_when_shown(path: Path, call: Any) -> None:
-    shown, _ = call("config", "show", path)
-    Path("shown.yaml").write_text(shown)
-    assert call("config", "show", "shown.yaml")[0] == shown
-
-
-def test_extends_is_resolved_beside_the_file_that_says_it(world: World, call: Any) -> None:
-    Path("sub").mkdir()
-    write_config(Path("base.yaml"), tiny_config())
-    Path("sub/child.yaml").write_text("extends: ../base.yaml\ntraining: {lr: 0.5}\n")
-    shown = yaml.safe_load(call("config", "show", "sub/child.yaml")[0])
-    assert (shown["training"]["lr"], shown["training"]["steps"]) == (0.5, 2)
-
-
-def test_doctor(call: Any) -> None:
-    Path("no-data-root").mkdir()
-    out, _ = call("doctor")
-    shown = " ".join(out.split())
-    assert f"torch {version('torch')}" in shown and "H.264 encoder libx264" in shown
-    assert "missing" not in re.sub("no weights.*", "", shown)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "config check", "config show"])
@@ -428,15 +372,13 @@ class Frame(Tensor):
         return self is other
 
 
-@pytest.mark.parametrize("kind", ["exact", "zero", "cached"])
-def test_memory_does_not_grow_with_the_video(kind: str, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     most = []
     gc.disable()
     try:
         for length in (20, 60):
             source = Watched(length)
-            flows = {"exact": None} if kind == "exact" else {"zero": flow.build("zero"), "other": flow.build("zero")}
-            cache = flow.FlowCache(tmp_path / "kept") if kind == "cached" else None
+            flows, cache = {"zero": flow.build("zero"), "exact": None}, flow.FlowCache(tmp_path / "kept")
             systems = {"still": lambda frame: FramePrediction(torch.zeros(frame.size, dtype=torch.uint8))}
             row, *_ = evaluate([source], systems, 2, flows, cache=cache)
             assert (row.frames, row["consistency"]) == (length, 100)
@@ -444,15 +386,3 @@ def test_memory_does_not_grow_with_the_video(kind: str, tmp_path: Path) -> None:
     finally:
         gc.enable()
     assert max(most) <= 8  # two at hand, some read ahead
-
-
-def test_a_name_that_stdout_cannot_show_costs_no_numbers(world: World, tmp_path: Path) -> None:
-    """A terminal or pipe of ASCII, as in a cron job."""
-    maps = tmp_path / "m\u00e4ps"
-    shutil.copytree(world.labels, maps)
-    common = ["--frames", str(world.frames), "--predictions", str(maps), "--flow", "zero", "--csv"]
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "TEMPORALKD_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, str(ROOT / "tools/measure_tc.py"), *common]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[1].startswith("m\\xe4ps,visible,zero,")

@@ -11,12 +11,11 @@ from PIL import Image
 from typer import BadParameter
 
 from temporalkd.data.camvid import CLASSES, camvid
-from temporalkd.data.camvid_neighbours import add_neighbours, align, find_videos, thumbnail
+from temporalkd.data.camvid_neighbours import add_neighbours, find_videos
 from temporalkd.data.camvid_release import (
     COLOURS,
     GROUPS,
     convert,
-    convert_label,
     segnet_split,
     splits_of,
     stills_of,
@@ -26,7 +25,6 @@ from temporalkd.data.image_folder import ImageFiles
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
 from temporalkd.data.sampler import ClipSampler
-from temporalkd.data.video import VideoFile
 from tests.fake_data import SIZE, drive, fake_camvid_release, stripes
 from tools.prepare_camvid import prepare_camvid
 
@@ -87,62 +85,6 @@ def test_labels_come_out_by_the_table(release: Path, tmp_path: Path) -> None:
     assert label is not None and np.array_equal(label.numpy(), np.where(wanted == 11, 255, wanted))
 
 
-def test_half_size(release: Path, tmp_path: Path) -> None:
-    prepared(release, tmp_path / "half", (24, 32))
-    source = camvid(tmp_path / "half", "train", synthetic_motion=False).sources[0]
-    original = np.asarray(Image.open(sorted((release / "701_StillsRaw_full").iterdir())[0])).astype(float)
-    mean = original.reshape(24, 2, 32, 2, 3).mean((1, 3))
-    assert abs(source.frame(0).permute(1, 2, 0).numpy() - mean).max() <= 0.5
-    label = source.label(0)
-    assert label is not None and label.shape == (24, 32)
-
-
-def test_what_is_there_is_kept(release: Path, tmp_path: Path) -> None:
-    splits = prepared(release, tmp_path / "out")
-    victim = sorted((tmp_path / "out" / "testannot").iterdir())[0]
-    victim.unlink()
-    assert convert(release, tmp_path / "out", splits) == 1 and victim.is_file()
-    assert convert(release, tmp_path / "out", splits) == 0
-    assert convert(release, tmp_path / "out", splits, (24, 32)) == len(splits)
-
-
-def test_a_still_in_two_splits_is_refused(release: Path, tmp_path: Path) -> None:
-    splits = prepared(release, tmp_path / "out")
-    stem = next(stem for stem, split in splits.items() if split == "train")
-    with pytest.raises(ValueError, match=rf"train/{stem}.png: by the splits chosen it belongs to test"):
-        convert(release, tmp_path / "out", {**splits, stem: "test"})
-
-
-def test_splits_of_lists_and_of_another_copy(release: Path, tmp_path: Path) -> None:
-    stems = list(stills_of(release))
-    for split, line in zip(("train", "val", "test"), (stems[0], f"/x/val/{stems[1]}.png /x/{stems[1]}.png", stems[2])):
-        (tmp_path / f"{split}.txt").write_text(line + "\n")
-    by_lists = splits_of(stems, lists=tmp_path)
-    assert by_lists == {stems[0]: "train", stems[1]: "val", stems[2]: "test"}
-    convert(release, tmp_path / "copy", by_lists)
-    assert splits_of(stems, like=tmp_path / "copy") == by_lists
-    with pytest.raises(FileNotFoundError, match=rf"val.txt, line 1: '{stems[1]}', but the release has no still"):
-        splits_of([stems[0], stems[2]], lists=tmp_path)
-
-
-def test_an_unknown_colour_is_named(release: Path) -> None:
-    path = next((release / "LabeledApproved_full").iterdir())
-    array = np.asarray(Image.open(path)).copy()
-    array[2, 3] = (1, 2, 3)
-    Image.fromarray(array).save(path)
-    with pytest.raises(ValueError, match=rf"{path.name}: colour #010203 \(1, 2, 3\) at row 2, column 3 "):
-        convert_label(path)
-
-
-def test_a_release_without_its_folders(release: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"701_StillsRaw_full: no such folder; CamVid's release has"):
-        stills_of(tmp_path)
-    label = sorted((release / "LabeledApproved_full").iterdir())[0]
-    label.unlink()
-    with pytest.raises(FileNotFoundError, match=rf"a still without its label, expected .*{label.name}"):
-        stills_of(release)
-
-
 def test_videos_are_found_by_their_names(release: Path) -> None:
     assert {sequence: path.name for sequence, path in find_videos(release / "videos").items()} == {
         "0001TP": "01TP_extract.avi", "0006R0": "0006R0.MXF", "Seq05VD": "0005VD.MXF",
@@ -176,23 +118,6 @@ def test_offsets_are_found_and_neighbours_cut_out(release: Path, tmp_path: Path)
     assert all(isinstance(source, MovedStill) for source in camvid(root, "train", synthetic_motion=True).sources)
 
 
-def test_a_second_run_writes_what_is_missing_alone(release: Path, tmp_path: Path) -> None:
-    root, videos = tmp_path / "out", find_videos(release / "videos")
-    splits = prepared(release, root)
-    first = add_neighbours(release, root, splits, videos)
-    folders = sorted(p for p in (root / "sequences").iterdir() if p.is_dir())
-    kept, gone = folders[0] / "000.png", folders[1] / "000.png"
-    before = kept.stat().st_mtime_ns
-    for path in folders[1].iterdir():
-        path.unlink()
-    folders[1].rmdir()
-    assert add_neighbours(release, root, splits, videos) == first
-    assert kept.stat().st_mtime_ns == before and gone.is_file()
-    add_neighbours(release, root, splits, videos, around=2)
-    assert len(list(folders[0].iterdir())) == 5
-    assert not list((root / "sequences").glob(".*"))
-
-
 def test_stills_that_match_nothing_keep_synthetic_motion(release: Path, tmp_path: Path) -> None:
     stem = "0006R0_f00030"
     path = release / "701_StillsRaw_full" / f"{stem}.png"
@@ -210,36 +135,6 @@ def test_stills_that_match_nothing_keep_synthetic_motion(release: Path, tmp_path
     assert nothing.offset is None and "none of 5 stills is in 0005VD.MXF" in str(nothing)
     stills = camvid(root, "train").sources
     assert all(isinstance(source, MovedStill) and source.motion(3, 4) is not None for source in stills)
-
-
-def test_exposure_does_not_matter_and_repeated_frames_do_not_mislead() -> None:
-    frames = torch.from_numpy(drive(40, SIZE).copy()).permute(0, 3, 1, 2)
-    frames[20:26] = frames[20]  # the camera stands still
-    smalls = np.stack([thumbnail(frame) for frame in frames])
-    stills = {f"0006R0_f{n:05d}": thumbnail((frames[n + 2] * 0.7 + 20).to(torch.uint8)) for n in (5, 12, 22, 30)}
-    found = align("0006R0", "v", stills, smalls)
-    assert found.offset == 2 and [frame for frame, _ in found.frames.values()] == [7, 14, 24, 32]
-
-
-@pytest.mark.real
-def test_a_real_drive(data_root: Path) -> None:
-    path = data_root / "data" / "video" / "solid_white_right.mp4"
-    if not path.is_file():
-        pytest.skip(f"no {path}")
-    frames = list(VideoFile(path).frames())
-    smalls = np.stack([thumbnail(frame) for frame in frames])
-    numbers = range(6, 210, 30)
-    # Another size and another compression, as a still is beside its video.
-    stills = {
-        f"0001TP_{n + 6660:06d}": thumbnail(
-            torch.nn.functional.interpolate(frames[n][None].float(), (360, 640), mode="area")[0].to(torch.uint8)
-        )
-        for n in numbers
-    }
-    found = align("0001TP", path.name, stills, smalls)
-    assert found.offset == -6660 and not found.missing
-    assert [frame for frame, _ in found.frames.values()] == list(numbers)
-    assert max(error for _, error in found.frames.values()) < 0.002
 
 
 def test_the_tool(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from temporalkd.config import build, datasets
@@ -49,29 +48,11 @@ def test_snippets_have_thirty_frames_and_one_label(root: Path) -> None:
     assert clip.labelled.tolist() == [[False, True, False]] and clip.flow is None
 
 
-def test_deleted_frames_shorten_a_snippet(root: Path) -> None:
-    folder = root / "leftImg8bit_sequence" / "train" / "aachen"
-    for number in (5, 26):
-        (folder / f"aachen_000000_{number:06d}_leftImg8bit.png").unlink()
-    source = cityscapes(root).sources[0]
-    assert len(source) == 20 and source.labelled == [13] and "000006" in source.describe(0)
-
-
 @pytest.mark.parametrize("motion", [None, True])
 def test_without_sequences_stills_move(tmp_path: Path, motion: bool | None) -> None:
     footage = cityscapes(fake_cityscapes(tmp_path / "c"), synthetic_motion=motion)
     assert all(isinstance(source, MovedStill) for source in footage.sources) and len(footage.sources) == 2
     assert footage.sources[0].motion(3, 4) is not None and footage.sources[0].fps == 17
-
-
-def test_synthetic_motion_overrides_the_sequences(root: Path) -> None:
-    assert isinstance(cityscapes(root, synthetic_motion=True).sources[0], MovedStill)
-    assert len(cityscapes(root, synthetic_motion=False).sources[0]) == 30
-
-
-def test_stills_alone(tmp_path: Path) -> None:
-    sources = cityscapes(fake_cityscapes(tmp_path / "c"), synthetic_motion=False).sources
-    assert [len(source) for source in sources] == [1, 1] and [source.labelled for source in sources] == [[0], [0]]
 
 
 @pytest.mark.parametrize("split", ["train", "train_extra"])
@@ -96,12 +77,6 @@ def test_unlabelled_footage_needs_no_labels(tmp_path: Path) -> None:
     assert len(ClipSampler([], 2, unlabelled=moved)) == 14
 
 
-def test_the_seed_moves_the_stills(tmp_path: Path) -> None:
-    root = fake_cityscapes(tmp_path / "c")
-    flows = [cityscapes(root, seed=seed).sources[0].motion(3, 4).flow for seed in (0, 0, 1)]  # type: ignore[union-attr]
-    assert torch.equal(flows[0], flows[1]) and not torch.equal(flows[0], flows[2])
-
-
 def test_unknown_label_ids_are_refused(tmp_path: Path) -> None:
     root = fake_cityscapes(tmp_path / "c")
     path = next((root / "gtFine/train/aachen").iterdir())
@@ -111,11 +86,3 @@ def test_unknown_label_ids_are_refused(tmp_path: Path) -> None:
     source = cityscapes(root, synthetic_motion=False).sources[0]
     with pytest.raises(ValueError, match=rf"{path.name}: value 34 at row 3, column 4 .*Cityscapes label id, 0 to 33"):
         source.label(0)
-
-
-def test_a_label_without_its_image(tmp_path: Path) -> None:
-    root = fake_cityscapes(tmp_path / "c")
-    image = next((root / "leftImg8bit/train/aachen").iterdir())
-    image.unlink()
-    with pytest.raises(FileNotFoundError, match=rf"a label without its image, expected {image.name}"):
-        cityscapes(root)

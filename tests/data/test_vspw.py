@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from PIL import Image
 
 from temporalkd.data.vspw import vspw
-from tests.fake_data import SIZE, fake_vspw, stripes
+from tests.fake_data import fake_vspw, stripes
 
 
 @pytest.fixture
@@ -30,19 +29,6 @@ def test_every_frame_of_a_video_is_labelled(root: Path) -> None:
     assert set(label.unique().tolist()) == {*range(124), 255}
 
 
-def test_names_follow_the_numbers(root: Path) -> None:
-    assert vspw(root).class_names == tuple(f"thing {number}" for number in range(1, 125))
-    names = root / "label_num_dic_final.json"
-    names.write_text(json.dumps({"wall": 1}))
-    with pytest.raises(ValueError, match=r"label_num_dic_final.json: no class has the number 2"):
-        vspw(root)
-    names.write_text("[1, 2]")
-    with pytest.raises(ValueError, match=r"label_num_dic_final.json: expected json of the form {name: number}"):
-        vspw(root)
-    names.unlink()
-    assert vspw(root).class_names[:2] == ("class 0", "class 1") and len(vspw(root).class_names) == 124
-
-
 def test_the_test_split_has_frames_alone(root: Path) -> None:
     (source,) = vspw(root, "test", labelled=False).sources
     assert len(source) == 3 and source.labelled == []
@@ -58,8 +44,3 @@ def test_a_value_beyond_the_classes(root: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"00000008.jpg: a frame without its mask"):
         vspw(root, "val")
-
-
-def test_sizes_are_the_files(tmp_path: Path) -> None:
-    source = vspw(fake_vspw(tmp_path, {"train": 1})).sources[0]
-    assert source.frame(0).shape == (3, *SIZE)

@@ -74,7 +74,7 @@ def values_of(folder: Path, method: str, cached: bool, **data: Any) -> dict[str,
     return values
 
 
-@pytest.mark.parametrize("method", ["kd", "etc", "stckd", "fckd"])
+@pytest.mark.parametrize("method", ["etc", "stckd"])
 def test_training_is_the_same_with_it(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As without; and to the bit the same whether the folder was empty before or not."""
     monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))

@@ -20,7 +20,6 @@ from temporalkd.methods import Method, Step, Term, Weighted
 from temporalkd.methods.baseline import baseline
 from temporalkd.models import Segmenter, build
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
-from temporalkd.training.nonfinite import refuse_not_finite
 from temporalkd.training.step import Stepper
 from tests import tiny
 
@@ -92,17 +91,6 @@ def test_what_batch_norm_gathered_in_a_skipped_step_is_put_back(tmp_path: Path) 
     assert buffers and all(torch.isfinite(b).all() for b in buffers)
 
 
-def test_it_gives_up_after_a_limit_of_consecutive_ones(tmp_path: Path) -> None:
-    method = Method(tiny.segmenter(), [*baseline(), Weighted("doubtful", Doubtful({1, 2, 4, 5, 6}))])
-    made = trainer(tmp_path, method, on_nonfinite="skip", nonfinite_limit=2, checkpoint_every=3)
-    with pytest.raises(
-        FloatingPointError, match=r"'doubtful' is nan at step 6, after 2 skipped steps in a row: stopped"
-    ):
-        made.fit()
-    state = checkpoint.load(tmp_path / "checkpoints" / "last.pt")
-    assert state["step"] == 3 and state["guard"] == {"in_a_row": 0, "skipped": 2}
-
-
 def test_the_count_goes_on_with_a_resumed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def method(*steps: int) -> Method:
         return Method(tiny.segmenter(), [*baseline(), Weighted("doubtful", Doubtful(set(steps)))])
@@ -121,13 +109,6 @@ def test_the_count_goes_on_with_a_resumed_run(tmp_path: Path, monkeypatch: pytes
         made.fit()
     with pytest.raises(FloatingPointError, match="at step 4, after 2 skipped steps in a row"):
         trainer(tmp_path, method(1), **settings).fit(resume=True)
-
-
-def test_statistics_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
-    network = student()
-    next(buffer for name, buffer in network.named_buffers() if "running_mean" in name).fill_(math.nan)
-    with pytest.raises(FloatingPointError, match="running_mean is not finite after step 7"):
-        refuse_not_finite(network, 7, 0)
 
 
 def test_weights_that_are_not_finite_do_not_replace_a_good_checkpoint(
