@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from temporalkd.experiments.api import Run, evaluate, flicker_video, load, load_teacher, train
     from temporalkd.models import Segmenter
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Run",

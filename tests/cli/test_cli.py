@@ -205,8 +205,9 @@ def test_predict_and_consistency_equal_evaluate(world: World, call: Any) -> None
 
 @pytest.mark.parametrize("footage", ["frames", "video.mp4"])
 def test_render_writes_what_a_browser_plays(world: World, call: Any, footage: str) -> None:
-    systems = ["--left", world.run, "--right", world.labels]
-    _, err = call("render", "--frames", world.folder / footage, *systems, "--flow", "dis", "-o", "new/flicker.mp4")
+    _, err = call(
+        "render", world.run, world.labels, "--frames", world.folder / footage, "--flow", "dis", "-o", "new/flicker.mp4"
+    )
     assert "wrote new/flicker.mp4" in err and [p.name for p in Path("new").iterdir()] == ["flicker.mp4"]
     with av.open("new/flicker.mp4") as container:
         stream = container.streams.video[0]
@@ -232,7 +233,7 @@ def test_odd_sizes_work_everywhere(call: Any, tmp_path: Path) -> None:
     arguments = ["--frames", "frames", "--predictions", "maps", "--labels", "labels", "--classes", 9, "--flow", "dis"]
     scored, *_ = results(call("consistency", *arguments, "--json")[0])
     assert scored | {"system": "run", "warp_error": row["warp_error"]} == row
-    call("render", "--frames", "frames", "--left", "run", "--right", "maps", "--flow", "dis", "-o", "odd.mp4")
+    call("render", "run", "maps", "--frames", "frames", "--flow", "dis", "-o", "odd.mp4")
     with av.open("odd.mp4") as container:
         assert sum(1 for _ in container.decode(container.streams.video[0])) == 4
 
@@ -268,7 +269,7 @@ def test_debug_shows_a_traceback_and_only_debug(call: Any) -> None:
 def test_an_unforeseen_error_is_one_line_and_says_how_to_see_more(
     world: World, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("temporalkd.cli.commands.predict.predict", lambda *_: {}["key"])
+    monkeypatch.setattr("temporalkd.cli.work.predict.predict", lambda *_: {}["key"])
     _, err = call("predict", world.run, world.frames, "-o", "out", code=1)
     assert err == "error: KeyError: 'key' (temporalkd --debug COMMAND shows where)\n"
 
@@ -322,22 +323,13 @@ def test_tools_run_as_scripts(world: World, tmp_path: Path) -> None:
     measured = run_script("tools/measure_tc.py", [*common, "--predictions", labels, "--json"], tmp_path)
     assert measured.returncode == 0, measured.stderr
     assert results(measured.stdout)[0]["consistency"] > 0
-    rendered = run_script("tools/render_flicker.py", [*common, "--left", labels, "-o", "flicker.mp4"], tmp_path)
+    rendered = run_script("tools/render_flicker.py", [labels, *common, "-o", "flicker.mp4"], tmp_path)
     assert rendered.returncode == 0, rendered.stderr
     assert (tmp_path / "flicker.mp4").stat().st_size > 1000
     cached = run_script("tools/cache_flow.py", [frames, "--kind", "dis", "--cache", "kept"], tmp_path)
     assert cached.returncode == 0, cached.stderr
     assert f"{2 * (LENGTH - 1)} fields computed, 0 found, in kept" in cached.stderr
     assert len(list((tmp_path / "kept").rglob("*.flow"))) == 2 * (LENGTH - 1)
-    (tmp_path / "full").mkdir()
-    for number in range(256):  # files where the store wants its folders
-        (tmp_path / "full" / f"{number:02x}").write_text("")
-    lost = run_script("tools/cache_flow.py", [frames, "--kind", "dis", "--cache", "full"], tmp_path)
-    assert lost.returncode == 1
-    assert f"error: full: {2 * (LENGTH - 1)} of them could not be kept there" in lost.stderr
-    wrong = run_script("tools/cache_flow.py", ["nowhere", "--kind", "dis", "--cache", "kept"], tmp_path)
-    assert wrong.returncode == 1
-    assert wrong.stderr.startswith("error: nowhere: no such folder or file") and "Traceback" not in wrong.stderr
 
 
 class Watched(Source):
@@ -386,3 +378,29 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     finally:
         gc.enable()
     assert max(most) <= 8  # two at hand, some read ahead
+
+
+def test_systems_of_every_kind_are_named_the_same_way(world: World, call: Any, tmp_path: Path) -> None:
+    """A run, weights, an .onnx file, and class maps as images or video, for four commands."""
+    pytest.importorskip("onnxruntime", reason="needs temporalkd[export]")
+    call("export", world.run, "-o", "student.onnx")
+    call("predict", world.run, world.frames, "-o", "maps")
+    with av.open("maps.mkv", "w") as container:
+        stream = container.add_stream("ffv1", rate=10)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "gray"
+        for labels in MapFolder(Path("maps")):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(labels.numpy(), format="gray")))
+        container.mux(stream.encode())
+    names = [f"class {i}" for i in range(9)]
+    footage = {"dataset": "folder", "images": str(world.frames), "labels": str(world.labels), "class_names": names}
+    config = write_config(Path("folder.yaml"), tiny_config(data={"val": footage}, evaluation={"flow": "dis"}))
+    kinds = [world.run, world.run / "student.safetensors", "graph=student.onnx", "maps", "video=maps.mkv"]
+    data, frames = ["--data", config, "--json"], ["--frames", world.frames, "--flow", "dis"]
+    rows = results(call("evaluate", *kinds, *data)[0])
+    assert [row["system"] for row in rows[:5]] == ["run", "run (2)", "graph", "maps", "video"]
+    assert len({row["consistency"] for row in rows[:5]}) == len({row["miou"] for row in rows[:5]}) == 1
+    scored = results(call("consistency", *kinds, *frames, "--labels", world.labels, "--json")[0])
+    assert [row["miou"] for row in scored[:5]] == [row["miou"] for row in rows[:5]]
+    call("render", *kinds[1:], *frames, "-o", "all.mp4")
+    call("report", *kinds, *data[:2], "-o", "page.html")
+    assert all(f'data-value="{row["system"]}"' in Path("page.html").read_text() for row in rows[:5])

@@ -100,7 +100,7 @@ def test_an_error_of_any_stage_ends_everything(stage: str, threads: int) -> None
 
 
 def test_an_interrupt_leaves_nothing(world: World, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import temporalkd.cli.commands.predict as command
+    import temporalkd.cli.work.predict as command
 
     real, written = command.write_map, []
 

@@ -34,12 +34,11 @@ def train_on_folder(tmp: Path, **sections: Any) -> Command:
 
 def score(world: World, *more: object, maps: Path | None = None, frames: Path | None = None) -> Command:
     maps, frames = maps or world.labels, frames or world.frames
-    return ["consistency", "--frames", frames, "--predictions", maps, "--flow", "dis", *more]
+    return ["consistency", maps, "--frames", frames, "--flow", "dis", *more]
 
 
 def render(world: World, *systems: Path, out: Path, frames: Path | None = None) -> Command:
-    panels = [word for system in systems[1:] for word in ("--panel", system)]
-    return ["render", "--frames", frames or world.frames, "--left", systems[0], *panels, "--flow", "dis", "-o", out]
+    return ["render", *systems, "--frames", frames or world.frames, "--flow", "dis", "-o", out]
 
 
 def predict(world: World, tmp: Path, system: Path) -> Command:
@@ -106,6 +105,11 @@ CASES: dict[str, tuple[int, str, Make]] = {
     "an option of a wrong type": (2, "--classes", lambda w, t: score(w, "--classes", "many")),
     "an unknown protocol": (2, "--protocol.*visible, unmasked", lambda w, t: score(w, "--protocol", "masked")),
     "an unknown flow": (2, "--flow.*raft_small, raft_large, dis", lambda w, t: score(w, "--flow", "farneback")),
+    "an option of an earlier version": (
+        2,
+        "--left.*render SYSTEM",
+        lambda w, t: ["render", "--frames", w.frames, "--left", w.run, "-o", t / "o.mp4"],
+    ),
     "a malformed replacement": (2, "--replace '11-1'", lambda w, t: score(w, "--replace", "11-1")),
     "a malformed size": (2, "--size '0x80'", lambda w, t: ["export", w.run, "-o", t / "o.onnx", "--size", "0x80"]),
     "int8 without frames": (2, "--calibrate", lambda w, t: ["export", w.run, "-o", t / "o.onnx", "--int8"]),
@@ -198,6 +202,7 @@ CASES: dict[str, tuple[int, str, Make]] = {
         r"config\.yaml",
         lambda w, t: with_file(t / "empty/a.txt", "", ["evaluate", t / "empty"]),
     ),
+    "a system that is nowhere": (1, "nowhere", lambda w, t: ["evaluate", t / "nowhere"]),
     "a run that is there": (1, "--resume", lambda w, t: ["train", w.folder / "config.yaml", "-o", w.run]),
     "a run of another config": (
         2,

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from temporalkd.cli.commands import render as command
+from temporalkd.cli.work import render as command
+from temporalkd.cli.work import systems as opened
 from temporalkd.data.image_folder import MapFolder
 from temporalkd.data.label_maps import write_map
 from temporalkd.data.video import VideoFile
@@ -64,35 +65,29 @@ def written() -> list[torch.Tensor]:
 
 
 def test_four_panels_of_every_kind(world: World, call: Call) -> None:
-    call(
-        "--left", world.run, "--right", world.labels, "--panel", world.run / "student.safetensors", "--panel", world.run
-    )
+    call(world.run, world.labels, world.run / "student.safetensors", world.run)
     frames = written()
     assert len(frames) == LENGTH
     four = frames[0].shape
-    call("--left", world.run, "--panel", world.labels)
+    call(world.run, world.labels)
     two = written()[0].shape
-    call("--left", world.labels)
+    call(world.labels)
     one = written()[0].shape
     assert four[2] > 1.9 * two[2] > 3.6 * one[2] > 3.6 * 390
 
 
 def test_panels_of_the_same_name_are_all_there(world: World, call: Call, shown: dict[str, Any]) -> None:
-    call(
-        "--left", world.run, "--right", world.run, "--panel", world.run / "student.safetensors", "--panel", world.labels
-    )
+    call(world.run, world.run, world.run / "student.safetensors", world.labels)
     assert list(shown["systems"]) == ["run", "run (2)", "run (3)", "labels"]
     assert len(shown["classes"]) == len(shown["palette"]) == 9
-    names = [word for name in ("a", "b", "a", "a (2)") for word in ("--names", name)]
-    call("--left", world.run, *[word for _ in range(3) for word in ("--panel", world.labels)], *names)
+    call(f"a={world.run}", *[f"{name}={world.labels}" for name in ("b", "a", "a (2)")])
     assert list(shown["systems"]) == ["a", "b", "a (2)", "a (2) (2)"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--right", "B", *["--panel", "C"] * 3], "5 panels, of which 4 fit"),
-        (["--names", "a", "--names", "b"], "2 --names for 1 panels"),
+        (["B", *["C"] * 3], "5 systems, of which 4 fit"),
         (["--scale", "0"], "--scale 0, expected a number more than 0"),
         (["--scale", "-2"], "--scale -2, expected"),
         (["--scale", "nan"], "--scale nan, expected"),
@@ -101,14 +96,14 @@ def test_panels_of_the_same_name_are_all_there(world: World, call: Call, shown: 
     ],
 )
 def test_wrong_usage(world: World, call: Call, arguments: list[str], message: str) -> None:
-    assert message in " ".join(call("--left", world.labels, *arguments, code=2).replace("│", " ").split())
+    assert message in " ".join(call(world.labels, *arguments, code=2).replace("│", " ").split())
     assert not Path("out.mp4").exists()
 
 
 @pytest.mark.parametrize("footage", ["frames", "video.mp4"])
 @pytest.mark.parametrize(("span", "start", "stop"), [("1:4", 1, 4), ("4:", 4, 5)])
 def test_range(world: World, call: Call, shown: dict[str, Any], footage: str, span: str, start: int, stop: int) -> None:
-    call("--left", world.labels, "--right", world.run, "--range", span, frames=world.folder / footage)
+    call(world.labels, world.run, "--range", span, frames=world.folder / footage)
     assert (len(shown["frames"]), shown["first"]) == (stop - start, start)
     labels = list(MapFolder(world.labels))[start:stop]
     assert all(torch.equal(a, b) for a, b in zip(shown["systems"]["labels"], labels, strict=True))
@@ -123,9 +118,9 @@ def test_what_is_outside_the_range_is_neither_read_nor_run(
     (tmp_path / "labels/000.png").write_bytes(b"broken")
     (tmp_path / "labels/004.png").unlink()
     ran = []
-    real = command.class_maps
-    monkeypatch.setattr(command, "class_maps", lambda *a: (ran.append(1) or m for m in real(*a)))
-    systems = ["--left", world.run, "--right", tmp_path / "labels"]
+    real = opened.class_maps
+    monkeypatch.setattr(opened, "class_maps", lambda *a: (ran.append(1) or m for m in real(*a)))
+    systems = [world.run, tmp_path / "labels"]
     call(*systems, "--range", "1:4", frames=tmp_path / "frames")
     assert (len(written()), len(ran)) == (3, 3)
     err = call(*systems, "--range", "1:5", frames=tmp_path / "frames", code=1)
@@ -143,18 +138,18 @@ def test_void_is_the_bare_frame_and_never_flips(
         values = np.full(SIZE, 11)
         values[:9], values[-9:] = index % 2, 255
         write_map(tmp_path / "maps" / f"{index:03d}.png", torch.from_numpy(values))
-    assert "value 11" in call("--left", tmp_path / "maps", "--right", world.run, code=1)
-    call("--left", tmp_path / "maps", "--right", world.run, "--void", 11)
+    assert "value 11" in call(tmp_path / "maps", world.run, code=1)
+    call(tmp_path / "maps", world.run, "--void", 11)
     for index, map_ in enumerate(shown["systems"]["maps"]):
         assert (map_[:9] == index % 2).all() and (map_[9:] == 255).all()
 
 
 def test_scale_fps_and_a_single_frame(world: World, call: Call) -> None:
-    call("--left", world.labels, "--scale", 2.5, "--fps", 7)
+    call(world.labels, "--scale", 2.5, "--fps", 7)
     assert (written()[0].shape[2], VideoFile(Path("out.mp4")).fps) == (200, 7)
-    call("--left", world.labels, "--scale", 0.5)
+    call(world.labels, "--scale", 0.5)
     assert written()[0].shape[2] == WIDTH // 2
-    call("--left", world.run, frames=world.folder / "one.mp4")
+    call(world.run, frames=world.folder / "one.mp4")
     assert len(written()) == 1
 
 
@@ -169,7 +164,7 @@ def test_networks_of_other_classes_are_refused(world: World, call: Call, change:
         tensors = {name: t[:4].clone() if "head" in name else t for name, t in tensors.items()}
     Path("x.json").write_text(json.dumps(card))
     save_file(tensors, "x.safetensors")
-    err = call("--left", world.run, "--right", "x.safetensors", code=1)
+    err = call(world.run, "x.safetensors", code=1)
     expected = {"order": "x.safetensors has other classes than", "number": "x.safetensors has 4 classes, "}
     assert expected[change] in err and len(err.splitlines()) == 1
 
@@ -177,7 +172,7 @@ def test_networks_of_other_classes_are_refused(world: World, call: Call, change:
 def test_the_footage_is_not_written_over(world: World, call: Call) -> None:
     footage = (world.folder / "video.mp4").read_bytes()
     Path("out.mp4").write_bytes(footage)
-    err = call("--left", world.run, frames=Path("out.mp4"), code=1)
+    err = call(world.run, frames=Path("out.mp4"), code=1)
     assert "out.mp4 is the footage itself" in err
     assert Path("out.mp4").read_bytes() == footage
 
@@ -201,7 +196,7 @@ def test_a_map_that_fails_halfway_leaves_what_was_there(
         Image.fromarray(np.zeros((HEIGHT, WIDTH + 1), np.uint8)).save(path)
     Path("out.mp4").write_bytes(b"the old one")
     before = left()
-    err = call("--left", world.run, "--right", tmp_path / "labels", frames=world.folder / footage, code=1)
+    err = call(world.run, tmp_path / "labels", frames=world.folder / footage, code=1)
     assert len(err.splitlines()) == 1 and "labels/003.png" in err
     assert what in err or what == "one line"
     assert Path("out.mp4").read_bytes() == b"the old one"

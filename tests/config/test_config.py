@@ -12,7 +12,7 @@ from torchvision.models.optical_flow import raft_small
 import flow as optical_flow
 from flow import builder as flow_builder
 from flow.raft import Raft
-from temporalkd.config import Config, ConfigError, build, dump, load, parse
+from temporalkd.config import Config, ConfigError, build, dump, explain, load, parse
 from temporalkd.config.build.motion import cached_estimate, live_estimator
 from temporalkd.config.yaml_io import parse_yaml
 from temporalkd.data.street import Street
@@ -301,3 +301,11 @@ def test_any_text_is_yaml_or_refused(text: str) -> None:
         parse_yaml(text, "text")
     except ConfigError as error:
         assert str(error).startswith("text: ") and "\n" not in str(error)
+
+
+def test_a_key_of_an_earlier_version_says_what_replaces_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(explain.OLD_KEYS, "training.iterations", "training.iterations is now training.steps")
+    message = complaint(tmp_path, BASE, "training.iterations=7")
+    assert message == f"{tmp_path / 'c.yaml'}: training.iterations is now training.steps"
+    for old, sentence in explain.OLD_KEYS.items():
+        assert sentence.startswith(f"{old} ")

@@ -70,11 +70,12 @@ def one_step(path: Path, root: Path, *more: str) -> tuple[Config, dict[str, floa
     """Train for a step in the working folder; the config and the values of the step."""
     given = load(path)
     named = {"teacher": given.teacher, "second_teacher": given.second_teacher}
-    named["student"] = given.student if (given.student.weights or "").startswith("runs/") else None
+    named["student"] = given.student if given.student.weights else None
     weights = root / f"{CLASSES[path.parent.name]}.safetensors"
     short = [*SHORT, *(STREET if path.parent.name == "street" else [])]
     short += [f"{key}.weights={weights}" for key, section in named.items() if section]
     short += ["method.fit=2", "training.steps=2"] if given.method.name == "selfcorrecting" else []
+    short += ["data.semi.labelled=0.5"] if given.data.semi is not None else []
     encoder = given.student.arguments.get("encoder_name")
     short += [f"student.arguments.encoder_name={SHALLOW[encoder]}"] if encoder in SHALLOW else []
     config = load(path, [*short, *more])

@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-from temporalkd.cli.commands.compare import compare
+from temporalkd.cli.work.compare import compare
 from temporalkd.config import load, parse
 from temporalkd.evaluation import SHARES, Row, network
 from temporalkd.experiments import comparison, run

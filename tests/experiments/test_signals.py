@@ -17,7 +17,7 @@ from tests.cli_support import World, isolated, listing, run_main
 COMMANDS: dict[str, Callable[[World, Path], list[Any]]] = {
     "predict": lambda world, tmp: ["predict", world.run, world.frames, "-o", tmp / "out"],
     "render": lambda world, tmp: [
-        *("render", "--frames", world.frames, "--left", world.run, "--flow", "dis"),
+        *("render", world.run, "--frames", world.frames, "--flow", "dis"),
         *("-o", tmp / "out.mp4"),
     ],
     "report": lambda world, tmp: ["report", world.run, "-o", tmp / "out.html"],

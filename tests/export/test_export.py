@@ -137,7 +137,7 @@ def test_int8_from_a_video(world: World, call: Any) -> None:
 def test_a_graph_that_says_something_else_is_not_left_behind(
     world: World, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("temporalkd.cli.commands.export.parity", lambda *_: Parity(0.5, 99.0))
+    monkeypatch.setattr("temporalkd.cli.work.export.parity", lambda *_: Parity(0.5, 99.0))
     _, err = call("export", world.run, "-o", "new/student.onnx", code=1)
     assert "error: new/student.onnx is not written: the graph does not say what the network says" in err
     assert not Path("new").exists()

@@ -202,7 +202,7 @@ def test_a_page_that_is_there_is_replaced_when_the_new_one_is_whole(
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patched:
-        patched.setattr("temporalkd.cli.commands.report.write_whole", full)
+        patched.setattr("temporalkd.cli.work.report.write_whole", full)
         _, err = call("report", world.run, "-o", "page.html", code=1)
     assert err == "error: page.html: No space left on device\n"
     assert Path("page.html").read_text() == "old"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from flow.files import write_whole
-from temporalkd.cli.commands.systems import device
+from temporalkd.cli.work.systems import device
 from temporalkd.config import ConfigError
 from temporalkd.experiments import comparison
 from temporalkd.experiments.comparison import Entry, Scores, Subject

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from temporalkd.cli.commands.systems import device
+from temporalkd.cli.work.systems import device
 from temporalkd.config import Config, build
 from temporalkd.console import progress, say
 from temporalkd.evaluation import SHARES, network

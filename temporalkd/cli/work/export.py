@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from flow.files import write_whole
-from temporalkd.cli.commands.systems import load_system
+from temporalkd.cli.work.systems import load_system
 from temporalkd.config import ConfigError, build
 from temporalkd.data.image_folder import open_frames
 from temporalkd.data.source import Source

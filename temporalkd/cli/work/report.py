@@ -14,14 +14,13 @@ from torch import Tensor
 
 from flow.files import write_whole
 from temporalkd import __version__
-from temporalkd.cli.commands.systems import device, load_system, name_of, unused
-from temporalkd.config import Config, ConfigError, load
+from temporalkd.cli.work.systems import System, class_count, device, first_data, on_frames, open_systems
+from temporalkd.config import Config, load
 from temporalkd.console import progress
-from temporalkd.evaluation import Predictor, Row, averaged, frames_with_motion, memoize, network
-from temporalkd.experiments.run_directory import load_run
+from temporalkd.evaluation import Predictor, Row, averaged, frames_with_motion, memoize
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.metrics import FramePair
-from temporalkd.models import Cost, Segmenter, cost
+from temporalkd.models import Cost, cost
 from temporalkd.paths import read_json
 from temporalkd.visualization.overlay import default_palette
 from temporalkd.visualization.report import Report, Video, mosaic, render_page, require_jinja
@@ -29,41 +28,41 @@ from temporalkd.visualization.scored_report import COLUMNS, CURVES, Shown, Tape,
 
 
 def report(
-    runs: Sequence[Path],
+    systems: Sequence[str],
     out: Path,
     data: Config | None = None,
     overrides: Sequence[str] = (),
     protocol: str = "visible",
     flow: str | None = None,
     ema: float | None = None,
+    frames: Path | None = None,
+    labels: Path | None = None,
 ) -> None:
-    """Score run folders or checkpoints on the first one's data.val, or on that of `data`, and write the page.
+    """Score systems on `frames`, on the data.val of `data` or on that of the first run, and write the page.
 
     Raises:
         ConfigError: there is nothing to evaluate on.
-        ValueError: runs of different classes, or that are not trained.
+        ValueError: systems of different classes, or runs that are not trained.
         OSError: `out` cannot be written.
     """
     require_jinja()
     _refuse_unwritable(out)
-    folders: dict[str, Path] = {}
-    for run in runs:
-        folders[unused(name_of(run), folders)] = run
-    networks = {name: load_system(run)[0] for name, run in folders.items()}
-    if data is None:
-        if not runs[0].is_dir():
-            raise ConfigError(f"{runs[0]} is a checkpoint, not a run folder: name a config with --data")
-        data, _, _ = load_run(runs[0], overrides)
-    classes = {name: segmenter.classes for name, segmenter in networks.items()}
+    opened = open_systems(systems)
+    if frames is not None:
+        data = on_frames(frames, labels, class_count(opened))
+    data = data or first_data(opened, overrides)
+    classes = {name: system.classes for name, system in opened.items() if system.classes is not None}
     if len(set(classes.values())) > 1:
         raise ValueError(f"the runs have different classes: {', '.join(f'{n} {c}' for n, c in classes.items())}")
-    scorer = Scorer(data, device(), [flow] if flow else (), next(iter(classes.values())))
+    scorer = Scorer(data, device(), [flow] if flow else (), next(iter(classes.values()), None) or class_count(opened))
     scorer.protocols = [protocol]
+    for system in opened.values():
+        system.require(scorer.footage.sources if scorer.footage is not None else [])
     with TemporaryDirectory(prefix="temporalkd-") as scratch:
-        tapes = _tapes(networks, ema, Path(scratch))
+        tapes = _tapes(opened, ema, Path(scratch))
         with progress("evaluate") as tick:
             rows = scorer.rows(dict(tapes), progress=tick)
-        contents = _contents(folders, networks, scorer, rows, tapes, Path(scratch) / "video.mp4")
+        contents = _contents(opened, scorer, rows, tapes, Path(scratch) / "video.mp4")
         write_whole(out, render_page(contents).encode())
 
 
@@ -78,16 +77,15 @@ def _refuse_unwritable(out: Path) -> None:
         raise PermissionError(f"{out}: cannot be made, {above} is not writable")
 
 
-def _tapes(networks: Mapping[str, Segmenter], ema: float | None, folder: Path) -> dict[str, Tape]:
-    systems: dict[str, Predictor] = {name: memoize(network(segmenter)) for name, segmenter in networks.items()}
+def _tapes(opened: Mapping[str, System], ema: float | None, folder: Path) -> dict[str, Tape]:
+    systems: dict[str, Predictor] = {name: memoize(system.predictor()) for name, system in opened.items()}
     if ema is not None:
         systems |= {f"{name} EMA {ema:g}": averaged(system, ema) for name, system in list(systems.items())}
     return {name: Tape(system, folder / str(i)) for i, (name, system) in enumerate(systems.items())}
 
 
 def _contents(
-    folders: Mapping[str, Path],
-    networks: Mapping[str, Segmenter],
+    opened: Mapping[str, System],
     scorer: Scorer,
     rows: Sequence[Row],
     tapes: Mapping[str, Tape],
@@ -97,6 +95,8 @@ def _contents(
     sources = scorer.footage.sources
     shown = Shown.of(sources, next(iter(tapes.values())).sizes)
     height, width = next(iter(tapes.values())).sizes[id(sources[0])]
+    folders = {name: system.path for name, system in opened.items()}
+    networks = {name: system.segmenter for name, system in opened.items() if system.segmenter is not None}
     costs: dict[str, Cost] = {name: cost(segmenter, (height, width)) for name, segmenter in networks.items()}
     colours = torch.tensor(scorer.footage.palette, dtype=torch.uint8)
     if not len(colours):
@@ -168,7 +168,9 @@ def _film(
 
 def _teachers(folders: Mapping[str, Path]) -> set[str]:
     """The runs from which another one learned, by the file that its config names."""
-    configs = [load(folder / "config.yaml", own=False) for folder in folders.values() if folder.is_dir()]
+    configs = [
+        load(folder / "config.yaml", own=False) for folder in folders.values() if (folder / "config.yaml").is_file()
+    ]
     sections = [section for config in configs for section in (config.teacher, config.second_teacher)]
     files = {Path(section.weights).resolve() for section in sections if section is not None and section.weights}
     weights = {name: path / "student.safetensors" if path.is_dir() else path for name, path in folders.items()}

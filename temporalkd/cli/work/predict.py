@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from temporalkd.cli.commands.mappers import load_mapper
+from temporalkd.cli.work.systems import load_mapper
 from temporalkd.console import progress
 from temporalkd.data.image_folder import FrameFolder, open_frames
 from temporalkd.data.label_maps import write_map
