@@ -94,7 +94,7 @@ def test_a_name_does_not_lead_out_of_runs(name: str, call: Any, tmp_path: Path) 
     config = write_config(Path("a.yaml"), tiny_config(name=name))
     before = sorted(tmp_path.parent.iterdir())
     _, err = call("train", config, code=2)
-    assert f"name: {name!r} cannot be that of a folder in runs" in err
+    assert f"name: {name!r}" in err
     assert sorted(tmp_path.parent.iterdir()) == before and not Path("runs").exists()
 
 

@@ -13,10 +13,10 @@ from temporalkd.console import say
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the demo's runs and video go.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the demo's runs and video.")] = Path("demo"),
     seed: int = 0,
 ) -> None:
-    """Train teacher, baseline, kd and etc on synthetic streets, compare them, and render the flicker."""
+    """Train teacher, baseline, kd and etc on synthetic streets, compare them and render a flicker video."""
     from temporalkd.cli.work.demo import demo as run_demo
 
     run_demo(out, seed, say)

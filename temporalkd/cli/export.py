@@ -17,13 +17,13 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="Run folder or .safetensors file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file, .onnx.")],
     size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Of the frames; default that of the run's data.val.")
+        str | None, typer.Option(metavar="HxW", help="Frame size; default that of the run's data.val.")
     ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Frames of any size.")] = False,
-    argmax: Annotated[bool, typer.Option("--argmax", help="Give the class map (uint8) instead of logits.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="8 bit integers, their ranges from --calibrate.")] = False,
+    argmax: Annotated[bool, typer.Option("--argmax", help="Output the class map (uint8) instead of logits.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise to 8 bits, ranges from --calibrate.")] = False,
     calibrate: Annotated[
-        Path | None, typer.Option(metavar="VIDEO_OR_DIR", help="Frames that --int8 takes its ranges from.")
+        Path | None, typer.Option(metavar="VIDEO_OR_DIR", help="Frames from which --int8 takes its ranges.")
     ] = None,
 ) -> None:
     """Write a student as an ONNX file that is checked against the network."""

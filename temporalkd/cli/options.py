@@ -30,7 +30,7 @@ Ema = Annotated[
 Colours = Annotated[
     str | None, typer.Option("--palette", help="Class maps are in colours: camvid, cityscapes, voc, or a file.")
 ]
-Resize = Annotated[bool, typer.Option("--resize", help="Bring class maps to their frames' size (nearest).")]
+Resize = Annotated[bool, typer.Option("--resize", help="Resize class maps to the frame size (nearest neighbour).")]
 _SYSTEM = "Run folder, .safetensors or .onnx file, folder or lossless video of class maps; NAME=PATH names one."
 Systems = Annotated[list[str], typer.Argument(metavar="SYSTEM", help=_SYSTEM)]
 OptionalSystems = Annotated[list[str], typer.Argument(metavar="SYSTEM", help=_SYSTEM, show_default=False)]
@@ -47,7 +47,7 @@ def palette_of(name: str | None) -> Any:
 def shown_as(as_json: bool, as_csv: bool) -> Callable[[list[Any]], None]:
     """What prints the rows; refuses before anything is computed."""
     if as_json and as_csv:
-        raise ConfigError("--json and --csv: either one or the other, both write to stdout")
+        raise ConfigError("--json and --csv: only one can be given, both write to stdout")
 
     def show(rows: list[Any]) -> None:
         from temporalkd import evaluation

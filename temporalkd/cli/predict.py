@@ -20,7 +20,7 @@ def predict(
     frames: Annotated[Path, typer.Argument(metavar="VIDEO_OR_DIR")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the class maps (PNG).")],
     precision: Annotated[str, typer.Option(callback=one_of(InferencePrecision), help="fp32 or bf16.")] = "fp32",
-    compiled: Annotated[bool, typer.Option("--compile", help="By torch.compile: worth it on long videos.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays off on long videos.")] = False,
 ) -> None:
     """Write a class map for every frame of a video or folder."""
     from temporalkd.cli.work.predict import predict as write_maps

@@ -24,7 +24,7 @@ def render(
     ] = 255,
     span: Annotated[
         str,
-        typer.Option("--range", metavar="START:END", help="Frames START to END - 1 alone, from 0; either may lack."),
+        typer.Option("--range", metavar="START:END", help="Frames START to END - 1 alone, from 0; both optional."),
     ] = ":",
     palette: Colours = None,
     resize: Resize = False,

@@ -22,7 +22,7 @@ def report(
     frames: Annotated[Path | None, typer.Option(help="Instead of --data: a folder of images, or a video.")] = None,
     labels: Labels = None,
     overrides: Overrides = [],  # noqa: B006
-    protocol: Annotated[str, typer.Option(callback=one_of(Protocol), help="Of the consistency.")] = "visible",
+    protocol: Annotated[str, typer.Option(callback=one_of(Protocol), help="Protocol of the consistency.")] = "visible",
     flow: Annotated[
         str | None, typer.Option(callback=one_of(EvaluationFlow), help="raft_small, raft_large, dis or exact.")
     ] = None,

@@ -23,12 +23,12 @@ def train(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Run folder; default runs/NAME.")] = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on from the run folder's last checkpoint, or begin where there is none."),
+        typer.Option("--resume", help="Continue from the last checkpoint, or start where there is none."),
     ] = False,
     devices: Annotated[str | None, typer.Option(help="Processes on this machine, or auto.")] = None,
-    no_score: Annotated[bool, typer.Option("--no-score", help="Leave data.val alone.")] = False,
+    no_score: Annotated[bool, typer.Option("--no-score", help="Do not score the student on data.val.")] = False,
     deterministic: Annotated[
-        bool, typer.Option("--deterministic", help="The same bits again on the same machine; slower on a GPU.")
+        bool, typer.Option("--deterministic", help="Bit-identical results on the same machine; slower on a GPU.")
     ] = False,
 ) -> None:
     """Train a student."""

@@ -244,7 +244,7 @@ def test_interrupted_and_resumed_gives_the_same_numbers(tmp_path: Path, monkeypa
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=120)
-        assert process.returncode == 1 and err.endswith("error: interrupted; the same command goes on\n"), err
+        assert process.returncode == 1 and err.endswith("error: interrupted; run the same command to continue\n"), err
         assert (
             not (tmp_path / "out/a/seed0/student.safetensors").exists() and not (tmp_path / "out/compare.md").exists()
         )

@@ -139,5 +139,5 @@ def test_a_graph_that_says_something_else_is_not_left_behind(
 ) -> None:
     monkeypatch.setattr("temporalkd.cli.work.export.parity", lambda *_: Parity(0.5, 99.0))
     _, err = call("export", world.run, "-o", "new/student.onnx", code=1)
-    assert "error: new/student.onnx is not written: the graph does not say what the network says" in err
+    assert "new/student.onnx is not written" in err
     assert not Path("new").exists()

@@ -202,3 +202,13 @@ def test_weights_that_are_not_numbers_are_refused(suffix: str, tmp_path: Path) -
     (save_file if suffix == "safetensors" else torch.save)(state, path)
     with pytest.raises(ValueError, match=rf"net\.{suffix}: 'classifier\.weight' holds NaN"):
         load_weights(segmenter(4).network, path)
+
+
+def test_weights_of_0_1_load() -> None:
+    """With the json that version 0.1 wrote."""
+    path = Path(__file__).parents[1] / "data" / "street_teacher.safetensors"
+    card = json.loads(path.with_suffix(".json").read_text())
+    written = {"architecture", "classes", "arguments", "normalisation", "roles", "class_names", "palette", "sha256"}
+    assert card.keys() == written
+    segmenter, spec = load_segmenter(path)
+    assert (segmenter.classes, list(spec.class_names)) == (card["classes"], card["class_names"])

@@ -380,7 +380,7 @@ def test_a_run_that_has_ended_is_left_alone(tmp_path: Path) -> None:
     train(values, folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert run.train(parse(values, "test"), folder, True, said.append) == []
-    assert said == [f"{folder} has ended, there is nothing to go on with: its student and its scores stay as they are"]
+    assert said == [f"{folder} has finished: nothing to resume"]
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     (folder / "evaluation.json").unlink()
     train(values, folder, resume=True)
@@ -405,7 +405,9 @@ def test_a_run_goes_on_with_other_workers_and_tells_of_other_data(tmp_path: Path
     said = list[str]()
     run.train(parse(values, "test"), tmp_path / "other", True, said.append)
     after = json.loads((tmp_path / "other" / "environment.json").read_text())
-    assert f"data.train is not as it was before (fingerprint now {after['data_train']}): going on with it" in said
+    assert (
+        f"data.train has changed since the run began (fingerprint now {after['data_train']}): going on with it" in said
+    )
     assert after["data_train_before"] == [before["data_train"]] != [after["data_train"]]
     assert after["data_val"] == before["data_val"] and "data_val_before" not in after
 

@@ -57,7 +57,7 @@ def export(
     others = [_noise((size[0] * 3 // 4 + 1, size[1] + 7))] if dynamic else []
     found = parity(segmenter, student, frames + others)
     if not found.holds:
-        raise ValueError(f"{out} is not written: the graph does not say what the network says ({found})")
+        raise ValueError(f"{out} is not written: the ONNX graph and the network disagree ({found})")
     yield f"ONNX Runtime and the network: {found}"
     if source is not None:
         model = quantised(model, card_of(spec, card.size, argmax, int8=True), _frames(source, CALIBRATION, size))
@@ -78,14 +78,14 @@ def export(
 def _size_of_footage(checkpoint: Path) -> tuple[int, int]:
     """(H, W) of the frames that a run is evaluated on."""
     if not checkpoint.is_dir():
-        raise ConfigError(f"{checkpoint} is a checkpoint, not a run folder, and says no size: --size HxW")
+        raise ConfigError(f"{checkpoint} is a weights file and tells no frame size: add --size HxW")
     config, _, _ = load_run(checkpoint)
     if config.data.val is None:
-        raise ConfigError(f"{checkpoint} has no data.val and so no size of frames: --size HxW")
+        raise ConfigError(f"{checkpoint} has no data.val, so the frame size is unknown: add --size HxW")
     try:
         source = build.footage(config.data.val, config.data.root, config.seed, labelled=False).sources[0]
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}; without the run's frames say their size: --size HxW") from error
+        raise FileNotFoundError(f"{error}; the run's frames are missing: add --size HxW") from error
     return next(source.stream()).size
 
 

@@ -92,7 +92,7 @@ def recorded(run: Path) -> list[dict[str, Any]]:
         raise ValueError(f"{path}: not the results of an evaluation")
     rows = [row for row in found if row["system"] == "student"]
     if not rows:
-        raise ValueError(f"{path}: no results of the student in it")
+        raise ValueError(f"{path}: it holds no results of the student")
     return rows
 
 
@@ -109,14 +109,14 @@ def _changed(run: Path, config: Config, scorer: Scorer) -> Iterator[str]:
     """What may change a number: versions, the code, the machine, the footage."""
     path = run / "environment.json"
     if not path.is_file():
-        yield f"nobody knows what has changed, there is no {path}"
+        yield f"{path} is missing, so changes are unknown"
         return
     then, splits = read_json(path), {"val": fingerprint(scorer.footage.sources)} if scorer.footage else {}
     with suppress(OSError, ValueError):  # to score it again, the data that it was trained on need not be there
         splits["train"] = fingerprint(build.training_footage(config).sources)
     now = environment(0, splits)
     if "data_train_before" in then:
-        yield "it was resumed with other training data than it began with"
+        yield "it was resumed with different training data"
     untold = {"seed", "deterministic"} | ({"git", "dirty"} if "code" in then else set())
     for key in now:
         if key in then and key not in untold and then[key] != now[key]:

@@ -73,13 +73,13 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
     sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
     if config.teacher is None:
         if config.second_teacher is not None:
-            raise ConfigError("second_teacher: there is no teacher, and a second one needs a first")
+            raise ConfigError("second_teacher: needs a first one, set teacher")
         return None
     networks = []
     for where, section in sections.items():
         if section is not None:
             if not section.weights:
-                raise ConfigError(f"{where}.weights: missing: an untrained teacher teaches nothing")
+                raise ConfigError(f"{where}.weights: missing: a teacher needs trained weights")
             networks.append(model(section, where, data)[0])
     if config.second_teacher is None:
         return networks[0]
