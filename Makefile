@@ -2,18 +2,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check check-weights docs format clean
+.PHONY: demo test test-extras check check-weights docs format clean
 
-$(BIN)/temporalkd: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit("temporalkd needs Python >= 3.11, found %d.%d; say: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("temporalkd needs Python >= 3.11, found %d.%d; use: make PYTHON=python3.11" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(BIN)/temporalkd: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml $(BIN)/temporalkd
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
-	@touch $@
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[dev,docs]'
+	@touch $(BIN)/temporalkd $@
 
 demo: $(BIN)/temporalkd  ## train a student on the synthetic street and watch it not flicker
 	$(BIN)/temporalkd demo
@@ -29,12 +31,12 @@ check-weights: $(VENV)/.dev  ## default weights of all methods, by gradient: 15 
 test: check  ## all that CI runs: as many workers as cores, one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-$(VENV)/.docs: pyproject.toml $(BIN)/temporalkd
-	$(BIN)/python -m pip install --quiet -e '.[docs]'
-	@touch $@
+test-extras: $(VENV)/.dev  ## examples that need packages which no extra installs
+	$(BIN)/python -m pip install --quiet lightning
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_examples.py
 
-docs: $(VENV)/.docs  ## the documentation, into site/; fails on warnings; not part of `make test`
-	$(BIN)/python -m mkdocs build --strict
+docs: $(VENV)/.dev  ## the documentation, into site/; fails on warnings
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

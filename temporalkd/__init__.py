@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from temporalkd.experiments.stabilize import stabilize
     from temporalkd.models import Segmenter, ensemble, views
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Run",

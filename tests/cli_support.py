@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -132,6 +131,12 @@ def run_main(arguments: list[str]) -> int:
     return int(end.value.code or 0)
 
 
+def listing(folder: Path) -> dict[str, int]:
+    """All files below a folder with their sizes, hidden ones too; the flow cache is not output."""
+    found = {str(p.relative_to(folder)): p.stat().st_size if p.is_file() else -1 for p in folder.rglob("*")}
+    return {name: size for name, size in found.items() if not name.startswith("cache")}
+
+
 def run_script(path: str, arguments: list[str], cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
     """A script of the checkout in a process of its own."""
     command = [sys.executable, str(ROOT / path), *arguments]
@@ -141,8 +146,3 @@ def run_script(path: str, arguments: list[str], cwd: Path, timeout: float = 120)
 def results(out: str) -> list[dict[str, Any]]:
     """The rows of `--json`: stdout holds one object and nothing else."""
     return json.loads(out)["results"]
-
-
-def as_shown(text: str) -> str:
-    """A table's text without its lines."""
-    return re.sub(r"[│┃┏┓┗┛┡┩└┘┬┴┼━─┳╇┻]", " ", text)

@@ -28,7 +28,7 @@ EXAMPLES = dict(FILES)
 SNIPPETS = [
     pytest.param(code, id=f"{page}-{number}")
     for page, text in PAGES.items()
-    for number, code in enumerate(re.findall(r"```python\n(?!# file: )(.*?)```", text, flags=re.DOTALL))
+    for number, code in enumerate(re.findall(r"```python\n(?!# file: |--8<--)(.*?)```", text, flags=re.DOTALL))
 ]
 CONFIGS = sorted(name for name in EXAMPLES if name.endswith(".yaml"))
 

@@ -9,7 +9,7 @@ import typer
 
 import flow
 from temporalkd.cli import main
-from temporalkd.cli.commands.systems import device
+from temporalkd.cli.work.systems import device
 from temporalkd.config.build import default_cache
 from temporalkd.console import progress
 from temporalkd.data.image_folder import open_frames

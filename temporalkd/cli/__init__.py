@@ -1,6 +1,25 @@
-"""The command line: one function a command. torch is imported only by the commands that compute."""
+"""The command line: one module per command; what computes, and so imports torch, stands in `work`."""
 
-from temporalkd.cli import training, stabilize, scoring, inference  # isort: skip  # in the order of the help
+from temporalkd.cli import (  # isort: skip  # in the order of the help
+    demo, train, stabilize, evaluate, consistency, predict, render, report, export, compare, verify, config, doctor,
+)  # fmt: skip
 from temporalkd.cli.app import app, main, main_of
 
-__all__ = ["app", "inference", "main", "main_of", "scoring", "stabilize", "training"]
+__all__ = [
+    "app",
+    "compare",
+    "config",
+    "consistency",
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "main",
+    "main_of",
+    "predict",
+    "render",
+    "report",
+    "stabilize",
+    "train",
+    "verify",
+]

@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
     help="Train small segmentation networks that are accurate and do not flicker on video.",
 )
-config_app = typer.Typer(no_args_is_help=True, help="Look at configs without running them.")
+config_app = typer.Typer(no_args_is_help=True, help="Check and show configs without running them.")
 app.add_typer(config_app, name="config")
 
 
@@ -32,9 +32,9 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     imports: Annotated[
         list[str],
-        typer.Option("--import", metavar="MODULE:NAME", help="Import this (or: MODULE) where a run names it."),
+        typer.Option("--import", metavar="MODULE:NAME", help="Allow this import (or: MODULE) where a run names it."),
     ] = [],  # noqa: B006
-    no_import: Annotated[bool, typer.Option("--no-import", help="Import nothing that a config names.")] = False,
+    no_import: Annotated[bool, typer.Option("--no-import", help="Refuse all imports that a config names.")] = False,
 ) -> None:
     """Options before the command."""
     allow(imports)

@@ -55,5 +55,5 @@ def folder_name(name: str) -> str:
         ConfigError: it could.
     """
     if not name or name != Path(name).name or name.startswith(".") or "\0" in name:
-        raise ConfigError(f"name: {name!r} cannot be that of a folder in runs: give it another, or the folder with -o")
+        raise ConfigError(f"name: {name!r} is not a valid folder name: change it, or set the run folder with -o")
     return name

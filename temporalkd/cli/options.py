@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
 
 from temporalkd.cli.arguments import one_of, protocols
-from temporalkd.config.errors import FlowKind, Protocol
+from temporalkd.config.errors import ConfigError, FlowKind, Protocol
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
@@ -29,11 +30,44 @@ Ema = Annotated[
 Colours = Annotated[
     str | None, typer.Option("--palette", help="Class maps are in colours: camvid, cityscapes, voc, or a file.")
 ]
-Resize = Annotated[bool, typer.Option("--resize", help="Bring class maps to their frames' size (nearest).")]
+Resize = Annotated[bool, typer.Option("--resize", help="Resize class maps to the frame size (nearest neighbour).")]
+_SYSTEM = "Run folder, .safetensors or .onnx file, folder or lossless video of class maps; NAME=PATH names one."
+Systems = Annotated[list[str], typer.Argument(metavar="SYSTEM", help=_SYSTEM)]
+OptionalSystems = Annotated[list[str], typer.Argument(metavar="SYSTEM", help=_SYSTEM, show_default=False)]
 Frames = Annotated[Path, typer.Option(help="Folder of images in temporal order, or a video.")]
+Labels = Annotated[Path | None, typer.Option(help="Folder of PNG labels, one a frame.")]
 
 
 def palette_of(name: str | None) -> Any:
     from temporalkd.data.palettes import palette
 
     return palette(name) if name else None
+
+
+def shown_as(as_json: bool, as_csv: bool) -> Callable[[list[Any]], None]:
+    """What prints the rows; refuses before anything is computed."""
+    if as_json and as_csv:
+        raise ConfigError("--json and --csv: only one can be given, both write to stdout")
+
+    def show(rows: list[Any]) -> None:
+        from temporalkd import evaluation
+
+        if as_json or as_csv:
+            print(evaluation.as_json(rows) if as_json else evaluation.as_csv(rows), end="")
+            return
+        from temporalkd.evaluation.tables import table
+
+        table(rows, rows[0].system, published=True)
+
+    return show
+
+
+def gone(now: str) -> Callable[[typer.CallbackParam, Any], Any]:
+    """Callback of options of an earlier version: one line that says the new spelling."""
+
+    def refuse(option: typer.CallbackParam, value: Any) -> Any:
+        if value:
+            raise ConfigError(f"{', '.join(option.opts)}: {now}")
+        return value
+
+    return refuse

@@ -13,6 +13,10 @@ from temporalkd.config.schema import Config
 
 QUOTE = "'"
 LONGEST = 400
+OLD_KEYS = {
+    "method.steady": "method.steady is now method.flow_averaged_teacher",
+}
+"""Dotted key of an earlier version -> what replaces it; asked only for keys that no section has any more."""
 _TAGGED = ("train", "unlabelled", "val", "method")  # the part after these is the kind, not a key
 _PLAIN = ("int", "float", "str", "constrained-int", "constrained-float")
 
@@ -22,7 +26,9 @@ def explain(problems: Sequence[Any]) -> Iterator[str]:
     expected: dict[str, tuple[list[str], Any]] = {}
     for problem in problems:
         location, kind, context = _location(problem["loc"]), problem["type"], problem.get("ctx", {})
-        if kind == "extra_forbidden":
+        if kind == "extra_forbidden" and location in OLD_KEYS:
+            yield OLD_KEYS[location]
+        elif kind == "extra_forbidden":
             known = sorted(set(_known_keys(Config)))
             yield f"unknown key {location}" + _near(str(problem["loc"][-1]), known)
         elif kind == "missing":

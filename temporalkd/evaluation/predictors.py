@@ -12,6 +12,7 @@ from torch import Tensor
 
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.image_folder import MapFolder
+from temporalkd.data.map_video import MapVideo
 from temporalkd.data.prefetch import ReadAhead
 from temporalkd.data.source import Frame, Source
 from temporalkd.models import Segmenter, Teacher
@@ -92,7 +93,7 @@ def memoize(system: Predictor) -> Predictor:
     return predict
 
 
-def folder_of_maps(maps: MapFolder) -> Predictor:
+def folder_of_maps(maps: MapFolder | MapVideo) -> Predictor:
     """Predictions of any tool, the maps of one source's frames."""
     read = ReadAhead(maps.__getitem__, len(maps))
     return lambda frame: FramePrediction(maps.fitted(read(frame.index), frame.size))

@@ -151,7 +151,7 @@ def load(run: Name | Run, into: nn.Module | None = None) -> Segmenter:
         raise FileNotFoundError(f"{path}: no trained student there")
     if into is None:
         if not path.with_suffix(".json").is_file():
-            raise FileNotFoundError(f"{path}: its network has no name to be built from: load(run, into=network)")
+            raise FileNotFoundError(f"{path}: its network cannot be built by name: use load(run, into=network)")
         return load_segmenter(path)[0].eval()
     if not isinstance(into, Segmenter):
         if not path.with_name(SETTINGS).is_file():
@@ -189,7 +189,7 @@ def load_teacher(
     >>> net, options = "segmentation_models_pytorch.FPN", dict(encoder_name="resnet18")
     >>> tkd.load_teacher(net, classes=3, **options)
     Traceback (most recent call last):
-    ValueError: weights: missing, an untrained segmentation_models_pytorch.FPN teaches nothing
+    ValueError: weights: missing, an untrained segmentation_models_pytorch.FPN cannot teach: give weights
     """
     name = str(source)
     library, _, rest = name.partition(".")
@@ -200,7 +200,7 @@ def load_teacher(
         found = Segmenter(model, classes or model.config.num_labels, normalisation=normalisation)
     elif library in ("torchvision", "segmentation_models_pytorch") and not Path(name).exists():
         if weights is None:
-            raise ValueError(f"weights: missing, an untrained {name} teaches nothing")
+            raise ValueError(f"weights: missing, an untrained {name} cannot teach: give weights")
         if classes is None:
             raise ValueError("classes: missing, the number of outputs")
         made = build(ModelSpec(name, classes, arguments))

@@ -39,7 +39,7 @@ class RunLock:
         if self.is_whole():
             return False
         if (self.folder / LOCK).exists():
-            raise FileExistsError(f"{self.folder} was removed while it was trained into, and is another training's now")
+            raise FileExistsError(f"{self.folder} was removed during the training, and another training uses it now")
         return True
 
 

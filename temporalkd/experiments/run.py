@@ -58,7 +58,7 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
     if resume and run_directory.has_ended(folder, config.training.steps, scored):
         if runtime.is_main:
             run_directory.refuse_unusable(config, folder, resume)
-            say(f"{folder} has ended, there is nothing to go on with: its student and its scores stay as they are")
+            say(f"{folder} has finished: nothing to resume")
         return []
     data = build.training_footage(config)
     torch.manual_seed(config.seed)  # the student starts the same whatever was built before it

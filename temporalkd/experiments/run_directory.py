@@ -40,7 +40,7 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
     _refuse_links(folder)
     if resume:
         if all(file.name.startswith(".") for file in folder.iterdir()):
-            return f"{folder} holds no checkpoint: the training begins"
+            return f"{folder} holds no checkpoint: the training starts from the beginning"
         if not path.is_file():
             raise FileNotFoundError(f"{folder} is not a run folder: nothing to resume")
         began = load(path, own=False).model_dump()
@@ -51,7 +51,7 @@ def refuse_unusable(config: Config, folder: Path, resume: bool) -> str | None:
             )
         found = checkpoint.latest(folder / "checkpoints")
         if found is None:
-            return f"{folder} holds no checkpoint: the training begins again"
+            return f"{folder} holds no checkpoint: the training starts from the beginning again"
         return found.doubt
     if path.exists() or has_checkpoint(folder):
         raise FileExistsError(f"{folder} already holds a run: --resume it, or name another folder with -o")
@@ -69,7 +69,7 @@ def _refuse_links(folder: Path) -> None:
     places = (folder, folder / "checkpoints", folder / PSEUDO)
     for path in (inner for place in places if place.is_dir() for inner in place.iterdir()):
         if path.is_symlink():
-            raise ConfigError(f"{path} is a link, and a training writes there: put what it leads to in its place")
+            raise ConfigError(f"{path} is a symbolic link: replace it with a file or folder")
 
 
 def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source]]) -> list[str]:
@@ -96,7 +96,7 @@ def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source
         found |= {key: now, f"{key}_before": [*(earlier if isinstance(earlier, list) else []), found[key]]}
     if changed:
         write_whole(path, (json.dumps(found, indent=2) + "\n").encode())
-    told = "is not as it was before (fingerprint now {}): going on with it"
+    told = "has changed since the run began (fingerprint now {}): going on with it"
     return [f"data.{split} {told.format(now)}" for split, now in changed.items()]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from temporalkd import config
-from temporalkd.cli.commands import demo
+from temporalkd.cli.work import demo
 
 SMALL = [
     "data.train.count=2",

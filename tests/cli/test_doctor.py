@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torchvision
 
-from temporalkd.cli.commands import doctor
+from temporalkd.cli.work import doctor
 
 
 def shown(out: str) -> str:
@@ -52,10 +52,3 @@ def test_a_cache_that_cannot_be_written(call: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("COLUMNS", "200")
     out, _ = call("doctor", code=1)
     assert "file/cache cannot be written (Not a directory): set TEMPORALKD_CACHE to a folder that can" in shown(out)
-
-
-def test_decoders_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import av.codec
-
-    monkeypatch.setattr(av.codec, "codecs_available", {"h264", "mjpeg"})
-    assert doctor._decoders() == ("without hevc, vp9, av1: pip install --force-reinstall av", False)

@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from temporalkd.data.image_folder import open_frames
 from temporalkd.data.label_maps import read_map
 from temporalkd.data.source import Source
 from temporalkd.data.street import Street
 from temporalkd.evaluation import class_maps, each_class_map
-from temporalkd.models import Classifier, ModelSpec, build
+from temporalkd.models import Classifier
 from tests import tiny
 from tests.cli_support import LENGTH, World
 
@@ -56,19 +55,6 @@ def threads(request: Any) -> Iterator[int]:
 
 def no_thread_is_left() -> bool:
     return not any(thread.name.startswith("ahead") for thread in threading.enumerate())
-
-
-@pytest.mark.parametrize("kind", ["link", "folder"])
-def test_an_empty_folder_is_filled_and_stays(kind: str, world: World, call: Any) -> None:
-    """It may be a link, or another disk."""
-    Path("place").mkdir()
-    out = Path("place")
-    if kind == "link":
-        out = Path("maps")
-        out.symlink_to("place")
-    call("predict", world.run, world.frames, "-o", out)
-    assert len(list(Path("place").glob("*.png"))) == len(list(Path(world.frames).glob("*.png")))
-    assert {path.name for path in Path().iterdir()} == {"place", *([out.name] if kind == "link" else [])}
 
 
 def test_the_maps_are_those_of_the_plain_loop_in_order(threads: int) -> None:
@@ -114,7 +100,7 @@ def test_an_error_of_any_stage_ends_everything(stage: str, threads: int) -> None
 
 
 def test_an_interrupt_leaves_nothing(world: World, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import temporalkd.cli.commands.predict as command
+    import temporalkd.cli.work.predict as command
 
     real, written = command.write_map, []
 
@@ -130,22 +116,6 @@ def test_an_interrupt_leaves_nothing(world: World, call: Any, monkeypatch: pytes
     assert list(Path("new").iterdir()) == [] and no_thread_is_left()
 
 
-def test_several_threads_hear_nothing_of_each_other() -> None:
-    segmenter = build(ModelSpec("torchvision.lraspp_mobilenet_v3_large", 4)).eval()
-    mapper, frames = Classifier(segmenter), [torch.randint(0, 256, (3, 40, 56), dtype=torch.uint8) for _ in range(8)]
-    expected = [segmenter(f[None].float() / 255).logits[0].argmax(0).to(torch.uint8) for f in frames]
-    found: dict[int, Tensor] = {}
-    workers = [threading.Thread(target=lambda i=i: found.update({i: mapper(frames[i])})) for i in range(8)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert all(torch.equal(found[i], expected[i]) for i in range(8))
-    assert not segmenter._seen, "nobody listens to what the threads run"
-    shared = dict(mapper._plain.network.named_parameters())
-    assert all(shared[name] is parameter for name, parameter in segmenter.network.named_parameters())
-
-
 def test_bf16_is_near(world: World, call: Any) -> None:
     call("predict", world.run, world.frames, "-o", "half", "--precision", "bf16")
     call("predict", world.run, world.frames, "-o", "full")
@@ -154,40 +124,3 @@ def test_bf16_is_near(world: World, call: Any) -> None:
         for path in Path("full").iterdir()
     ]
     assert len(same) == LENGTH and min(same) > 0.9
-
-
-def test_a_machine_without_bf16_says_so_and_goes_on(world: World, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("temporalkd.models.deployed._has_bf16", lambda device: False)
-    _, err = call("predict", world.run, world.frames, "-o", "maps", "--precision", "bf16")
-    wrote = f"wrote {LENGTH} class maps to maps"
-    assert err.splitlines() == ["warning: this cpu has no bf16: computed in fp32", wrote]
-    assert len(list(Path("maps").iterdir())) == LENGTH
-
-
-def test_a_machine_without_a_compiler_says_so_once_and_goes_on(
-    world: World, call: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_compiler(module: Any, **options: Any) -> Any:
-        raise RuntimeError("no C++ compiler")
-
-    monkeypatch.setattr("torch.compile", no_compiler)
-    _, err = call("predict", world.run, world.frames, "-o", "maps", "--compile")
-    warning = "warning: torch.compile does not work here (no C++ compiler): not compiled"
-    assert err.splitlines() == [warning, f"wrote {LENGTH} class maps to maps"]
-    call("predict", world.run, world.frames, "-o", "plain")
-    for path in Path("plain").iterdir():
-        assert (Path("maps") / path.name).read_bytes() == path.read_bytes()
-
-
-def test_compiled_once_for_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled: list[Any] = []
-    monkeypatch.setattr("torch.compile", lambda module, **_: compiled.append(module) or module)
-    segmenter, written = tiny.segmenter().eval(), []
-    list(each_class_map(Classifier(segmenter, compiled=True), BaseMetric(6), lambda _, m: written.append(m)))
-    assert len(compiled) == 1
-    assert all(torch.equal(ours, plain) for ours, plain in zip(written, class_maps(segmenter, BaseMetric(6))))
-
-
-def test_unknown_precision(world: World, call: Any) -> None:
-    _, err = call("predict", world.run, open_frames(world.frames).paths[0], "-o", "x", "--precision", "fp8", code=2)
-    assert "'fp8', expected one of fp32, bf16" in " ".join(err.replace("│", " ").split())

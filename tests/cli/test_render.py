@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +13,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from temporalkd.cli.commands import render as command
+from temporalkd.cli.work import render as command
+from temporalkd.cli.work import systems as opened
 from temporalkd.data.image_folder import MapFolder
 from temporalkd.data.label_maps import write_map
 from temporalkd.data.video import VideoFile
-from temporalkd.visualization import VideoWriter
-from tests.cli_support import LENGTH, ROOT, SIZE, World, isolated, run_main, write_frames
+from tests.cli_support import LENGTH, SIZE, World, isolated, run_main, write_frames
 
 HEIGHT, WIDTH = SIZE
 Call = Callable[..., str]
@@ -70,35 +65,29 @@ def written() -> list[torch.Tensor]:
 
 
 def test_four_panels_of_every_kind(world: World, call: Call) -> None:
-    call(
-        "--left", world.run, "--right", world.labels, "--panel", world.run / "student.safetensors", "--panel", world.run
-    )
+    call(world.run, world.labels, world.run / "student.safetensors", world.run)
     frames = written()
     assert len(frames) == LENGTH
     four = frames[0].shape
-    call("--left", world.run, "--panel", world.labels)
+    call(world.run, world.labels)
     two = written()[0].shape
-    call("--left", world.labels)
+    call(world.labels)
     one = written()[0].shape
     assert four[2] > 1.9 * two[2] > 3.6 * one[2] > 3.6 * 390
 
 
 def test_panels_of_the_same_name_are_all_there(world: World, call: Call, shown: dict[str, Any]) -> None:
-    call(
-        "--left", world.run, "--right", world.run, "--panel", world.run / "student.safetensors", "--panel", world.labels
-    )
+    call(world.run, world.run, world.run / "student.safetensors", world.labels)
     assert list(shown["systems"]) == ["run", "run (2)", "run (3)", "labels"]
     assert len(shown["classes"]) == len(shown["palette"]) == 9
-    names = [word for name in ("a", "b", "a", "a (2)") for word in ("--names", name)]
-    call("--left", world.run, *[word for _ in range(3) for word in ("--panel", world.labels)], *names)
+    call(f"a={world.run}", *[f"{name}={world.labels}" for name in ("b", "a", "a (2)")])
     assert list(shown["systems"]) == ["a", "b", "a (2)", "a (2) (2)"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--right", "B", *["--panel", "C"] * 3], "5 panels, of which 4 fit"),
-        (["--names", "a", "--names", "b"], "2 --names for 1 panels"),
+        (["B", *["C"] * 3], "5 systems, of which 4 fit"),
         (["--scale", "0"], "--scale 0, expected a number more than 0"),
         (["--scale", "-2"], "--scale -2, expected"),
         (["--scale", "nan"], "--scale nan, expected"),
@@ -107,24 +96,18 @@ def test_panels_of_the_same_name_are_all_there(world: World, call: Call, shown: 
     ],
 )
 def test_wrong_usage(world: World, call: Call, arguments: list[str], message: str) -> None:
-    assert message in " ".join(call("--left", world.labels, *arguments, code=2).replace("│", " ").split())
+    assert message in " ".join(call(world.labels, *arguments, code=2).replace("│", " ").split())
     assert not Path("out.mp4").exists()
 
 
 @pytest.mark.parametrize("footage", ["frames", "video.mp4"])
-@pytest.mark.parametrize(("span", "start", "stop"), [("1:4", 1, 4), (":2", 0, 2), ("4:", 4, 5), (":", 0, 5)])
+@pytest.mark.parametrize(("span", "start", "stop"), [("1:4", 1, 4), ("4:", 4, 5)])
 def test_range(world: World, call: Call, shown: dict[str, Any], footage: str, span: str, start: int, stop: int) -> None:
-    call("--left", world.labels, "--right", world.run, "--range", span, frames=world.folder / footage)
+    call(world.labels, world.run, "--range", span, frames=world.folder / footage)
     assert (len(shown["frames"]), shown["first"]) == (stop - start, start)
     labels = list(MapFolder(world.labels))[start:stop]
     assert all(torch.equal(a, b) for a, b in zip(shown["systems"]["labels"], labels, strict=True))
     assert len(shown["systems"]["run"]) == stop - start
-
-
-@pytest.mark.parametrize("span", ["5:", "0:6", "3:3", "4:2", "x:3", "3", "-2:", ""])
-def test_a_bad_range_is_one_line_with_the_value_and_the_number_of_frames(world: World, call: Call, span: str) -> None:
-    err = call("--left", world.labels, "--range", span, code=1)
-    assert err.startswith(f"error: range {span!r}") and "has 5 frames" in err and len(err.splitlines()) == 1
 
 
 def test_what_is_outside_the_range_is_neither_read_nor_run(
@@ -135,9 +118,9 @@ def test_what_is_outside_the_range_is_neither_read_nor_run(
     (tmp_path / "labels/000.png").write_bytes(b"broken")
     (tmp_path / "labels/004.png").unlink()
     ran = []
-    real = command.class_maps
-    monkeypatch.setattr(command, "class_maps", lambda *a: (ran.append(1) or m for m in real(*a)))
-    systems = ["--left", world.run, "--right", tmp_path / "labels"]
+    real = opened.class_maps
+    monkeypatch.setattr(opened, "class_maps", lambda *a: (ran.append(1) or m for m in real(*a)))
+    systems = [world.run, tmp_path / "labels"]
     call(*systems, "--range", "1:4", frames=tmp_path / "frames")
     assert (len(written()), len(ran)) == (3, 3)
     err = call(*systems, "--range", "1:5", frames=tmp_path / "frames", code=1)
@@ -155,30 +138,18 @@ def test_void_is_the_bare_frame_and_never_flips(
         values = np.full(SIZE, 11)
         values[:9], values[-9:] = index % 2, 255
         write_map(tmp_path / "maps" / f"{index:03d}.png", torch.from_numpy(values))
-    assert "value 11" in call("--left", tmp_path / "maps", "--right", world.run, code=1)
-    call("--left", tmp_path / "maps", "--right", world.run, "--void", 11)
+    assert "value 11" in call(tmp_path / "maps", world.run, code=1)
+    call(tmp_path / "maps", world.run, "--void", 11)
     for index, map_ in enumerate(shown["systems"]["maps"]):
         assert (map_[:9] == index % 2).all() and (map_[9:] == 255).all()
 
 
-def test_the_bar_counts_the_frames_of_the_range(world: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = []
-
-    @contextmanager
-    def spy(name: str) -> Iterator[Any]:
-        yield lambda done, total: ticks.append((done, total))
-
-    monkeypatch.setattr(command, "progress", spy)
-    call("--left", world.labels, "--range", "1:4")
-    assert ticks == [(0, 3), (1, 3), (2, 3), (3, 3)]
-
-
 def test_scale_fps_and_a_single_frame(world: World, call: Call) -> None:
-    call("--left", world.labels, "--scale", 2.5, "--fps", 7)
+    call(world.labels, "--scale", 2.5, "--fps", 7)
     assert (written()[0].shape[2], VideoFile(Path("out.mp4")).fps) == (200, 7)
-    call("--left", world.labels, "--scale", 0.5)
+    call(world.labels, "--scale", 0.5)
     assert written()[0].shape[2] == WIDTH // 2
-    call("--left", world.run, frames=world.folder / "one.mp4")
+    call(world.run, frames=world.folder / "one.mp4")
     assert len(written()) == 1
 
 
@@ -193,7 +164,7 @@ def test_networks_of_other_classes_are_refused(world: World, call: Call, change:
         tensors = {name: t[:4].clone() if "head" in name else t for name, t in tensors.items()}
     Path("x.json").write_text(json.dumps(card))
     save_file(tensors, "x.safetensors")
-    err = call("--left", world.run, "--right", "x.safetensors", code=1)
+    err = call(world.run, "x.safetensors", code=1)
     expected = {"order": "x.safetensors has other classes than", "number": "x.safetensors has 4 classes, "}
     assert expected[change] in err and len(err.splitlines()) == 1
 
@@ -201,7 +172,7 @@ def test_networks_of_other_classes_are_refused(world: World, call: Call, change:
 def test_the_footage_is_not_written_over(world: World, call: Call) -> None:
     footage = (world.folder / "video.mp4").read_bytes()
     Path("out.mp4").write_bytes(footage)
-    err = call("--left", world.run, frames=Path("out.mp4"), code=1)
+    err = call(world.run, frames=Path("out.mp4"), code=1)
     assert "out.mp4 is the footage itself" in err
     assert Path("out.mp4").read_bytes() == footage
 
@@ -225,60 +196,8 @@ def test_a_map_that_fails_halfway_leaves_what_was_there(
         Image.fromarray(np.zeros((HEIGHT, WIDTH + 1), np.uint8)).save(path)
     Path("out.mp4").write_bytes(b"the old one")
     before = left()
-    err = call("--left", world.run, "--right", tmp_path / "labels", frames=world.folder / footage, code=1)
+    err = call(world.run, tmp_path / "labels", frames=world.folder / footage, code=1)
     assert len(err.splitlines()) == 1 and "labels/003.png" in err
     assert what in err or what == "one line"
     assert Path("out.mp4").read_bytes() == b"the old one"
     assert left() == before
-
-
-def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: the system refuses the write in the same way."""
-    noise = np.random.default_rng(0).integers(0, 256, (12, 96, 128, 3), dtype=np.uint8)
-    for name in ("frames", "maps"):
-        (tmp_path / name).mkdir()
-        for index, image in enumerate(noise):
-            pixels = image if name == "frames" else image[..., 0] % 9
-            Image.fromarray(pixels).save(tmp_path / name / f"{index}.png")
-    Path("out.mp4").write_bytes(b"the old one")
-    before = left()
-    script = [sys.executable, str(ROOT / "tools/render_flicker.py"), "--frames", "frames", "--left", "maps"]
-    done = subprocess.run(
-        [*script, "--flow", "zero", "-o", "out.mp4"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),
-    )
-    assert done.returncode == 1
-    *warnings, error = done.stderr.splitlines()
-    assert error.startswith("error: ") and "cannot write video" in error and "out.mp4" in error
-    assert len(warnings) == 2 and all("flow cache: " in line and "going on without" in line for line in warnings)
-    assert Path("out.mp4").read_bytes() == b"the old one"
-    assert left() == before
-
-
-def test_memory_does_not_grow_with_the_video(world: World, tmp_path: Path) -> None:
-    """Peak memory of the whole command. 200 frames more would take 70 MB if their pages were kept."""
-    (tmp_path / "maps").mkdir()
-    generator = torch.Generator().manual_seed(0)
-    with VideoWriter(tmp_path / "in.mp4", crf=30) as writer:
-        for index in range(260):
-            image = torch.rand(3, 15, 20, generator=generator).repeat_interleave(8, 1).repeat_interleave(8, 2)
-            writer.write(image)
-            labels = (image[0] * 9).to(torch.uint8)
-            write_map(tmp_path / "maps" / f"{index}.png", labels)
-
-    def peak(frames: int) -> float:
-        words = ["--left", world.run, "--right", tmp_path / "maps", "--range", f"0:{frames}", "--scale", "1"]
-        command = [sys.executable, str(ROOT / "tools/render_flicker.py"), "--frames", tmp_path / "in.mp4", *words]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen([*map(str, command), "--flow", "zero", "-o", "out.mp4"], env=env)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        return used.ru_maxrss / 1024
-
-    assert peak(260) - peak(60) < 20
-    assert len(list(VideoFile(Path("out.mp4")).frames())) == 60

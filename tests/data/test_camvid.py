@@ -55,11 +55,6 @@ def test_train_is_stills_with_exact_motion(root: Path) -> None:
         assert not torch.equal(source.frame(middle), source.frame(middle + 1))
 
 
-def test_the_seed_moves_the_stills(root: Path) -> None:
-    flows = [opened(CamVid, root, "train", seed=seed).sources[0].motion(3, 4).flow for seed in (0, 0, 1)]  # type: ignore[union-attr]
-    assert torch.equal(flows[0], flows[1]) and not torch.equal(flows[0], flows[2])
-
-
 def test_synthetic_motion_can_be_turned_off_and_on(root: Path) -> None:
     (folder,) = opened(CamVid, root, "train", synthetic_motion=False).sources
     assert len(folder) == 3 and folder.motion(0, 1) is None

@@ -11,7 +11,7 @@ from PIL import Image
 from typer import BadParameter
 
 from temporalkd.data.camvid import CLASSES, CamVid
-from temporalkd.data.camvid_neighbours import add_neighbours, align, find_videos, thumbnail
+from temporalkd.data.camvid_neighbours import add_neighbours, find_videos
 from temporalkd.data.camvid_release import (
     COLOURS,
     GROUPS,
@@ -26,7 +26,6 @@ from temporalkd.data.image_folder import ImageFiles
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
 from temporalkd.data.sampler import ClipSampler
-from temporalkd.data.video import VideoFile
 from tests.fake_data import SIZE, drive, fake_camvid_release, opened, stripes
 from tools.prepare_camvid import prepare_camvid
 
@@ -178,23 +177,6 @@ def test_offsets_are_found_and_neighbours_cut_out(release: Path, tmp_path: Path)
     )
 
 
-def test_a_second_run_writes_what_is_missing_alone(release: Path, tmp_path: Path) -> None:
-    root, videos = tmp_path / "out", find_videos(release / "videos")
-    splits = prepared(release, root)
-    first = add_neighbours(release, root, splits, videos)
-    folders = sorted(p for p in (root / "sequences").iterdir() if p.is_dir())
-    kept, gone = folders[0] / "000.png", folders[1] / "000.png"
-    before = kept.stat().st_mtime_ns
-    for path in folders[1].iterdir():
-        path.unlink()
-    folders[1].rmdir()
-    assert add_neighbours(release, root, splits, videos) == first
-    assert kept.stat().st_mtime_ns == before and gone.is_file()
-    add_neighbours(release, root, splits, videos, around=2)
-    assert len(list(folders[0].iterdir())) == 5
-    assert not list((root / "sequences").glob(".*"))
-
-
 def test_stills_that_match_nothing_keep_synthetic_motion(release: Path, tmp_path: Path) -> None:
     stem = "0006R0_f00030"
     path = release / "701_StillsRaw_full" / f"{stem}.png"
@@ -212,36 +194,6 @@ def test_stills_that_match_nothing_keep_synthetic_motion(release: Path, tmp_path
     assert nothing.offset is None and "none of 5 stills is in 0005VD.MXF" in str(nothing)
     stills = opened(CamVid, root, "train").sources
     assert all(isinstance(source, MovedStill) and source.motion(3, 4) is not None for source in stills)
-
-
-def test_exposure_does_not_matter_and_repeated_frames_do_not_mislead() -> None:
-    frames = torch.from_numpy(drive(40, SIZE).copy()).permute(0, 3, 1, 2)
-    frames[20:26] = frames[20]  # the camera stands still
-    smalls = np.stack([thumbnail(frame) for frame in frames])
-    stills = {f"0006R0_f{n:05d}": thumbnail((frames[n + 2] * 0.7 + 20).to(torch.uint8)) for n in (5, 12, 22, 30)}
-    found = align("0006R0", "v", stills, smalls)
-    assert found.offset == 2 and [frame for frame, _ in found.frames.values()] == [7, 14, 24, 32]
-
-
-@pytest.mark.real
-def test_a_real_drive(data_root: Path) -> None:
-    path = data_root / "data" / "video" / "solid_white_right.mp4"
-    if not path.is_file():
-        pytest.skip(f"no {path}")
-    frames = list(VideoFile(path).frames())
-    smalls = np.stack([thumbnail(frame) for frame in frames])
-    numbers = range(6, 210, 30)
-    # Another size and another compression, as a still is beside its video.
-    stills = {
-        f"0001TP_{n + 6660:06d}": thumbnail(
-            torch.nn.functional.interpolate(frames[n][None].float(), (360, 640), mode="area")[0].to(torch.uint8)
-        )
-        for n in numbers
-    }
-    found = align("0001TP", path.name, stills, smalls)
-    assert found.offset == -6660 and not found.missing
-    assert [frame for frame, _ in found.frames.values()] == list(numbers)
-    assert max(error for _, error in found.frames.values()) < 0.002
 
 
 def test_the_tool(release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import struct
 import zlib
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from temporalkd.data.footage import absent_classes, folder
+from temporalkd.data.datasets import Folder
+from temporalkd.data.footage import absent_classes
 from temporalkd.data.image_folder import FrameFolder, MapFolder, open_frames
 from temporalkd.data.images import read_image
-from temporalkd.data.label_maps import class_table, read_map, resize_map, write_map
+from temporalkd.data.label_maps import read_map
 from temporalkd.data.palettes import Palette
 from temporalkd.data.video import VideoFile
 
@@ -30,13 +29,6 @@ FIVE = Palette(
 def save(path: Path, array: np.ndarray, **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(array).save(path, **options)
-    return path
-
-
-def save_palette(path: Path, indices: np.ndarray) -> Path:
-    image = Image.fromarray(indices, mode="P")
-    image.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
-    image.save(path)
     return path
 
 
@@ -79,31 +71,6 @@ def test_without_labels(scene: Path) -> None:
     assert isinstance(folder, FrameFolder)
     assert folder.labelled == []
     assert folder.label(0) is None
-
-
-def test_void_and_mapping(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.array([[0, 1, 11], [11, 255, 7]], dtype=np.uint8))
-    assert read_map(path, classes=8, void=(11, 255)).tolist() == [[0, 1, 255], [255, 255, 7]]
-    assert read_map(path, classes=8, void=255, mapping={11: 1}).tolist() == [[0, 1, 1], [1, 255, 7]]
-    assert read_map(path, classes=8, void=(11, 255), mapping={11: 1, 7: 255}).tolist() == [[0, 1, 1], [1, 255, 255]]
-    assert read_map(path).tolist() == [[0, 1, 11], [11, 255, 7]]
-
-
-def test_palette_labels_give_indices_not_colours(tmp_path: Path) -> None:
-    assert torch.equal(read_map(save_palette(tmp_path / "p.png", INDICES), classes=5), torch.from_numpy(INDICES))
-
-
-def test_labels_of_few_and_many_bits(tmp_path: Path) -> None:
-    four = save_png(tmp_path / "4.png", bytes([0, 0x01, 0x23, 0, 0x45, 0x6F]), 4, 2, bits=4)
-    assert read_map(four, void=15).tolist() == [[0, 1, 2, 3], [4, 5, 6, 255]]
-    two = save_png(tmp_path / "2.png", bytes([0, 0b00011011]), 4, 1, bits=2)
-    assert read_map(two).tolist() == [[0, 1, 2, 3]]
-    one = save_png(tmp_path / "1.png", bytes([0, 0b01010000]), 4, 1, bits=1)
-    assert read_map(one).tolist() == [[0, 1, 0, 1]]
-    sixteen = save(tmp_path / "16.png", np.array([[3, 65535]], dtype=np.uint16))
-    assert read_map(sixteen, classes=4, void=65535).tolist() == [[3, 255]]
-    with pytest.raises(ValueError, match=r"16\.png: value 65535 .* expected one of 4 classes"):
-        read_map(sixteen, classes=4)
 
 
 def test_any_image_becomes_8_bit_rgb(tmp_path: Path) -> None:
@@ -178,70 +145,6 @@ def test_label_value_out_of_range(scene: Path) -> None:
         folder.label(0)
 
 
-def test_colour_labels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"c\.png: a colour image \(mode RGB\), expected class indices.*--palette"):
-        read_map(save(tmp_path / "c.png", NOISE))
-    grey_alpha = save(tmp_path / "la.png", NOISE[..., :2].copy())
-    for palette in (None, FIVE):
-        with pytest.raises(ValueError, match=r"la\.png: a grey image with transparency \(mode LA\)") as error:
-            read_map(grey_alpha, palette=palette)
-        assert "--palette" not in str(error.value)
-
-
-def test_colours_are_read_by_the_palette(tmp_path: Path) -> None:
-    colours = np.array([*FIVE.colours, *FIVE.void], np.uint8)
-    truth = np.random.default_rng(2).integers(0, 6, (24, 32))
-    expected = torch.from_numpy(np.where(truth == 5, 255, truth).astype(np.uint8))
-    opaque = np.dstack([colours[truth], np.full((24, 32), 255, np.uint8)])
-    for path in (
-        save(tmp_path / "rgb.png", colours[truth]),
-        save(tmp_path / "rgba.png", opaque),
-        save(tmp_path / "rgb.bmp", colours[truth]),
-    ):
-        assert torch.equal(read_map(path, classes=5, palette=FIVE), expected)
-        # The number of the void class in index files does not matter to colours.
-        assert torch.equal(read_map(path, classes=5, void=11, palette=FIVE), expected)
-        replaced = read_map(path, classes=5, void=None, mapping={255: 3, 0: 1}, palette=FIVE)
-        assert replaced.tolist() == np.select([truth == 5, truth == 0], [3, 1], truth).tolist()
-
-
-def test_indices_stay_indices_beside_a_palette(tmp_path: Path) -> None:
-    for path in (save(tmp_path / "l.png", INDICES), save_palette(tmp_path / "p.png", INDICES)):
-        assert torch.equal(read_map(path, classes=5, palette=FIVE), torch.from_numpy(INDICES))
-
-
-def test_colours_outside_the_palette(tmp_path: Path) -> None:
-    pixels = np.tile(np.array(FIVE.colours[0], np.uint8), (4, 6, 1))
-    pixels[1, 2] = pixels[3, 5] = (1, 2, 30)
-    with pytest.raises(ValueError, match="colour #01021e") as error:
-        read_map(save(tmp_path / "x.png", pixels), palette=FIVE)
-    assert str(error.value).endswith(
-        "x.png: colour #01021e (1, 2, 30) at row 1, column 2 (2 such pixels) is not in the palette five of 5 classes"
-    )
-    pixels[2, :2] = [(9, 9, 9), (8, 8, 8)]
-    with pytest.raises(ValueError, match=r"\(2 such pixels\).*; nor are 2 other colours, 4 pixels in all"):
-        read_map(save(tmp_path / "x.png", pixels), palette=FIVE)
-
-
-def test_colours_of_classes_that_are_not_expected(tmp_path: Path) -> None:
-    pixels = np.array([[FIVE.colours[0], FIVE.colours[4], FIVE.void[0]]], np.uint8)
-    path = save(tmp_path / "x.png", pixels)
-    with pytest.raises(ValueError, match=r"value 4, colour #.* at row 0, column 1 \(1 such .* one of 4 classes"):
-        read_map(path, classes=4, palette=FIVE)
-    with pytest.raises(ValueError, match=r"value 255, colour #e0e0c0 \(224, 224, 192\), at row 0, column 2"):
-        read_map(path, classes=5, void=None, palette=FIVE)
-
-
-def test_transparent_and_deep_colours_are_refused(tmp_path: Path) -> None:
-    pixels = np.tile(np.array([*FIVE.colours[0], 255], np.uint8), (4, 6, 1))
-    pixels[1, 2:4, 3] = 7
-    with pytest.raises(ValueError, match=r"x\.png: transparent \(alpha 7\) at row 1, column 2 \(2 such pixels\)"):
-        read_map(save(tmp_path / "x.png", pixels), palette=FIVE)
-    deep = save_png(tmp_path / "48.png", bytes([0, 0, 128, 0, 0, 0, 0]), 1, 1, bits=16, colour=2)
-    with pytest.raises(ValueError, match=r"48\.png: a colour image \(mode RGB\) of 16 bits, expected .* of 8 bits"):
-        read_map(deep, palette=FIVE)
-
-
 def test_labels_in_colours(scene: Path) -> None:
     colours = np.array(FIVE.colours, np.uint8)
     for index in (1, 2, 10):
@@ -250,57 +153,6 @@ def test_labels_in_colours(scene: Path) -> None:
     label = folder.label(1)
     assert label is not None
     assert torch.equal(label, torch.from_numpy(np.roll(INDICES, 2, axis=1)))
-
-
-@pytest.mark.parametrize("bits", [8, 16, 32])
-def test_every_value_is_looked_up_or_refused(tmp_path: Path, bits: int) -> None:
-    """The fast ways against the table itself, for value by value, in images of a row and of a column."""
-    for value in [*range(256), 256, 40_000]:
-        if value >= 2**bits:
-            continue
-        row = np.array([[1, value, 0]]).astype(f"uint{min(bits, 16)}")
-        image = Image.fromarray(row if value % 2 else np.ascontiguousarray(row.T))
-        path = tmp_path / "v.png"
-        if bits == 32:
-            image, path = Image.fromarray(np.asarray(image).astype(np.int32)), path.with_suffix(".tiff")
-        image.save(path)
-        for options in ({"classes": 19}, {"classes": 11, "void": 11}, {"classes": 3, "mapping": {7: 2, 40_000: 1}}):
-            target = class_table(**options)[value]
-            if target < 0:
-                with pytest.raises(ValueError, match=rf"v\.\w+: value {value} at row .*\(1 such pixels\)"):
-                    read_map(path, **options)
-            else:
-                found = read_map(path, **options)
-                assert found.shape == (image.height, image.width)
-                assert found.flatten().tolist() == [1, target, 0]
-                found[0, 0] = 9  # memory of its own, not the decoder's
-
-
-@pytest.mark.parametrize("old", [(24, 32), (7, 5), (1, 3)])
-@pytest.mark.parametrize("new", [(24, 32), (36, 48), (48, 64), (12, 16), (13, 29), (1, 1), (100, 3)])
-def test_resized_maps_take_the_nearest_pixel(old: tuple[int, int], new: tuple[int, int]) -> None:
-    labels = torch.arange(old[0] * old[1], dtype=torch.int32).reshape(old)
-    resized = resize_map(labels, new)
-
-    def wanted(axis: int) -> list[Fraction]:
-        return [(i + Fraction(1, 2)) * old[axis] / new[axis] for i in range(new[axis])]
-
-    rows, columns = wanted(0), wanted(1)
-    expected = labels.numpy()[[math.floor(y) for y in rows]][:, [math.floor(x) for x in columns]]
-    assert resized.tolist() == expected.tolist()
-    # Pillow calculates in floating point: on the border of two pixels it takes either.
-    clear = np.ix_([y.denominator != 1 for y in rows], [x.denominator != 1 for x in columns])
-    pillow = np.asarray(Image.fromarray(labels.numpy()).resize(new[::-1], Image.Resampling.NEAREST))
-    assert np.array_equal(resized.numpy()[clear], pillow[clear])
-
-
-def test_a_folder_resizes_where_it_is_asked_to(scene: Path) -> None:
-    expected = resize_map(torch.from_numpy(np.roll(INDICES, 1, axis=1)), (48, 40))
-    maps = MapFolder(scene / "labels", classes=5, resize=True)
-    read = maps.read("frame_1")
-    assert torch.equal(maps.fitted(read, (48, 40)), expected)
-    assert maps.fitted(read, (24, 32)) is read and read.shape == (24, 32)
-    assert MapFolder(scene / "labels", classes=5).fitted(read, (48, 40)) is read
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "webp"])
@@ -315,32 +167,6 @@ def test_truncated_images_are_errors_not_grey(tmp_path: Path, suffix: str) -> No
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="not a readable image"):
         read_image(path)
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
-def test_written_maps_are_read_back(tmp_path: Path, dtype: torch.dtype) -> None:
-    labels = torch.from_numpy(INDICES).to(dtype)
-    labels[0, 0] = 255
-    write_map(tmp_path / "a.png", labels)
-    assert torch.equal(read_map(tmp_path / "a.png", classes=5), labels.to(torch.uint8))
-    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_what_is_no_map_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"a\.png: a class map is \(H, W\) integers, got torch.float32 \(2, 2\)"):
-        write_map(tmp_path / "a.png", torch.zeros(2, 2))
-    with pytest.raises(ValueError, match=r"a\.png: a class map has pixels of 0 to 255"):
-        write_map(tmp_path / "a.png", torch.full((2, 2), 256))
-    with pytest.raises(OSError, match=r"cannot write class map .*a\.png"):
-        write_map(tmp_path / "nowhere" / "a.png", torch.zeros(2, 2, dtype=torch.uint8))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_bad_class_tables() -> None:
-    with pytest.raises(ValueError, match="classes must be 1 to 255, got 300"):
-        read_map(Path("x.png"), classes=300)
-    with pytest.raises(ValueError, match="mapping 3 -> 9: expected a class 0 to 4"):
-        read_map(Path("x.png"), classes=5, mapping={3: 9})
 
 
 def test_map_folder_matches_frames_by_name(scene: Path) -> None:
@@ -376,40 +202,6 @@ def test_maps_with_a_prefix_or_suffix(tmp_path: Path, rename: str, says: str) ->
         f"5 frames without a map, the first is '{FRAMES[0]}', then '{FRAMES[1]}', '{FRAMES[2]}': names must match up "
         f"to the extension (frame '{FRAMES[0]}' vs map '{names[0]}'; {says})"
     )
-
-
-@pytest.mark.parametrize(
-    ("frames", "maps", "hint"),
-    [
-        (["a_1_rgb", "a_2_rgb"], ["a_1", "a_2"], "(frame 'a_1_rgb' vs map 'a_1'; every frame has the suffix '_rgb')"),
-        (
-            ["a_1_rgb", "a_2_rgb"],
-            ["a_1_ids", "a_2_ids"],
-            "(frame 'a_1_rgb' vs map 'a_1_ids'; every map has the suffix 'ids' and every frame has the suffix 'rgb')",
-        ),
-        # The first frame without a map is not the first map's frame.
-        (["0", "1", "10", "11"], ["x_10", "x_11"], "(frame '10' vs map 'x_10'; every map has the prefix 'x_')"),
-        (["1", "2", "3"], ["3", "x_1", "x_2"], "(frame '1' vs map 'x_1'; each such map has the prefix 'x_')"),
-        (["1", "2", "3"], ["a", "b", "c"], "(frame '1' vs map 'a')"),
-        (["1", "2"], ["1", "20"], "(frame '2' vs map '20')"),
-        (["1", "2"], ["1"], "to the extension"),
-        (["1"], ["1", "2"], "to the extension"),
-    ],
-)
-def test_what_is_said_of_names_that_differ(tmp_path: Path, frames: list[str], maps: list[str], hint: str) -> None:
-    for name in maps:
-        save(tmp_path / f"{name}.png", INDICES)
-    with pytest.raises(ValueError, match="names must match up to the extension") as error:
-        MapFolder(tmp_path).require(frames)
-    assert str(error.value).endswith(hint)
-    assert "\n" not in str(error.value)
-
-
-def test_sparse_labels_of_other_names(scene: Path) -> None:
-    for path in list((scene / "labels").iterdir()):
-        path.rename(path.with_name(f"{path.stem}_L.png"))
-    with pytest.raises(ValueError, match=r"^3 maps without a frame in .*: names .*every map has the suffix '_L'\)$"):
-        FrameFolder(scene / "images", scene / "labels", partial=True)
 
 
 @pytest.mark.real
@@ -497,10 +289,14 @@ def test_footage_is_checked_whole(scene: Path) -> None:
 
 
 def test_named_classes_that_no_label_has(scene: Path) -> None:
-    names = ("a", "b", "c", "d", "e")
-    assert absent_classes(folder(scene / "images", scene / "labels", names)) is None
-    assert "class never" in str(absent_classes(folder(scene / "images", scene / "labels", (*names, "never"))))
+    def absent(images: str, labels: str, names: str) -> str | None:
+        return absent_classes(
+            Folder(images=str(scene / images), labels=str(scene / labels), class_names=[*names]).open()
+        )
+
+    assert absent("images", "labels", "abcde") is None
+    assert "class f in" in str(absent("images", "labels", "abcdef"))
     save(scene / "masks/0.png", np.where(INDICES == 1, 255, 0).astype(np.uint8))
     save(scene / "stills/0.png", NOISE)
-    told = str(absent_classes(folder(scene / "stills", scene / "masks", ("background", "object"))))
-    assert "object" in told and "20.1 %" in told and "mapping" in told
+    told = str(absent("stills", "masks", "01"))
+    assert "class 1 in" in told and "20.1 %" in told and "mapping" in told

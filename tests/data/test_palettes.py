@@ -64,12 +64,6 @@ def test_text_file(tmp_path: Path) -> None:
     assert palette(str(path)) == palette(path)
 
 
-def test_windows_line_ends(tmp_path: Path) -> None:
-    path = tmp_path / "p.txt"
-    path.write_bytes(b"1 2 3 a\r\n#040506\r\n")
-    assert (palette(path).colours, palette(path).names) == (((1, 2, 3), (4, 5, 6)), ("a", "class 1"))
-
-
 def test_json_files(tmp_path: Path) -> None:
     path = write(tmp_path / "p.json", "[[1, 2, 3], [4, 5, 6]]")
     assert palette(path) == Palette(((1, 2, 3), (4, 5, 6)), ("class 0", "class 1"), (), str(path))
@@ -131,16 +125,3 @@ def test_files_with_mistakes(tmp_path: Path, name: str, text: str, says: str) ->
         palette(write(tmp_path / name, text))
     assert name in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_a_file_that_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "p.png").write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    with pytest.raises(ValueError, match=r"p\.png: not a text file"):
-        palette(tmp_path / "p.png")
-
-
-def test_palettes_made_by_hand_are_checked() -> None:
-    with pytest.raises(ValueError, match="palette: 1 names for 2 colours"):
-        Palette(((1, 2, 3), (4, 5, 6)), ("a",))
-    with pytest.raises(ValueError, match=r"\(1, 2, 300\) is not a colour"):
-        Palette(((1, 2, 300),), ("a",))

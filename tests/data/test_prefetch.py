@@ -28,12 +28,6 @@ def test_in_order_the_next_item_is_read_meanwhile_and_each_only_once() -> None:
     assert asked == [0, 1, 2, 3]
 
 
-def test_any_order_works() -> None:
-    items = ReadAhead(lambda index: index * index, 10)
-    order = [3, 3, 9, 0, 1, 5, 4]
-    assert [items(index) for index in order] == [index * index for index in order]
-
-
 def test_an_error_comes_with_its_own_item() -> None:
     def read(index: int) -> int:
         if index == 1:
@@ -45,15 +39,6 @@ def test_an_error_comes_with_its_own_item() -> None:
     with pytest.raises(ValueError, match="item 1 is broken"):
         items(1)
     assert items(2) == 2
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_no_more_is_begun_than_the_threads_and_one(threads: int) -> None:
-    begun: list[int] = []
-    results = ahead(lambda item: begun.append(item) or -item, range(100), threads)
-    assert [next(results) for _ in range(5)] == [0, -1, -2, -3, -4] and len(begun) <= 5 + threads
-    results.close()
-    assert sorted(begun) == list(range(len(begun))) and len(begun) <= 5 + threads
 
 
 def test_a_stream_is_read_in_one_thread_to_its_end() -> None:

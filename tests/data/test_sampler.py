@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from flow import in_frame, visible, warp
 from temporalkd.data.augment import Augment, ColourJitter
 from temporalkd.data.clip import Clip, collate
-from temporalkd.data.motion import MovedStill
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
 from temporalkd.data.street import Street
@@ -119,26 +118,6 @@ def test_a_gap_longer_than_the_video_names_it(frames: int, gap: int, length: int
     assert len(ClipSampler([Numbered(length, "short"), Numbered(20)], frames, gaps=(gap, gap + 1))) > 0
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"frames": 4}, "frames must be 1, 2 or 3, got 4"),
-        ({"gaps": (3, 1)}, r"gaps .*\[3, 1\]"),
-        ({"gaps": (0, 1)}, r"gaps .*\[0, 1\]"),
-    ],
-)
-def test_settings_out_of_range(settings: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ClipSampler([Numbered(9)], **settings)
-
-
-def test_no_footage_and_no_labels() -> None:
-    with pytest.raises(ValueError, match="no footage"):
-        ClipSampler([])
-    with pytest.raises(ValueError, match="bare: no frame has labels"):
-        ClipSampler([Numbered(9, "bare", labelled=[])], 1)
-
-
 def test_unlabelled_footage_is_used_without_its_labels() -> None:
     sampler = ClipSampler([Numbered(3)], 2, gaps=(1, 1), unlabelled=[Numbered(50)], seed=0)
     assert len(sampler) == 53
@@ -231,20 +210,6 @@ def test_masks_are_scaled_by_the_nearest_pixel_centre() -> None:
     assert torch.equal(clip.labels[0, 0], street.label(0)[1::3, 1::3].long())
 
 
-def test_the_crop_is_the_same_whatever_the_number_of_frames() -> None:
-    stills = [MovedStill(street, 3) for street in quiet_streets(4)]
-    samplers = [ClipSampler(stills, frames, seed=5, augment=WHOLE) for frames in (1, 2, 3)]
-    crops = []
-    for position in range(8):
-        clips = [sampler[position] for sampler in samplers]
-        anchors = [clip.frames[0, clip.anchor] for clip in clips]
-        assert torch.equal(anchors[0], anchors[1]) and torch.equal(anchors[0], anchors[2])
-        labels = [clip.labels[0, clip.anchor] for clip in clips]
-        assert torch.equal(labels[0], labels[1]) and torch.equal(labels[0], labels[2])
-        crops.append(anchors[0])
-    assert not torch.equal(crops[0], crops[4]) or not torch.equal(crops[1], crops[5]), "epochs are cropped anew"
-
-
 def test_a_frame_is_read_once_for_its_pixels_and_its_motion(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
     plain = Numbered.frame
@@ -281,34 +246,6 @@ def test_estimated_motion_stands_in_where_none_is_known() -> None:
     assert (clip.visible[0, 0, 0] == expected).all()
 
 
-def test_no_motion_is_attached_unless_known_and_wanted() -> None:
-    assert ClipSampler([Numbered(9)], 2)[0].flow is None
-    assert ClipSampler(quiet_streets(), 2, motion=False)[0].flow is None
-    assert ClipSampler(quiet_streets(), 1)[0].flow is None
-
-    def never(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-        raise AssertionError("exact motion is known")
-
-    street = quiet_streets(1)[0]
-    clip = ClipSampler([street], 2, seed=1, estimate=never)[0]
-    assert clip.flow is not None
-    flows = [street.motion(i, k).flow for i in range(8) for k in range(8)]
-    assert any(torch.equal(clip.flow[0, 0], flow) for flow in flows)
-
-
-def test_collate_refuses_what_does_not_belong_together() -> None:
-    exact = ClipSampler(quiet_streets(), 2)
-    with pytest.raises(ValueError, match="share their layout"):
-        collate([exact[0], ClipSampler(quiet_streets(), 3)[0]])
-    with pytest.raises(ValueError, match="all carry motion or none"):
-        collate([exact[0], ClipSampler(quiet_streets(), 2, motion=False)[0]])
-    with pytest.raises(ValueError, match=r"one size.*48, 64.*40, 56.*crop"):
-        collate([exact[0], ClipSampler(quiet_streets(), 2, augment=Augment(crop=(40, 56)))[0]])
-    both = collate([exact[0], exact[1]])
-    assert torch.equal(both.frames[1], exact[1].frames[0]) and torch.equal(both.labelled[:1], exact[0].labelled)
-    assert both.flow is not None and torch.equal(both.flow[1], exact[1].flow[0])  # type: ignore[index]
-
-
 def test_clip_moves_whole() -> None:
     clip = ClipSampler(quiet_streets(), 2)[0].to("meta")
     assert {getattr(clip, f.name).device.type for f in fields(Clip) if isinstance(getattr(clip, f.name), Tensor)} == {
@@ -326,22 +263,3 @@ def test_colour_jitter_is_one_draw_a_clip() -> None:
     one = torch.rand(1, 1, 3, 8, 8).repeat(2, 1, 1, 1, 1)
     two = ColourJitter(0.4)(one, seed=3)
     assert not torch.allclose(two[0], two[1]), "clips of a batch are coloured apart"
-
-
-def test_colour_jitter_depends_on_the_seed_alone() -> None:
-    frames = torch.rand(1, 2, 3, 8, 8)
-    jitter = ColourJitter(0.4)
-    before = torch.get_rng_state()
-    first = jitter(frames, seed=3)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.rand(100)
-    assert torch.equal(ColourJitter(0.4)(frames, seed=3), first)
-    assert not torch.allclose(jitter(frames, seed=4), first)
-
-
-def test_augmentation_leaves_the_global_generator_alone() -> None:
-    before = torch.get_rng_state()
-    sampler = ClipSampler(quiet_streets(), 2, augment=WHOLE)
-    sampler[0]
-    sampler[1]
-    assert torch.equal(torch.get_rng_state(), before)

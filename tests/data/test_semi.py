@@ -11,13 +11,12 @@ from torch import Tensor
 
 from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE, Clip, collate
-from temporalkd.data.footage import move_stills
 from temporalkd.data.label_maps import write_map
 from temporalkd.data.sampler import ClipSampler, file_name
 from temporalkd.data.semi import PartlyLabelled, coarsened, hide_labels
 from temporalkd.data.source import Source
 from temporalkd.data.street import Street
-from tests.data.test_sampler import Numbered, numbers, same
+from tests.data.test_sampler import Numbered, same
 
 SIZE = (48, 64)
 
@@ -43,15 +42,6 @@ def test_the_split_is_one_function_of_the_seed() -> None:
     assert kept < split(*sources, labelled=0.5)[0], "a smaller share is a part of a larger one"
     assert kept != split(*sources, labelled=0.25, seed=1)[0]
     assert split(*sources, labelled=1.0)[1] == set()
-
-
-def test_hidden_labels_are_read_by_their_own_name_alone() -> None:
-    (made,) = hide_labels([Numbered(8)], 0.5, share=0.5)
-    for i in range(8):
-        assert (made.label(i) is None) == (i in made.withheld) == (made.hidden_label(i) is not None)
-        assert (made.weak(i) is not None) == (i in made.kept or i in made.shown)
-    assert made.frame(3)[0, 0, 0] == 3 and len(made) == 8 and made.motion(0, 1) is None
-    assert hide_labels([Numbered(8)], 0.5, weak="none")[0].weak(made.labelled[0]) is None
 
 
 def test_coarse_labels_by_hand() -> None:
@@ -113,17 +103,6 @@ class Poisoned(Source):
         return label if label is None or index in self.right else 8 - label
 
 
-def test_splits_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"data\.semi\.labelled is 0\.01: none of 12 labelled frames is left, raise"):
-        hide_labels([Numbered(12)], 0.01)
-    stills = move_stills(quiet(1, 6))
-    with pytest.raises(ValueError, match=r"weak is flow, but no scene has a labelled and a hidden .*coarse or none"):
-        hide_labels(stills, 0.5, "flow")
-    with pytest.raises(ValueError, match=r"weak is flow, but the motion of numbered is not known: set flow\.cached"):
-        hide_labels([Numbered(12)], 0.5, "flow")
-    assert hide_labels([Numbered(12)], 0.5, "flow", estimate=lambda a, b: (torch.zeros(1, 2, 8, 8),) * 2)
-
-
 def sampler(frames: int = 1, weak: float | None = 1.0, labelled: float = 0.25, **settings: Any) -> ClipSampler:
     sources = hide_labels([quiet(1), quiet(2)], labelled, share=0.5)
     return ClipSampler(sources, frames, seed=5, weak=weak, **settings)
@@ -142,12 +121,6 @@ def test_clips_with_and_without_labels_take_turns() -> None:
     assert collate(drawn[:4]).weak.shape == (4, *SIZE)  # type: ignore[union-attr]
 
 
-def test_who_does_not_ask_sees_the_labelled_frames_alone() -> None:
-    clips = sampler(weak=None)
-    assert clips.anchors == sampler().labelled and clips.unlabelled == []
-    assert all(bool(clip.labelled.all()) and clip.weak is None for clip in (clips[i] for i in range(8)))
-
-
 def test_neighbours_do_not_give_hidden_labels_away() -> None:
     clips = sampler(frames=3)
     kept = {(s, i) for s, source in enumerate(clips.sources) for i in source.labelled}
@@ -159,14 +132,6 @@ def test_neighbours_do_not_give_hidden_labels_away() -> None:
     truth = {tuple(x.hidden_label(i).flatten().tolist()) for x in clips.sources for i in x.withheld}  # type: ignore[union-attr]
     for clip in (clips[i] for i in range(16)):
         assert not truth & {tuple(label.flatten().tolist()) for label in clip.labels[0]}
-
-
-def test_any_footage_may_be_without_labels() -> None:
-    clips = ClipSampler([Numbered(3)], 1, seed=0, unlabelled=[Numbered(50)], weak=0.5)
-    drawn = [clips[i] for i in range(20)]
-    assert [bool(c.labelled) for c in drawn] == [True, False] * 10 and len(clips.unlabelled) == 50
-    assert all((c.weak == IGNORE).all() for c in drawn), "nobody knows a weak label"
-    assert max(n for c in drawn[1::2] for n in numbers(c)) > 3
 
 
 def test_weak_labels_move_with_their_frames() -> None:
@@ -203,12 +168,3 @@ def test_made_labels_stand_in_for_weak_ones(tmp_path: Path) -> None:
         assert same(new, old) if i % 2 == 0 else len(new.weak.unique()) == 1  # type: ignore[union-attr]
     whole: Clip = clips.whole(clips.unlabelled[3])
     assert whole.frames.shape == (1, 1, 3, *SIZE) and (whole.weak == 3).all() and not whole.labelled.any()
-
-
-def test_half_of_the_labelled_frames() -> None:
-    clips = sampler(labelled=0.5)
-    half = clips.labelled_half()
-    drawn = {half[i].frames.sum().item() for i in range(12)}
-    assert len(drawn) == 4 and all(bool(half[i].labelled.all()) for i in range(12))
-    assert len({clips[i].frames.sum().item() for i in range(0, 32, 2)}) == 8, "the sampler itself is as it was"
-    assert clips.labelled_half().turns == half.turns

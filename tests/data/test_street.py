@@ -12,11 +12,7 @@ import torch
 
 from flow import warp
 from temporalkd.data.street import CLASSES, PALETTE, Street, streets
-from temporalkd.data.street import cast as street_cast
-from temporalkd.data.street.cast import cast, directions, view_at
-from temporalkd.data.street.scene import CAR_END, CAR_FLANK
 
-CAR, PERSON, SKY = CLASSES.index("car"), CLASSES.index("person"), CLASSES.index("sky")
 PAIRS = [(4, 6), (12, 9), (20, 21)]
 
 
@@ -61,12 +57,6 @@ def test_same_bytes_twice_in_any_order_and_in_another_process():
     assert fresh.stdout.strip() == first
 
 
-def test_pickles_small():
-    street = Street(seed=1)
-    street.motion(0, 3)
-    assert len(pickle.dumps(street)) < 1000
-
-
 def test_labels_follow_the_motion():
     agree = total = 0
     for street in streets(4, 11):
@@ -94,20 +84,6 @@ def test_brightness_follows_the_motion_and_not_the_negated_one():
         assert wrong.mean() > 1.5 * right.mean()
 
 
-def test_textures_stay_on_their_surfaces():
-    """The near road has nothing but texture: it must move with the ground, and houses and cars with themselves."""
-    for street in streets(3, 5, light=0, grain=0):
-        x, y, visible = looked_up(street, 10, 11)
-        here, label = street.frame(10).float().mean(0).numpy(), street.label(10).numpy()
-        there = cv2.remap(street.frame(11).float().mean(0).numpy(), x, y, cv2.INTER_LINEAR)
-        inner = visible & interior(label)
-        near_road = inner & (label == CLASSES.index("road")) & (np.arange(96)[:, None] > 70)
-        assert np.abs(there - here)[near_road].mean() < 3.5
-        for name in ("building", "car", "road"):
-            chosen = inner & (label == CLASSES.index(name))
-            assert np.corrcoef(there[chosen], here[chosen])[0, 1] > 0.85
-
-
 def test_visible_points_come_back_to_where_they_were():
     for street in streets(3, 6):
         for source, target in PAIRS:
@@ -125,95 +101,6 @@ def test_the_package_flow_reads_the_motion_the_same_way():
     x, y, visible = looked_up(street, 8, 10)
     warped = warp(street.label(10)[None, None], street.motion(8, 10).flow[None], "nearest")[0, 0].numpy()
     assert (warped == nearest(street.label(10).numpy(), x, y))[visible].mean() > 0.999
-
-
-def test_backward_is_the_motion_the_other_way():
-    street = Street(seed=3)
-    there, back = street.motion(4, 8), street.motion(8, 4)
-    assert torch.equal(there.backward, back.flow)
-    assert torch.equal(back.backward, there.flow)
-
-
-def test_cars_and_people_hide_what_is_behind_them():
-    """A pixel of something that stands still is hidden exactly where a car or a person covers its place."""
-    hidden = 0
-    for street in streets(6, 8):
-        x, y, visible = looked_up(street, 6, 12)
-        here, there = street.label(6).numpy(), street.label(12).numpy()
-        height, width = street.size
-        framed = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
-        mover = np.isin(there, (CAR, PERSON))
-        covered = framed & nearest(mover & interior(there), x, y) & ~np.isin(here, (CAR, PERSON))
-        assert not visible[covered].any()
-        hidden += covered.sum()
-    assert hidden > 300
-
-
-def test_something_is_always_hidden_or_leaves_the_frame():
-    for street in streets(3, 21):
-        for source, target in PAIRS:
-            share = street.motion(source, target).visible.float().mean().item()
-            assert 0.3 < share < 0.995
-
-
-def test_oncoming_cars_move_more_than_the_street_at_their_place():
-    """The motion of a driving car has its own speed in it, not only the camera's."""
-    for seed in range(20):
-        view, later = view_at(seed, 0.4), view_at(seed, 0.6)
-        for number in np.flatnonzero(np.isin(view.things["kind"], (CAR_END, CAR_FLANK)) & (view.things["pace"] < 0)):
-            same = np.flatnonzero(later.things["key"] == view.things["key"][number])
-            if len(same):
-                moved = later.thing_z[same[0]] - view.thing_z[number]
-                assert moved == pytest.approx(0.2 * view.things["pace"][number])
-                assert moved < -0.5
-                return
-    pytest.fail("no oncoming car in 20 streets")
-
-
-def test_sky_only_rotates():
-    """The flow on sky is the rotation between the two cameras, whatever the camera drove in between."""
-    street = Street(seed=14)
-    source, target = 2, 30
-    flow = street.motion(source, target).flow.numpy()
-    sky = street.label(source).numpy() == SKY
-    assert sky.sum() > 500
-    row, column = np.nonzero(sky)
-    view, later = view_at(14, source / street.fps), view_at(14, target / street.fps)
-    assert later.z - view.z > 3
-    ray = np.stack(directions(view, column.astype(np.float32), row.astype(np.float32), street.size))
-    right, up, depth = later.rotation.T @ ray
-    height, width = street.size
-    focal = 0.9 * width
-    assert np.allclose(flow[0][sky], right / depth * focal + (width - 1) / 2 - column, atol=1e-2)
-    assert np.allclose(flow[1][sky], 0.45 * (height - 1) - up / depth * focal - row, atol=1e-2)
-
-
-def test_a_ray_meets_the_same_whatever_else_is_cast():
-    view, size = view_at(4, 1.0), (96, 160)
-    x = np.sort(np.random.default_rng(0).uniform(0, 159, 2000).astype(np.float32))
-    y = np.random.default_rng(1).uniform(0, 95, 2000).astype(np.float32)
-    whole, thinned = cast(view, x, y, size), cast(view, x[::7], y[::7], size)
-    for all_values, some in zip(whole, thinned):
-        assert np.array_equal(all_values[::7], some)
-
-
-def test_nothing_is_missed_beside_the_columns_a_thing_spans():
-    """Every thing lies inside the columns that are searched for it: searching all of them finds no more."""
-    size = (48, 80)
-    x, y = (part.ravel() for part in np.meshgrid(np.arange(80.0), np.arange(48.0), indexing="ij"))
-    for seed in range(5):
-        view = view_at(seed, 2.0)
-        found = cast(view, x.astype(np.float32), y.astype(np.float32), size)
-        with pytest.MonkeyPatch.context() as patch:
-            everywhere = np.full(len(view.things), -1.0), np.full(len(view.things), 99.0)
-            patch.setattr(street_cast, "_columns", lambda view, size, wide=everywhere: wide)
-            searched = cast(view, x.astype(np.float32), y.astype(np.float32), size)
-        assert np.array_equal(found.row, searched.row)
-
-
-def test_no_gap_is_no_motion():
-    flow, backward, visible = Street(seed=2, size=(40, 64)).motion(5, 5)
-    assert not flow.any() and not backward.any() and visible.all()
 
 
 def test_every_class_appears():
@@ -239,28 +126,6 @@ def test_any_size(size):
     assert torch.isfinite(motion.flow).all() and motion.flow.dtype == torch.float32
 
 
-def test_motion_is_finite_across_a_whole_long_drive():
-    motion = Street(seed=7, length=100_000, size=(24, 40)).motion(99_999, 0)
-    assert torch.isfinite(motion.flow).all() and torch.isfinite(motion.backward).all()
-    assert motion.flow.abs().max() <= 4 * 40
-
-
-def test_a_far_index_is_as_good_as_a_near_one():
-    street = Street(seed=5, length=100_000, light=0, grain=0)
-    x, y, visible = looked_up(street, 99_000, 99_001)
-    here, there = street.label(99_000).numpy(), street.label(99_001).numpy()
-    fair = visible & interior(here) & nearest(interior(there), x, y)
-    assert fair.mean() > 0.3
-    assert (nearest(there, x, y) == here)[fair].mean() > 0.995
-
-
-def test_seeds_differ():
-    drawn = streets(6, 1, size=(24, 40))
-    assert len({digest(street) for street in drawn}) == 6
-    assert [street.seed for street in drawn] == [street.seed for street in streets(6, 1)]
-    assert not {street.seed for street in drawn} & {street.seed for street in streets(6, 2)}
-
-
 def test_light_and_grain_change_frames_and_only_frames():
     plain, full = Street(seed=3, light=0, grain=0), Street(seed=3)
     assert torch.equal(plain.label(4), full.label(4))
@@ -274,26 +139,3 @@ def test_all_frames_are_labelled():
     street = Street(seed=0, length=3, size=(24, 40))
     assert street.labelled == [0, 1, 2] and len(street) == 3
     assert sum(1 for _ in street.frames()) == 3
-
-
-@pytest.mark.parametrize("index", [-1, 6])
-def test_index_outside_names_the_length(index):
-    street = Street(seed=0, length=6, size=(24, 40))
-    for call in (street.frame, street.label, lambda i: street.motion(0, i), lambda i: street.motion(i, 0)):
-        with pytest.raises(IndexError, match="6 frames"):
-            call(index)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"size": (7, 40)}, "7x40"),
-        ({"length": 0}, "length"),
-        ({"seed": -1}, "seed"),
-        ({"grain": -0.1}, "grain"),
-        ({"fps": 0}, "fps"),
-    ],
-)
-def test_settings_out_of_range(settings, words):
-    with pytest.raises(ValueError, match=words):
-        Street(**{"seed": 0, **settings})

@@ -47,14 +47,6 @@ def test_references() -> None:
     assert [r.system for r in evaluate([source], {"frozen": frozen}, 2, RIGHT, references=False)] == ["frozen"]
 
 
-def test_a_floor_has_no_flip_rate() -> None:
-    row = by_system(evaluate([Panning(60, labelled=range(60))], {}, 2, RIGHT))["floor"]
-    for key in ("flip_rate", "flip_interior", "flip_boundary"):
-        assert row[key] is None, "a frozen map flips less than the truth can"
-    assert row.intervals["flip_rate"] is None and row.intervals["flip_interior"] is None
-    assert row["consistency"] is not None and row.intervals["consistency"] is not None
-
-
 def test_the_floor_is_the_middle_frame_held() -> None:
     """Edges at columns 6, 22, 38 and 54: class 0 keeps 28 of 32 and 32 pixels, class 1 26 of 30 and 30."""
     row = by_system(evaluate([Panning(labelled=ALL)], {}, 2, RIGHT))["floor"]
@@ -71,13 +63,6 @@ def test_each_source_has_a_floor_of_its_own() -> None:
 def test_void_takes_the_nearest_labelled_class() -> None:
     source = Panning(labelled=(0,), void=True)
     assert torch.equal(ceiling(Frame(source, 0, size=(48, 64))).map, source.map(0))
-
-
-def test_several_sources_are_one_confusion() -> None:
-    rows = evaluate([Panning(), Panning(3)], {"frozen": frozen}, 2, RIGHT)
-    assert rows[0].frames == 9 and rows[0]["flip_rate"] == pytest.approx(100 * 6 / 62, abs=0.01)
-    assert len(rows[0].per_pair["consistency"]) == 5 + 2, "no pair from one into the next"
-    assert rows[0].series["consistency"].clips.tolist() == [0] * 5 + [1] * 2
 
 
 def test_per_pair_and_per_class() -> None:
@@ -173,21 +158,9 @@ def test_a_network_gives_probabilities_and_their_arg_max() -> None:
     assert row["warp_error"] is not None and row["warp_error"] >= 0
 
 
-def test_no_exact_motion_asks_for_an_estimator() -> None:
-    with pytest.raises(ValueError, match="panning knows no exact motion: name a flow estimator"):
-        evaluate([Panning()], {"moving": moving}, 2, {"exact": None})
-
-
 def test_a_prediction_of_another_size_is_named() -> None:
     def small(frame: Frame) -> FramePrediction:
         return FramePrediction(torch.zeros(8, 8, dtype=torch.uint8))
 
     with pytest.raises(ValueError, match="small, panning, frame 0: the prediction is 8x8, expected 64x48 like"):
         evaluate([Panning()], {"small": small}, 2, RIGHT)
-
-
-def test_progress_reaches_the_end() -> None:
-    seen: list[tuple[int, int]] = []
-    flows = {"right": Shift(), "still": flow.build("zero")}
-    evaluate([Panning(4), Panning(2)], {"moving": moving}, 2, flows, progress=lambda *step: seen.append(step))
-    assert seen == [(done, 6) for done in range(1, 7)]

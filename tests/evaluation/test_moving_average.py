@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-import flow
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import FramePrediction, Predictor, evaluate, network
 from temporalkd.evaluation.predictors import averaged
 from tests import tiny
 
-from .panning import RIGHT, Panning, Unsure, by_system, moving
+from .panning import RIGHT, Panning, Unsure, by_system
 
 
 def probabilities(system: Predictor, source: Source) -> list[Tensor]:
@@ -69,38 +68,12 @@ def test_it_is_a_row_beside_each_system() -> None:
     assert got["a"].as_dict() == evaluate([source], {"a": Unsure(2)}, 2, RIGHT)[0].as_dict()
 
 
-def test_it_steadies_noise_where_nothing_moves() -> None:
-    """That is what it is for; where all moves, it averages what does not belong together."""
-    for name, estimator, steadier in (("still", flow.build("zero"), True), ("right", RIGHT["right"], False)):
-        rows = by_system(evaluate([Panning(12)], {"noise": Unsure(2)}, 2, {name: estimator}, ema=0.8))
-        assert rows["noise"]["flip_rate"] == pytest.approx(50, abs=1)
-        assert (rows["noise EMA 0.8"]["flip_rate"] < 40) == steadier  # type: ignore[operator]
-
-
 def test_the_network_is_asked_once_a_frame() -> None:
     counting = tiny.Counting(tiny.segmenter(2))
     counting.mean = counting.inner.mean
     unsure = Unsure()
     evaluate([Panning(4), Panning(3)], {"net": network(counting), "u": unsure}, 2, RIGHT, ema=0.8)  # type: ignore[arg-type]
     assert counting.calls == 7 and unsure.asked == 7
-
-
-def test_a_moving_average_lags() -> None:
-    """What is sure and moves is right at once; its average is right late, which accuracy shows."""
-
-    def sure(frame: Frame) -> FramePrediction:
-        map = moving(frame).map
-        return FramePrediction(map, torch.stack((map == 0, map == 1)).float())
-
-    rows = by_system(evaluate([Panning(labelled=range(6))], {"sure": sure}, 2, RIGHT, ema=0.8))
-    assert rows["sure"]["miou"] == rows["sure"]["consistency"] == 100
-    assert rows["sure EMA 0.8"]["miou"] < 80  # type: ignore[operator]
-    assert rows["sure EMA 0.8"]["consistency"] < 90  # type: ignore[operator]
-
-
-def test_class_maps_alone_cannot_be_averaged() -> None:
-    with pytest.raises(ValueError, match="a moving average needs probabilities: a network, not a folder of class maps"):
-        evaluate([Panning()], {"moving": moving}, 2, RIGHT, ema=0.8)
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5])

@@ -88,14 +88,3 @@ def test_shares_become_percent() -> None:
     assert percent(torch.tensor(0.12345678)) == 12.3457
     assert percent(torch.tensor(math.nan)) is None
     assert percents(torch.tensor([0.5, math.nan, 1])) == [50, None, 100]
-
-
-def test_no_rows() -> None:
-    assert strict(as_json([])) == {"results": []}
-    assert list(csv.DictReader(io.StringIO(as_csv([])))) == []
-
-
-def test_a_row_says_none_for_what_it_lacks() -> None:
-    row = Row("a", "visible", "dis", "", "4x4", 2, {"miou": 50.0})
-    assert row["miou"] == 50 and row["vc8"] is None
-    assert set(SHARES) <= set(row.as_dict())

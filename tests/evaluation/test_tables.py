@@ -7,9 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from temporalkd.evaluation import SHARES, Row
-from temporalkd.evaluation.results import WITH_INTERVAL
-from temporalkd.evaluation.tables import screen, table
+from temporalkd.evaluation import Row
+from temporalkd.evaluation.tables import table
 
 SYSTEMS = ("teacher", "baseline", "kd", "etc", "etc EMA 0.8", "ceiling", "floor", "constant")
 PROTOCOLS = ("visible", "unmasked", "etc2020", "vspw2021", "varghese2020")
@@ -59,14 +58,6 @@ def test_every_system_with_its_numbers(width: int) -> None:
     for word in ("protocol visible", "flow dis abcdef01 (coverage 90.3)", "101 frames 360x480", "95 % intervals"):
         assert word in words
     assert "consistency" in words and "visible" not in words.replace("protocol visible", "")
-
-
-def test_numbers_and_short_names_are_whole_in_80_columns() -> None:
-    text = shown([row(system, 10.0 * k) for k, system in enumerate(SYSTEMS) if len(system) < 9], 80)
-    for k, system in enumerate(SYSTEMS):
-        if len(system) < 9:
-            (line,) = lines_of(text, system)
-            assert line[1:5] == [f"{10 * k + more:.2f}" for more in (0, 1, 2, 3)]
 
 
 def test_an_interval_stands_below_its_number() -> None:
@@ -125,61 +116,3 @@ def test_measures_of_other_work_are_shown_where_asked_for() -> None:
     for word in ("For comparison with other work", "VC8", "56.00", "E_warp", "0.25", "right twice", "55.00"):
         assert word in text
     assert "VC16" not in text and "VEC8" not in text, "nobody has it"
-
-
-def test_no_rows_are_an_empty_table() -> None:
-    assert "The title" in shown([], 80, published=True)
-
-
-def test_markup_in_a_name_is_text() -> None:
-    assert "[bold]x" in shown([row("[bold]x", 50)], 160)
-
-
-@pytest.mark.parametrize("width", [160, 120, 80])
-def test_intervals_are_whole_or_not_shown(width: int) -> None:
-    rows = [row("a", 50), row("constant", 90)]
-    for r in rows:
-        r.intervals = {key: [10.04, 100.04] for key in WITH_INTERVAL}
-    text = shown(rows, width)
-    whole = text.count("10.0-100.0")
-    assert whole == 0 if width == 80 else whole >= 2 * 4
-    assert text.count("10.0-") == whole and ("small: 95 % intervals" in " ".join(text.split())) == (whole > 0)
-    assert ("a wider screen shows 95 % intervals" in " ".join(text.split())) == (whole == 0)
-    assert "constant" in text
-
-
-def test_intervals_are_announced_where_they_are() -> None:
-    text = " ".join(shown([row("a", 50)], 160, published=True).split())
-    assert text.count("small: 95 % intervals") == 1, "the measures of other work have none here"
-    assert "a wider screen" not in text
-
-
-NARROW = ("system", "teacher", "baseline", "etc EMA 0.8", "ceiling", "deeplab-mobilenet-seed-0")
-
-
-@pytest.mark.parametrize("width", [120, 80, 60, 40])
-@pytest.mark.parametrize("protocols", [1, 5])
-def test_no_number_and_no_word_of_a_heading_is_broken(width: int, protocols: int) -> None:
-    """What does not fit is left out, and named."""
-    each = {key: 100.0 for key in SHARES if key != "coverage"}
-    rows = [row(system, 100, protocol, **each) for protocol in PROTOCOLS[:protocols] for system in NARROW]
-    for r in rows:
-        r.intervals = {key: [10.04, 100.04] for key in WITH_INTERVAL} if width < 80 else {}
-    text = shown(rows, width, published=True)
-    cells = [cell.strip() for line in text.splitlines() if "│" in line for cell in line.split("│")]
-    numbers = [cell for cell in cells if cell[:1].isdigit()]
-    assert numbers and {cell for cell in numbers if "." in cell} == {"100.00"}
-    headings = [cell.strip() for line in text.splitlines() if "┃" in line for cell in line.split("┃")]
-    words = {word for heading in (*SHARES.values(), *PROTOCOLS, "system") for word in heading.split()}
-    assert {word for heading in headings for word in heading.split()} <= words
-    assert all(name in cells for name in NARROW[1:-1]), "short names are whole"
-    if width < 80:
-        assert "a wider screen shows" in " ".join(text.split())
-
-
-def test_a_log_is_wider_than_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdout", io.StringIO())
-    monkeypatch.delenv("COLUMNS", raising=False)
-    assert screen().width == 160
-    monkeypatch.setenv("COLUMNS", "90")
-    assert screen().width == 90

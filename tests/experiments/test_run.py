@@ -39,9 +39,7 @@ def camvid_etc(folder: Path) -> dict[str, Any]:
 
 WATCHED = {
     "etc": ("cross_entropy", "pixel_kl", "intra_affinity", "inter_affinity", "motion_consistency"),
-    "multilevel": ("cross_entropy", "low", "middle", "high"),
     "stckd": ("intra_affinity_second", "teacher_residual", "adversarial/critic"),
-    "i2ckd": ("prototype_triplet", "prototype_triplet/intra", "prototype_triplet/student_inter"),
 }
 
 

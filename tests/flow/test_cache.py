@@ -1,7 +1,6 @@
 import hashlib
 import multiprocessing
 import os
-import pickle
 import time
 import warnings
 
@@ -13,7 +12,6 @@ from torchvision.models import optical_flow
 
 from flow import FlowCache, LazyFrame, visible
 from flow.raft import Raft
-from flow.store import Store
 
 from .conftest import Recorder, texture
 
@@ -55,22 +53,6 @@ def test_the_key_is_content_direction_size_and_estimator(tmp_path, recorder):
     assert cache.misses == 6
     cache.flow(recorder, A + 0.1 / 255 * (A < 0.9), B)  # the same 8-bit picture, up to rounding at the halves
     assert cache.misses + cache.hits == 7
-
-
-def test_eight_bit_frames_are_one_picture_however_they_are_stored(tmp_path, recorder):
-    cache = FlowCache(tmp_path)
-    a, b = ((frame * 255).round() / 255 for frame in (A, B))
-    cache.flow(recorder, a, b)
-    cache.flow(recorder, a.double(), b.contiguous(memory_format=torch.channels_last))
-    assert (cache.hits, cache.misses) == (1, 1)
-
-
-def test_a_batch_is_looked_up_one_by_one(tmp_path, recorder):
-    cache = FlowCache(tmp_path)
-    cache.flow(recorder, A, B)
-    both = cache.flow(recorder, torch.cat((A, B)), torch.cat((B, C)))
-    assert (cache.hits, cache.misses) == (1, 2)
-    assert torch.equal(both, torch.cat((recorder(A, B), recorder(B, C))).half().float())
 
 
 def test_video_encodes_only_what_is_missing(tmp_path, recorder):
@@ -149,15 +131,6 @@ def test_motion_found_on_disk_decodes_no_frame_and_reads_no_backward_flow(tmp_pa
         assert torch.equal(seen, visible(there, back)) and torch.equal(also, seen)
 
 
-def test_lazy_and_decoded_frames_meet_in_the_cache(tmp_path, recorder):
-    frames, loads = [texture(20, 30, dx=t) for t in range(3)], []
-    cache = FlowCache(tmp_path)
-    decoded = list(cache.video(recorder, frames))
-    lazy = list(cache.video(recorder, [lazily(f, loads) for f in frames]))
-    assert (cache.hits, cache.misses) == (4, 4)
-    assert all(torch.equal(x, y) for one, other in zip(decoded, lazy) for x, y in zip(one, other))
-
-
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "swapped", "unsigned", "folder"])
 def test_an_unusable_file_is_computed_again_with_one_line(tmp_path, recorder, damage):
     cache = FlowCache(tmp_path)
@@ -217,17 +190,6 @@ def test_the_least_recently_used_goes_first_and_nothing_foreign(tmp_path, record
     assert (tmp_path / "ab" / "photo.png").exists()
 
 
-def test_leftovers_of_killed_processes_go_and_fresh_ones_stay(tmp_path, recorder):
-    (tmp_path / "00").mkdir()
-    old, fresh = tmp_path / "00" / ".x.flow.1.part", tmp_path / "00" / ".y.flow.2.part"
-    old.write_bytes(b"half")
-    fresh.write_bytes(b"half")
-    os.utime(old, (time.time() - 7200,) * 2)
-    FlowCache(tmp_path).flow(recorder, A, B)
-    assert not old.exists()
-    assert fresh.exists()
-
-
 def test_a_write_that_fails_costs_only_the_file(tmp_path, recorder, monkeypatch):
     def full(handle):
         raise OSError("no space left on device")
@@ -271,85 +233,3 @@ def test_several_processes_share_one_folder(tmp_path):
         process.join(timeout=60)
         assert process.exitcode == 0
     assert not list(tmp_path.rglob("*.part"))
-
-
-class Slow(Recorder):
-    """Takes its time, and writes down what it does where all processes can see it."""
-
-    def __init__(self, log):
-        super().__init__()
-        self.log = log
-
-    def match(self, source, target):
-        with self.log.open("a") as file:
-            file.write("match\n")
-        time.sleep(0.05)
-        return super().match(source, target)
-
-
-def _ask(folder, log, start, results):
-    torch.set_num_threads(1)  # see _fill
-    cache, slow = FlowCache(folder), Slow(log)
-    start.wait(timeout=60)
-    pairs = [(texture(20, 30, dx=t), texture(20, 30, dy=t)) for t in range(1, 7)]
-    right = all(torch.equal(cache.flow(slow, a, b), Recorder()(a, b).half().float()) for a, b in pairs)
-    results.put((right, cache.hits, cache.misses))
-
-
-def test_two_processes_that_miss_the_same_entries_compute_each_once(tmp_path):
-    context = multiprocessing.get_context("fork")
-    results, start, log = context.Queue(), context.Barrier(2), tmp_path / "log"
-    arguments = (tmp_path / "cache", log, start, results)
-    processes = [context.Process(target=_ask, args=arguments) for _ in range(2)]
-    for process in processes:
-        process.start()
-    said = [results.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join(timeout=60)
-    assert all(right for right, _, _ in said)
-    assert log.read_text().count("match") == 6, "without a lock up to twice that"
-    assert [sum(counts) for counts in zip(*said)] == [2, 6, 6]
-
-
-def _die_within(store, held):
-    with store.claim("x"):
-        held.set()
-        time.sleep(0.2)
-        os._exit(1)
-
-
-def test_a_claim_ends_with_its_process_and_with_patience(tmp_path, monkeypatch):
-    store = Store(tmp_path, 1000)
-    context = multiprocessing.get_context("fork")
-    held = context.Event()
-    process = context.Process(target=_die_within, args=(store, held))
-    process.start()
-    assert held.wait(timeout=60)
-    with store.claim("x"):
-        process.join(timeout=60)
-        assert process.exitcode == 1, "only then did we get it"
-        monkeypatch.setattr("flow.store.CLAIM_SECONDS", 0.01)
-        with store.claim("x"):  # by somebody who does not let go of it
-            pass
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing is left behind"
-
-
-def test_goes_to_a_worker_and_back(tmp_path, recorder):
-    cache = pickle.loads(pickle.dumps(FlowCache(tmp_path)))
-    assert torch.equal(cache.flow(recorder, A, B), recorder(A, B).half().float())
-
-
-def test_bad_settings_and_frames(tmp_path, recorder):
-    with pytest.raises(ValueError, match="limit is 0"):
-        FlowCache(tmp_path, limit=0)
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(NotADirectoryError, match="file is a file"):
-        FlowCache(tmp_path / "file")
-    cache = FlowCache(tmp_path)
-    with pytest.raises(ValueError, match=r"\(1, 3, 20, 30\).*\(1, 3, 20, 29\)"):
-        cache.flow(recorder, A, B[..., 1:])
-    with pytest.raises(ValueError, match="frame 1"):
-        list(cache.video(recorder, [A, B[..., 1:]]))
-    with pytest.raises(ValueError, match="uint8"):
-        cache.flow(recorder, A.byte(), B.byte())
-    assert cache.misses == 0

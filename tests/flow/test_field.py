@@ -46,12 +46,6 @@ def test_what_would_leave_wrong_vectors_refuses(name):
         getattr(V, name)(field(), **ARGUMENTS[name])
 
 
-def test_a_refusal_reaches_the_transform_class():
-    sample = {"frames": tv_tensors.Video(torch.rand(2, 3, 6, 8)), "flow": field(6, 8, 1)}
-    with pytest.raises(TypeError, match="rotate"):
-        v2.RandomRotation(10)(sample)
-
-
 @pytest.mark.parametrize("name", [n for n in UNCHANGED if n in FUNCTIONALS])
 def test_colour_leaves_it_as_it_is(name):
     before = field()
@@ -99,16 +93,6 @@ def test_crops_slice_and_pads_are_still():
     assert torch.equal(V.center_crop(before, [4, 4]), before[..., 1:5, 2:6])
     cropped = V.resized_crop(before, 1, 2, 4, 6, [8, 3])
     assert torch.equal(cropped, resize_flow(before[..., 1:5, 2:8], (8, 3)))
-
-
-def test_five_and_ten_crops():
-    before = field(6, 8)
-    five, ten = V.five_crop(before, [4, 4]), V.ten_crop(before, [4, 4])
-    assert all(isinstance(part, FlowField) for part in five + ten)
-    assert torch.equal(five[3], before[..., 2:, 4:])
-    assert torch.equal(ten[3], five[3])
-    assert torch.equal(ten[5], V.horizontal_flip(before)[..., :4, :4])
-    assert torch.equal(V.ten_crop(before, [4, 4], vertical_flip=True)[5], V.vertical_flip(before)[..., :4, :4])
 
 
 def scene(height=96, width=128):
@@ -161,23 +145,3 @@ def test_frames_labels_and_flow_move_in_one_draw(name):
         clear = known & ((a[:, :1] - 0.5).abs() > 0.08)  # masks are resized to the nearest pixel: edges may move by one
         assert clear.float().mean() > 0.05
         assert ((a[:, :1] > 0.5) == labels[:, None].bool())[clear].all()
-
-
-def test_a_stack_of_any_depth():
-    deep = field(6, 8, 4, 3)
-    assert V.horizontal_flip(deep).shape == (4, 3, 2, 6, 8)
-    assert torch.equal(V.horizontal_flip(deep)[2, 1], V.horizontal_flip(FlowField(deep[2, 1])))
-    torch.testing.assert_close(V.resize(deep, [9, 5])[2, 1], resize_flow(deep[2, 1], (9, 5)))
-    assert V.get_size(deep) == [6, 8]
-
-
-def test_holds_floating_point_only():
-    assert FlowField(torch.zeros(2, 3, 4).half()).dtype == torch.float32
-    assert FlowField(torch.zeros(2, 3, 4).long()).dtype == torch.float32
-    assert FlowField(torch.zeros(2, 3, 4).double()).dtype == torch.float64
-
-
-@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 5), (2, 3, 4, 5)])
-def test_data_of_another_shape_is_refused(shape):
-    with pytest.raises(ValueError, match=rf"\({', '.join(map(str, shape))}\)"):
-        FlowField(torch.zeros(shape))

@@ -1,5 +1,3 @@
-import gc
-import pickle
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ from flow import build
 from flow import raft as module
 from flow.correlation import Correlation, pyramid
 from flow.raft import Raft
-from flow.refinement import State
 from flow.weights import load_weights
 
 from .conftest import texture
@@ -66,13 +63,6 @@ def test_both_directions_at_once_are_each_alone(monkeypatch, settings, size):
             there, back = estimator.both(a, b)
             assert torch.equal(there, estimator.match(a, b)) and torch.equal(back, estimator.match(b, a))
             assert not torch.equal(there, back)
-
-
-def test_both_directions_of_a_batch(small):
-    a = torch.cat([texture(128, 128), texture(128, 128, dx=9)])
-    b = torch.cat([texture(128, 128, dx=2), texture(128, 128, dy=4)])
-    ((there, back),) = small.between([a, b], [(0, 1)])
-    assert torch.equal(there, small(a, b)) and torch.equal(back, small(b, a))
 
 
 def test_correlation_is_torchvisions_volume_pooled_and_sampled(small):
@@ -132,12 +122,6 @@ def moved_by(estimator, a, b):
     return (8 * seen[-1]).norm(dim=1).mean().item()
 
 
-def test_without_tolerance_every_update_is_made():
-    estimator = Raft("raft_small", random_state("raft_small"), updates=3)
-    estimator(texture(128, 128), texture(128, 128))
-    assert estimator.average_updates == 3
-
-
 def test_bfloat16_is_near_float32(monkeypatch):
     monkeypatch.setattr(module, "native_bfloat16", lambda device: True)
     state = random_state("raft_small")
@@ -147,58 +131,6 @@ def test_bfloat16_is_near_float32(monkeypatch):
     field, expected = half(a, b), exact(a, b)
     assert field.dtype == torch.float32
     assert 0 < (field - expected).norm(dim=1).mean() < 0.02 * expected.norm(dim=1).mean()
-
-
-def test_no_native_bfloat16_is_float32_and_says_so_once(monkeypatch):
-    monkeypatch.setattr(module, "native_bfloat16", lambda device: False)
-    state = random_state("raft_small")
-    exact, fallen = (Raft("raft_small", state, updates=2, precision=p) for p in ("float32", "bfloat16"))
-    assert fallen.fingerprint == exact.fingerprint and fallen.used_precision == "float32"
-    a, b = texture(128, 128), texture(128, 128, dx=2)
-    with pytest.warns(UserWarning, match="cpu has no native bfloat16, float32 is used") as caught:
-        assert torch.equal(fallen(a, b), exact(a, b))
-    assert len(caught) == 1
-
-
-def test_moving_asks_the_new_device(monkeypatch):
-    monkeypatch.setattr(module, "native_bfloat16", lambda device: False)
-    estimator = Raft("raft_small", random_state("raft_small"), updates=2, precision="bfloat16")
-    before = estimator.fingerprint
-    monkeypatch.setattr(module, "native_bfloat16", lambda device: True)
-    assert estimator.to("cpu").used_precision == "bfloat16" and estimator.fingerprint != before
-
-
-def test_survives_pickling(small):
-    again, a, b = pickle.loads(pickle.dumps(small)), texture(128, 128), texture(128, 128, dx=2)
-    assert again.fingerprint == small.fingerprint and torch.equal(again(a, b), small(a, b))
-
-
-def test_weights_are_held_under_torchvisions_names_only(small):
-    assert {key.removeprefix("network.") for key in small.state_dict()} == set(random_state("raft_small"))
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"precision": "bfloat"}, "precision is 'bfloat' .did you mean 'bfloat16'.*float32"),
-        ({"precision": None}, "precision is None"),
-        ({"tolerance": -1}, "tolerance is -1, expected pixels from 0 up"),
-        ({"tolerance": float("nan")}, "tolerance is nan"),
-        ({"tolerance": "0.02"}, "tolerance is '0.02'"),
-        ({"tolerance": True}, "tolerance is True"),
-    ],
-)
-def test_settings_are_refused_with_a_line(settings, words):
-    with pytest.raises(ValueError, match=words) as caught:
-        Raft("raft_small", random_state("raft_small"), **settings)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_batch_is_its_entries(small):
-    a = torch.cat([texture(128, 128), texture(128, 128, dx=9)])
-    b = torch.cat([texture(128, 128, dx=2), texture(128, 128, dy=4)])
-    together = small(a, b)
-    torch.testing.assert_close(together[1:], small(a[1:], b[1:]), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (40, 60), (131, 141), (128, 250)])
@@ -225,17 +157,6 @@ def test_never_half_precision(small):
     assert small(a.double(), b.double()).dtype == torch.float32
 
 
-def test_frozen_and_light_between_calls(small):
-    small.train()
-    assert not any(module.training for module in small.modules())
-    assert not any(parameter.requires_grad for parameter in small.parameters())
-    frames = texture(128, 128).requires_grad_()
-    assert not small(frames, frames).requires_grad
-    gc.collect()
-    assert not any(isinstance(thing, (Correlation, State)) for thing in gc.get_objects()), "tens of megabytes each"
-    assert sum(level.numel() for level in small.network.corr_block.corr_pyramid) <= 1
-
-
 def test_fingerprint_follows_weights_and_settings():
     state = random_state("raft_small")
     one = Raft("raft_small", state)
@@ -246,12 +167,6 @@ def test_fingerprint_follows_weights_and_settings():
     state = {key: value.clone() for key, value in state.items()}
     next(iter(state.values())).view(-1)[0] += 1e-3
     assert one.fingerprint != Raft("raft_small", state).fingerprint
-
-
-@pytest.mark.parametrize("updates", [0, -1, 2.5])
-def test_updates_must_be_a_count(updates):
-    with pytest.raises(ValueError, match="updates"):
-        Raft("raft_small", random_state("raft_small"), updates=updates)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
@@ -272,15 +187,6 @@ def test_weights_are_found_in_the_data_root(tmp_path, monkeypatch):
     assert torch.equal(load_weights("raft_large")["context_encoder.conv.bias"], other["context_encoder.conv.bias"])
     save_file(random_state("raft_large"), folder / "raft_large_things.safetensors")
     assert build("raft_large").fingerprint == Raft("raft_large", random_state("raft_large")).fingerprint
-
-
-def test_weights_are_found_beside_the_working_folder(tmp_path, monkeypatch):
-    monkeypatch.delenv("TEMPORALKD_DATA", raising=False)
-    (tmp_path / "shared" / "weights").mkdir(parents=True)
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    save_file(random_state("raft_large"), tmp_path / "shared" / "weights" / "raft_large_things.safetensors")
-    assert build("raft_large").name == "raft_large"
 
 
 def test_raft_small_needs_no_path_no_variable_and_no_network(tmp_path, monkeypatch):

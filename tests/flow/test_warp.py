@@ -1,5 +1,4 @@
 import cv2
-import kornia
 import numpy as np
 import pytest
 import torch
@@ -69,16 +68,6 @@ def test_agrees_with_opencv(padding, mode):
 
 
 @pytest.mark.parametrize("padding", ["border", "zeros"])
-def test_agrees_with_kornia(padding):
-    image, field = torch.rand(2, 3, 40, 53), torch.randn(2, 2, 40, 53) * 8
-    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(53.0), indexing="ij")
-    reference = kornia.geometry.transform.remap(
-        image, x + field[:, 0], y + field[:, 1], mode="bilinear", padding_mode=padding, align_corners=True
-    )
-    torch.testing.assert_close(warp(image, field, padding=padding), reference, atol=1e-4, rtol=0)
-
-
-@pytest.mark.parametrize("padding", ["border", "zeros"])
 def test_gradients_to_image_and_flow(padding):
     image = torch.rand(2, 2, 4, 6, dtype=torch.float64, requires_grad=True)
     field = (torch.randint(-3, 4, (2, 2, 4, 6)) + 0.1 + 0.8 * torch.rand(2, 2, 4, 6)).double().requires_grad_()
@@ -108,11 +97,6 @@ def test_nearest_copies_values_of_any_type(dtype):
     assert torch.equal(zeros[:, :, 1:, :9], warped[:, :, 1:, :9])
 
 
-def test_nearest_keeps_ids_that_float_cannot_hold():
-    ids = torch.tensor([[[[2**53 + 1, -7]]]])
-    assert torch.equal(warp(ids, torch.zeros(1, 2, 1, 2), mode="nearest"), ids)
-
-
 def test_nearest_rounds_half_up():
     row = torch.arange(6).view(1, 1, 1, 6)
     assert warp(row, constant(0.5, 0, 1, 6), "nearest").flatten().tolist() == [1, 2, 3, 4, 5, 5]
@@ -139,18 +123,6 @@ def test_half_precision_never_reaches_coordinates(dtype):
     assert torch.equal(warped[..., :-3], image[..., 3:])
     assert in_frame(flow)[..., :-3].all()
     assert not in_frame(flow)[..., -3:].any()
-
-
-def test_float64_stays_float64():
-    image, field = torch.rand(1, 1, 5, 7, dtype=torch.float64), constant(1 / 3, 0, 5, 7, dtype=torch.float64)
-    expected = image[..., :-1] * 2 / 3 + image[..., 1:] / 3
-    torch.testing.assert_close(warp(image, field)[..., :-1], expected, atol=1e-13, rtol=0)
-
-
-def test_channels_last_gives_the_same():
-    image, field = torch.rand(2, 3, 8, 9), torch.randn(2, 2, 8, 9)
-    last = warp(image.to(memory_format=torch.channels_last), field.to(memory_format=torch.channels_last))
-    assert torch.equal(last, warp(image, field))
 
 
 def test_in_frame_includes_the_edge_pixels_only():

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from temporalkd.losses import channel_kl
@@ -16,35 +13,12 @@ def maps(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.randn(*shape, dtype=dtype, requires_grad=True)
 
 
-def test_by_hand() -> None:
-    # Two pixels, one channel: p_T = (3/4, 1/4), p_S = (1/2, 1/2), tau = 2; the second channel agrees.
-    teacher = torch.tensor([[2 * math.log(3.0), 0.0], [1.0, 5.0]]).view(1, 2, 1, 2)
-    student = torch.tensor([[0.0, 0.0], [1.0, 5.0]]).view(1, 2, 1, 2)
-    expected = 4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5)) / 2
-    assert channel_kl(student, teacher, tau=2.0).item() == pytest.approx(expected, rel=1e-6)
-
-
-def test_against_torch() -> None:
-    student, teacher = maps(2, 5, 4, 3), maps(2, 5, 4, 3)
-    logs = [F.log_softmax(f.flatten(2) / 4, 2) for f in (student, teacher)]
-    reference = 16 * F.kl_div(*logs, reduction="sum", log_target=True) / (2 * 5)
-    assert channel_kl(student, teacher).item() == pytest.approx(reference.item(), rel=1e-5)
-
-
 def test_zero_for_equal_and_unmoved_by_an_offset_of_a_channel() -> None:
     student, teacher = maps(2, 5, 4, 3), maps(2, 5, 4, 3)
     assert channel_kl(student, student).item() == pytest.approx(0, abs=1e-7)
     offset = torch.randn(2, 5, 1, 1)
     expected = channel_kl(student, teacher).item()
     assert channel_kl(student + offset, teacher - 2 * offset).item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_order_of_channels_and_pixels_does_not_matter() -> None:
-    student, teacher = maps(2, 5, 4, 3), maps(2, 5, 4, 3)
-    expected = channel_kl(student, teacher).item()
-    channels, rows = torch.randperm(5), torch.randperm(4)
-    moved = [f[:, channels][:, :, rows] for f in (student, teacher)]
-    assert channel_kl(*moved).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_invalid_pixels_are_outside_the_distribution() -> None:
@@ -59,15 +33,6 @@ def test_invalid_pixels_are_outside_the_distribution() -> None:
     assert gradient[:, :, 2:].abs().max() == 0 < gradient[:, :, :2].abs().max()
 
 
-def test_an_invalid_pixel_may_hold_anything() -> None:
-    student, teacher = maps(1, 3, 2, 2).detach(), maps(1, 3, 2, 2).detach()
-    student[..., 0, 0], teacher[..., 0, 0] = float("nan"), float("inf")
-    valid = torch.tensor([[False, True], [True, True]]).view(1, 1, 2, 2)
-    student.requires_grad_()
-    channel_kl(student, teacher, valid).backward()
-    assert student.grad is not None and torch.isfinite(student.grad).all()
-
-
 def test_a_frame_without_a_valid_pixel_counts_nothing() -> None:
     student, teacher = maps(3, 4, 5, 5), maps(3, 4, 5, 5)
     valid = torch.ones(3, 1, 5, 5, dtype=torch.bool)
@@ -77,12 +42,6 @@ def test_a_frame_without_a_valid_pixel_counts_nothing() -> None:
     nothing = channel_kl(student, teacher, valid & False)
     nothing.backward()
     assert nothing.item() == 0 and student.grad is not None and student.grad.abs().max() == 0
-
-
-def test_gradient_reaches_the_student_only() -> None:
-    student, teacher = maps(1, 4, 5, 5), maps(1, 4, 5, 5)
-    channel_kl(student, teacher).backward()
-    assert teacher.grad is None and student.grad is not None and student.grad.norm() > 0
 
 
 def test_gradcheck() -> None:
@@ -116,15 +75,3 @@ def test_standardised_channels_may_have_any_scale() -> None:
     assert scaled.item() == pytest.approx(expected, rel=1e-3)
     own = [f / f.movedim(1, 0)[:, valid[:, 0]].std(1, correction=0)[None, :, None, None] for f in (student, teacher)]
     assert expected == pytest.approx(channel_kl(*own, valid).item(), rel=1e-4)
-
-
-def test_standardised_an_invalid_pixel_may_hold_anything_and_a_flat_channel_too() -> None:
-    student, teacher = maps(1, 3, 4, 4, dtype=torch.float64), torch.randn(1, 3, 4, 4, dtype=torch.float64)
-    valid = torch.ones(1, 1, 4, 4, dtype=torch.bool)
-    valid[..., 0] = False
-    expected = channel_kl(student, teacher, valid, standardise=True)
-    teacher[..., 0] = torch.nan
-    assert channel_kl(student, teacher, valid, standardise=True).item() == expected.item()
-    teacher[:, 1] = 7.0
-    assert math.isfinite(channel_kl(student, teacher, valid, standardise=True).item())
-    assert torch.autograd.gradcheck(lambda s: channel_kl(s, teacher.nan_to_num(), valid, standardise=True), student)

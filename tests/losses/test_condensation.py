@@ -59,13 +59,6 @@ def test_enhancement_by_hand() -> None:
         enhancement(teacher, limit=0.5)
 
 
-def test_enhancement_over_channels() -> None:
-    teacher = torch.zeros(1, 8, 3, 3)
-    teacher[:, 0] = 16  # centred 14 against -2
-    _, channel = enhancement(teacher)
-    assert channel.flatten().tolist() == pytest.approx([4] + [1] * 7)
-
-
 def test_without_condensation_and_enhancement_it_is_pixel_kl_and_three_channel_kl() -> None:
     student, teacher = logits(torch.float64), logits(torch.float64)
     valid = torch.rand(2, 1, 4, 6) > 0.3
@@ -128,18 +121,6 @@ def test_its_optimum_is_the_teacher(condense: Condense, mode: Mode) -> None:
 
 
 @pytest.mark.parametrize(("condense", "mode"), EVERY_WAY)
-def test_an_offset_over_classes_and_the_order_of_things_change_nothing(condense: Condense, mode: Mode) -> None:
-    student, teacher = logits(torch.float64), logits(torch.float64)
-    expected = torch.stack(condensed_kl(student, teacher, condense=condense, mode=mode))
-    offset = 50 * torch.randn(2, 1, 4, 6, dtype=torch.float64)
-    moved = torch.stack(condensed_kl(student + offset, teacher - offset, condense=condense, mode=mode))
-    torch.testing.assert_close(moved, expected)
-    classes, columns = torch.randperm(5), torch.randperm(6)
-    turned = [z[:, classes][..., columns] for z in (student, teacher)]
-    torch.testing.assert_close(torch.stack(condensed_kl(*turned, condense=condense, mode=mode)), expected)
-
-
-@pytest.mark.parametrize(("condense", "mode"), EVERY_WAY)
 def test_invalid_pixels_do_not_count(condense: Condense, mode: Mode) -> None:
     student, teacher = logits().detach(), logits().detach()
     crop = [z[..., :4].contiguous() for z in (student, teacher)]
@@ -160,12 +141,6 @@ def test_zero_where_nothing_is_valid() -> None:
     nothing = condensed_kl(student, teacher, torch.zeros(2, 1, 4, 6, dtype=torch.bool)).total
     nothing.backward()
     assert nothing.item() == 0 and student.grad is not None and student.grad.abs().max() == 0
-
-
-def test_gradient_reaches_the_student_only() -> None:
-    student, teacher = logits(), logits()
-    condensed_kl(student, teacher, disagreement=torch.rand(2, 1, 4, 6)).total.backward()
-    assert teacher.grad is None and student.grad is not None and student.grad.norm() > 0
 
 
 def test_gradcheck() -> None:

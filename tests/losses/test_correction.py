@@ -46,19 +46,6 @@ def test_linear_correction_goes_from_the_student_to_the_ancillary_network() -> N
     torch.testing.assert_close(linear_correction(student, student, 3.0), student.softmax(1))
 
 
-def test_linear_correction_is_what_it_claims_to_minimise() -> None:
-    student, ancillary = logits(1, 4, 1, 1, dtype=torch.float64), logits(1, 4, 1, 1, dtype=torch.float64)
-    alpha = 2.5
-
-    def divergence(q: Tensor) -> float:
-        to = [(q * (q.log() - z.log_softmax(1))).sum().item() for z in (student, ancillary)]
-        return to[0] + alpha * to[1]
-
-    q = linear_correction(student, ancillary, alpha).detach()
-    others = [(q.log() + 0.05 * torch.randn_like(q)).softmax(1) for _ in range(20)]
-    assert all(divergence(q) < divergence(other) for other in others)
-
-
 def test_linear_correction_of_half_precision_and_what_it_refuses() -> None:
     halves = [logits(1, 4, 3, 3).bfloat16() for _ in range(2)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -101,16 +88,6 @@ def test_soft_cross_entropy_by_hand_and_against_hard_labels() -> None:
     valid = (labels != 255).unsqueeze(1)
     hot = torch.nn.functional.one_hot(labels.masked_fill(labels == 255, 0), 5).movedim(-1, 1).float()
     assert soft_cross_entropy(z, hot, valid).item() == pytest.approx(cross_entropy(z, labels).item(), rel=1e-6)
-
-
-def test_soft_cross_entropy_is_pixel_kl_plus_the_entropy() -> None:
-    z, teacher = logits(2, 5, 4, 3), logits(2, 5, 4, 3)
-    q = teacher.softmax(1)
-    entropy = torch.special.entr(q).sum(1).mean()
-    assert soft_cross_entropy(z, q).item() == pytest.approx((pixel_kl(z, teacher) + entropy).item(), rel=1e-5)
-    soft_cross_entropy(z, q).backward()
-    assert teacher.grad is None and z.grad is not None
-    torch.testing.assert_close(z.grad, (z.softmax(1) - q).detach() / (2 * 4 * 3))
 
 
 def test_soft_cross_entropy_ignores_what_is_not_valid() -> None:

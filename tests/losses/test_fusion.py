@@ -38,21 +38,6 @@ def test_is_a_distribution_and_the_branch_itself_where_all_agree() -> None:
     torch.testing.assert_close(fused(a), a)
 
 
-def test_each_pixel_is_weighted_by_itself() -> None:
-    a, b = branch(), branch()
-    before = fused(a, b)
-    a[..., 0] = 0.25
-    after = fused(a, b)
-    assert torch.equal(before[..., 1:], after[..., 1:]) and not torch.equal(before[..., 0], after[..., 0])
-
-
-def test_limits_of_the_temperature() -> None:
-    a, b = branch(torch.float64), branch(torch.float64)
-    a_is_surer = torch.special.entr(a).sum(1, keepdim=True) < torch.special.entr(b).sum(1, keepdim=True)
-    torch.testing.assert_close(fused(a, b, temperature=1e-6), torch.where(a_is_surer, a, b))
-    torch.testing.assert_close(fused(a, b, temperature=1e9), (a + b) / 2)
-
-
 def test_certain_branches_give_no_nan_and_no_gradient() -> None:
     certain = torch.zeros(1, 3, 2, 2)
     certain[:, 1] = 1

@@ -97,13 +97,3 @@ def test_a_metric_that_is_not_synced_speaks_for_its_own_process(said: list[dict[
     for rank in (0, 1):
         same(said[rank]["not synced"], All().feed(rank).compute())
     assert not torch.equal(said[0]["not synced"]["flips"]["flip_rate"], said[1]["not synced"]["flips"]["flip_rate"])
-
-
-def test_series_are_of_the_process_before_and_after_a_sync(said: list[dict[str, Any]]) -> None:
-    assert [of_rank["series stay local"] for of_rank in said] == [4, 0]
-
-
-def test_nothing_at_all_is_not_a_number(said: list[dict[str, Any]]) -> None:
-    for of_rank in said:
-        for values in of_rank["nobody sees anything"].values():
-            assert all(value.isnan().all() for value in values.values())

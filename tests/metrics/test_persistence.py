@@ -45,20 +45,6 @@ def test_void_is_a_label_like_others_as_published_and_none_otherwise() -> None:
     assert windows(maps, void, 2) == approx((15 / 16, 1, 1))
 
 
-def test_a_window_in_which_nothing_stays_is_left_out() -> None:
-    labels = [full(0), full(1), full(0), full(0), full(0)]
-    # 0 1 0 0 0: windows (2, 3) and, not as published, (3, 4) speak; the prediction is wrong in the last frame.
-    vc, correct, _ = windows([full(0)] * 4 + [full(1)], labels, 2)
-    assert (vc, correct) == (1, 1 / 2)
-
-
-def test_a_region_that_comes_back_begins_anew() -> None:
-    # Predictions 0 1 0 0: two frames of 0 in a row only at the end.
-    maps = [full(0), full(1), full(0), full(0), full(0)]
-    assert windows(maps, [full(0)] * 5, 3)[1] == approx(1 / 3)
-    assert windows(maps, [full(0)] * 5, 2)[:2] == approx((1 / 3, 2 / 4))
-
-
 def test_vec() -> None:
     # Labels 0 0 1 1 twice; predictions 0 1 1 1, then 0 0 1 1. Lasting: labels 8 of 0, 8 of 1; predictions column 0 of
     # 0, columns 2 and 3 of 1: 4/8 and 8/8.

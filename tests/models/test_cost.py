@@ -31,10 +31,6 @@ def test_parameters_and_multiplications_by_hand(size: tuple[int, int]) -> None:
     assert found.fps > 0
 
 
-def test_padding_is_paid_for() -> None:
-    assert cost(made(divisor=32), (33, 33)).gmacs == cost(made(divisor=32), (64, 64)).gmacs
-
-
 def test_matrix_products_and_groups_count() -> None:
     class Mixed(nn.Module):
         def __init__(self) -> None:

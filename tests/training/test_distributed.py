@@ -52,7 +52,6 @@ def config_of(folder: Path, method: str) -> dict[str, Any]:
 
 
 WATCHED = {
-    "etc": ("loss", "cross_entropy", "motion_consistency", "inter_affinity"),
     "stckd": ("loss", "teacher_residual", "adversarial", "adversarial/critic", "adversarial/accuracy"),
 }
 
@@ -103,17 +102,6 @@ def test_two_processes_score_the_student_as_one_would(tmp_path: Path) -> None:
     assert float(last["miou"]) == alone["miou"]
 
 
-def test_a_failure_in_all_processes_ends_them_with_one_line(tmp_path: Path) -> None:
-    values = config_of(tmp_path, "etc")
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
-    done = train_by_command(
-        tmp_path / "config.yaml", tmp_path / "two", "training.devices=2", "training.batch=1", "training.lr=1e38"
-    )
-    assert done.returncode == 1
-    assert "at step" in done.stderr and "Traceback" not in done.stderr, done.stderr
-    assert not (tmp_path / "two" / "student.safetensors").exists()
-
-
 def test_two_processes_share_the_labels_that_they_make(tmp_path: Path) -> None:
     values = tiny.config(tmp_path, "selfcorrecting")
     values["method"] |= {"corrector": "conv", "rounds": 2}
@@ -154,8 +142,7 @@ def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> No
     pytest.fail(f"no step {step}: {process.communicate()[1]}")
 
 
-@pytest.mark.parametrize("to", ["all", "main"])
-def test_a_signal_stops_two_processes_at_the_same_step_and_dropout_goes_on(to: str, tmp_path: Path) -> None:
+def test_a_signal_stops_two_processes_at_the_same_step_and_dropout_goes_on(tmp_path: Path) -> None:
     values = config_of(tmp_path, "baseline")
     values["student"]["arguments"] = {"dropout": 0.3}
     values["training"] |= {"steps": 40, "batch": 1, "evaluate_every": 0, "checkpoint_every": 1000, "log_every": 1}
@@ -163,10 +150,7 @@ def test_a_signal_stops_two_processes_at_the_same_step_and_dropout_goes_on(to: s
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     process = start(tmp_path / "config.yaml", tmp_path / "cut", "--no-score")
     wait_for_step(process, tmp_path / "cut", 3)
-    if to == "all":
-        os.killpg(process.pid, signal.SIGTERM)  # as a cluster ends a job: loader workers get it too
-    else:
-        process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)  # as a cluster ends a job: loader workers get it too
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     step = checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"]
@@ -205,18 +189,13 @@ class OneSided(LossTerm):
         return zero + math.nan if dist.get_rank() == 1 and self.calls == 2 else zero
 
 
-@pytest.mark.parametrize("choice", ["stop", "skip"])
-def test_all_processes_stop_or_skip_where_one_is_not_finite(choice: str, tmp_path: Path) -> None:
+def test_all_processes_skip_where_one_is_not_finite(tmp_path: Path) -> None:
     values = config_of(tmp_path, "baseline")
     values["method"]["terms"] = [{"import": "tests.training.test_distributed:OneSided"}]
-    values["training"] |= {"on_nonfinite": choice, "batch": 1, "gradient_norms_every": 0, "evaluate_every": 0}
+    values["training"] |= {"on_nonfinite": "skip", "batch": 1, "gradient_norms_every": 0, "evaluate_every": 0}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     process = start(tmp_path / "config.yaml", tmp_path / "two", "--no-score")
     _, err = process.communicate(timeout=120)
-    if choice == "stop":
-        assert process.returncode == 1 and "error: a term or gradient of another process is not finite at step 2" in err
-        assert "error: term 'OneSided' is nan at step 2: stopped" in err
-        return
     assert process.returncode == 0, err
     assert "a term or gradient of another process is not finite at step 2: skipped, 1 in a row, 1 in all" in err
     rows = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]

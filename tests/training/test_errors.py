@@ -20,13 +20,9 @@ from torch import nn
 from temporalkd.config import parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.experiments import run
-from temporalkd.experiments.comparison.train import _cleared
-from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.methods import TrainableModules
 from temporalkd.training import checkpoint
-from temporalkd.training.errors import explained
-from temporalkd.training.log import RunLog
 from tests import tiny
 from tests.cli_support import ROOT
 
@@ -83,22 +79,7 @@ def test_a_disk_that_is_full_or_read_only(code: int, says: str, tmp_path: Path) 
     goes_on_as_if_nothing_had_happened(values, tmp_path)
 
 
-def test_a_disk_that_is_full_when_a_step_is_recorded(tmp_path: Path) -> None:
-    values, written = config(tmp_path), RunLog.step
-
-    def full(self: RunLog, step: int, record: Any) -> None:
-        if step == 3:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "cut/log.jsonl")
-        written(self, step, record)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(RunLog, "step", full)
-        with pytest.raises(OSError, match=r"left on device: 'cut/log\.jsonl': make room; --resume .* step 2"):
-            train(values, tmp_path / "cut")
-    goes_on_as_if_nothing_had_happened(values, tmp_path)
-
-
-@pytest.mark.parametrize("place", ["step", "evaluation"])
+@pytest.mark.parametrize("place", ["step"])
 def test_a_folder_that_is_removed_is_there_again(place: str, tmp_path: Path) -> None:
     """What was trained is not lost, and the training does not go on without its records unseen."""
     values = config(tmp_path, log_every=1, evaluate_every=3)
@@ -121,7 +102,7 @@ def test_a_folder_that_is_removed_is_there_again(place: str, tmp_path: Path) -> 
     goes_on_as_if_nothing_had_happened(values, tmp_path)
 
 
-@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("resume", [True])
 def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path) -> None:
     """A second one is refused while the first is at it, and what the first does is as if nobody had asked."""
     values, forward, told = config(tmp_path), TrainableModules.forward, []
@@ -147,55 +128,6 @@ def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path
         for run in ("cut", "whole")
     ]
     assert names[0] == names[1]
-
-
-def test_a_folder_that_another_training_took_meanwhile_is_left_to_it(tmp_path: Path) -> None:
-    values, forward, calls = config(tmp_path), TrainableModules.forward, []
-    folder = tmp_path / "cut"
-
-    def removed(self: TrainableModules, context: Any) -> Any:
-        calls.append(0)
-        if len(calls) == 3:
-            shutil.rmtree(folder)
-            folder.mkdir()
-            for name in (".lock", "config.yaml", ".last.pt.part"):
-                (folder / name).write_text("another's")
-        return forward(self, context)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(TrainableModules, "forward", removed)
-        with pytest.raises(FileExistsError, match=r"cut was removed .* and is another training's now"):
-            train(values, folder)
-    left = {path.name for path in folder.iterdir() if "events" not in path.name and path.name != "resources.json"}
-    assert left == {".lock", "config.yaml", ".last.pt.part"}
-
-
-def test_a_comparison_takes_nothing_back_from_a_training(tmp_path: Path) -> None:
-    """Before its first checkpoint it looks like one that was killed."""
-    folder = tmp_path / "run"
-    with run_lock(folder):
-        (folder / "config.yaml").write_text("its")
-        code = (
-            "import sys, pathlib\nfrom temporalkd.experiments.comparison.train import _cleared\n"
-            "print(_cleared(pathlib.Path(sys.argv[1])))"
-        )
-        told = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
-        assert "another training writes there" in told.stdout and (folder / "config.yaml").is_file()
-    assert _cleared(folder) is None and not folder.exists()
-
-
-@pytest.mark.parametrize("kind", ["link", "fifo"])
-def test_the_lock_of_a_strangers_folder_leads_nowhere(kind: str, tmp_path: Path) -> None:
-    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
-    folder.mkdir()
-    if kind == "fifo":
-        os.mkfifo(folder / ".lock")
-        with run_lock(folder):
-            return
-    (folder / ".lock").symlink_to(elsewhere)
-    with pytest.raises(OSError, match="run"), run_lock(folder):
-        pytest.fail("it is a link")
-    assert not elsewhere.exists()
 
 
 def test_a_frame_that_a_worker_cannot_read(tmp_path: Path) -> None:
@@ -252,19 +184,6 @@ def test_a_step_for_which_there_is_no_memory(tmp_path: Path) -> None:
             train(values, tmp_path / "cut")
     assert "training.batch" in str(told.value) and str(told.value).endswith("--resume goes on from step 2")
     goes_on_as_if_nothing_had_happened(values, tmp_path)
-
-
-def test_of_a_gpu_it_names_the_size_too_and_other_errors_stay_what_they_are() -> None:
-    error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has ...")
-    assert "step 7, 4 clips (20.00 GiB more were asked for)" in str(explained(error, 7, 0, "4 clips"))
-    other = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    assert explained(other, 1, 0, "") is other
-
-
-def test_what_has_no_deterministic_form_is_named() -> None:
-    words = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set 'torch.use_..."
-    told = explained(RuntimeError(words), 1, 0, "")
-    assert "step 1: --deterministic: torch has no deterministic adaptive_avg_pool2d_backward_cuda: take" in str(told)
 
 
 class Pooled(tiny.Tiny):

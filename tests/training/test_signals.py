@@ -45,15 +45,6 @@ def test_not_held_it_acts_at_once(number: int) -> None:
             send(number)
 
 
-def test_a_second_sigint_does_not_wait_and_a_second_sigterm_does() -> None:
-    with Interrupts(says=False) as interrupts, interrupts.held():
-        for _ in range(3):
-            send(signal.SIGTERM)
-        send(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            send(signal.SIGINT)
-
-
 def test_what_was_there_before_is_there_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interrupts():
@@ -65,18 +56,6 @@ def test_what_was_there_before_is_there_afterwards(monkeypatch: pytest.MonkeyPat
             send(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, ignored)
-
-
-def test_forked_workers_leave_it_to_their_parent() -> None:
-    with Interrupts() as interrupts, interrupts.held():
-        child = os.fork()
-        if child == 0:
-            send(signal.SIGINT)
-            leave_to_parent(0)
-            send(signal.SIGINT)
-            send(signal.SIGTERM)
-            os._exit(3 + interrupts.asked)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 
 
 @pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="who sent a signal is not told here")
@@ -122,9 +101,7 @@ def alike(one: Path, other: Path) -> bool:
     return same and logs[0] == logs[1] and metrics[0] == metrics[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("step", [0, 3])
+@pytest.mark.parametrize(("step", "workers", "number"), [(0, 0, signal.SIGTERM), (3, 1, signal.SIGINT)])
 def test_a_training_ends_its_step_saves_and_leaves(
     step: int, workers: int, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 import flow
-from temporalkd.data.video import VideoFile
 from temporalkd.visualization import flicker
 from temporalkd.visualization.flicker import flicker_frames, render_flicker
 from temporalkd.visualization.heatmap import heat_colours, heatmap_level
@@ -95,15 +94,6 @@ def test_void_never_flips() -> None:
     assert not any(reds(page).any() for page in pages)
 
 
-def test_small_frames_are_enlarged_by_whole_pixels() -> None:
-    pages = flicker_frames(video(2), {"a": blinking(2)}, flow=constant_flow(2), palette=PALETTE, scale=3)
-    first = next(pages)
-    assert first.shape[2] == 3 * WIDTH
-    assert int(reds(first, 3).sum()) == 9 * 60
-    automatic = next(flicker_frames(video(2), {"a": still(2)}, flow=constant_flow(2), palette=PALETTE))
-    assert automatic.shape[2] == 10 * WIDTH
-
-
 def test_the_caption_carries_the_numbers_of_all_pairs_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
 
@@ -183,38 +173,6 @@ def test_lengths_must_match_and_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_single_frame_is_drawn_without_numbers() -> None:
-    for motion in (flow.build("zero"), constant_flow(1)):
-        assert len(list(flicker_frames(video(1), {"a": still(1)}, flow=motion, palette=PALETTE))) == 1
-
-
-def test_bad_input() -> None:
-    small = [torch.zeros(HEIGHT, WIDTH - 1, dtype=torch.uint8)] * 2
-    for count in (1, 2):
-        with pytest.raises(ValueError, match="'a', frame 0: the map is 39x24, expected 40x24 like its frame"):
-            list(flicker_frames(video(count), {"a": small}, flow=constant_flow(count), palette=PALETTE))
-    for kind in (torch.uint8, torch.int64):
-        wrong = [torch.zeros(HEIGHT, WIDTH, dtype=kind), torch.full((HEIGHT, WIDTH), 3, dtype=kind)]
-        with pytest.raises(ValueError, match="'a', frame 1: the map has class 3, the palette has colours of 0 to 2"):
-            list(flicker_frames(video(2), {"a": wrong}, flow=constant_flow(2), palette=PALETTE))
-    with pytest.raises(ValueError, match=r"the motion is \(24, 40\), expected \(24, 39\) like the frame"):
-        narrow = (frame[..., 1:] for frame in video(2))
-        list(flicker_frames(narrow, {"a": small}, flow=constant_flow(2), palette=PALETTE))
-    with pytest.raises(ValueError, match="one to 4 systems"):
-        next(flicker_frames(video(2), {}, flow=constant_flow(2), palette=PALETTE))
-    for scale, message in (
-        (0, "scale must be more than 0, got 0"),
-        (-1, "scale must be more than 0, got -1"),
-        (float("nan"), "scale must be more than 0, got nan"),
-        (0.01, "panels of 1x1 pixels: too small"),
-        (500, "pages of 20000x24200 pixels, H.264 holds 16384"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            next(flicker_frames(video(2), {"a": still(2)}, flow=constant_flow(2), palette=PALETTE, scale=scale))
-    with pytest.raises(ValueError, match="trail must be a number of frames, more than 0, got 0"):
-        next(flicker_frames(video(2), {"a": still(2)}, flow=constant_flow(2), palette=PALETTE, trail=0))
-
-
 def test_heat_stays_where_flips_were_and_fades() -> None:
     """One flip at frame 1; from then on heat at that place, less each frame, nothing elsewhere, and no red."""
 
@@ -238,24 +196,6 @@ def test_heat_stays_where_flips_were_and_fades() -> None:
     assert torch.equal(below(pages[39]), below(pages[0]))  # 38 frames are 7.6 times the trail
 
 
-def test_red_is_told_from_every_heat() -> None:
-    """In colour and, for those who see no red, in brightness against the heat of the same colour."""
-    colours = heat_colours(torch.linspace(0, 1, 64)[None])[:, 0].T.float()
-    assert (colours - torch.tensor(RED).float()).norm(dim=1).min() > 120
-    saturation = colours.max(1).values - colours.min(1).values
-    assert saturation.min() > 60  # the frame is grey
-
-
-def test_pages_are_of_one_size_whatever_they_show() -> None:
-    sizes = {
-        tuple(picture.shape)
-        for picture in flicker_frames(
-            video(12), {"a": blinking(12)}, flow=constant_flow(12), palette=PALETTE, classes=["x", "y"], first=9_995
-        )
-    }
-    assert len(sizes) == 1
-
-
 def test_the_numbers_counted_by_hand() -> None:
     """Two pairs of 4 pixels each, under motion of one pixel to the right: 3 are visible, void does not count."""
     maps = [torch.tensor([row], dtype=torch.uint8) for row in ([0, 0, 1, 1], [2, 0, 1, 1], [2, 2, 0, 255])]
@@ -272,18 +212,6 @@ def test_the_numbers_counted_by_hand() -> None:
     assert not second.flips.any()
     assert second.numbers == f"consistency {100 * (2 / 3 + 1 / 2 + 1) / 3:.1f} %   flips 20.00 %"
     assert system.show(2, frame, None).numbers == second.numbers
-
-
-@pytest.mark.parametrize("scale", [0.5, 1.5, None])
-@pytest.mark.parametrize("size", [(33, 47), (1, 1), (48, 64)])
-def test_odd_sizes_and_fractions_of_them(tmp_path: Path, size: tuple[int, int], scale: float | None) -> None:
-    if scale == 0.5 and size == (1, 1):
-        scale = 1
-    frames = [torch.full((3, *size), 60 * index, dtype=torch.uint8) for index in range(3)]
-    maps = {name: [torch.full(size, index % 2, dtype=torch.uint8) for index in range(3)] for name in "abcd"}
-    out = tmp_path / "x.mp4"
-    assert render_flicker(frames, maps, out, flow=flow.build("dis"), palette=PALETTE, scale=scale) == 3
-    assert len(list(VideoFile(out).frames())) == 3
 
 
 def test_contact_sheet(tmp_path: Path) -> None:

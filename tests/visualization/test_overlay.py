@@ -8,7 +8,6 @@ import torch
 from temporalkd.visualization.overlay import (
     RED,
     colourise,
-    default_palette,
     enlarge,
     flips_in_red,
     overlay,
@@ -33,13 +32,6 @@ def test_colourise(palette: object, dtype: torch.dtype) -> None:
     assert at(image, 1, 0) == (0, 0, 0)
 
 
-def test_a_class_without_colour() -> None:
-    with pytest.raises(ValueError, match="class 2 has no colour: the palette has 2"):
-        colourise(LABELS, PALETTE[:2])
-    with pytest.raises(ValueError, match=r"palette is \(0,\), expected \(C, 3\)"):
-        colourise(LABELS, ())
-
-
 def test_overlay_mixes_and_leaves_ignored_pixels() -> None:
     image = overlay(FRAME, LABELS, PALETTE, alpha=0.25)
     assert at(image, 0, 1) == (125, 62, 150)  # 0.75 frame + 0.25 colour, 62.5 to even
@@ -49,13 +41,6 @@ def test_overlay_mixes_and_leaves_ignored_pixels() -> None:
     assert torch.equal(overlay(FRAME.float() / 255, LABELS, PALETTE), overlay(FRAME, LABELS, PALETTE))
 
 
-def test_sizes_must_match() -> None:
-    with pytest.raises(ValueError, match=r"labels are \(2, 2\), expected \(2, 3\) like the frame"):
-        overlay(FRAME, LABELS[:, :2], PALETTE)
-    with pytest.raises(ValueError, match=r"frame is \(1, 2, 3\), expected \(3, H, W\)"):
-        overlay(FRAME[:1], LABELS, PALETTE)
-
-
 def test_flips_in_red() -> None:
     flips = torch.zeros(2, 3, dtype=torch.bool)
     flips[1, 2] = True
@@ -63,19 +48,6 @@ def test_flips_in_red() -> None:
     assert at(image, 1, 2) == RED
     red, green, blue = at(image, 0, 0)
     assert red == green == blue < 117  # dim grey
-
-
-def test_default_palette_is_distinct_and_never_red() -> None:
-    colours = default_palette(30)
-    assert colours.shape == (30, 3)
-    distances = torch.cdist(colours.float(), colours.float()) + 1000 * torch.eye(30)
-    assert distances.min() > 25
-    assert (colours.float() - torch.tensor(RED).float()).norm(dim=1).min() > 60
-    assert torch.equal(default_palette(5), colours[:5])
-    assert len(default_palette(256).unique(dim=0)) == 256
-    assert at(colourise(LABELS, default_palette(256)), 1, 0) == (0, 0, 0)
-    with pytest.raises(ValueError, match="1 to 256 colours, got 300"):
-        default_palette(300)
 
 
 def test_enlarge_repeats_pixels_or_smooths() -> None:

@@ -35,16 +35,6 @@ def taped(sources: list[Panning], folder: Path) -> tuple[list[Row], dict[str, Ta
     return rows, tapes, Shown.of(sources, tapes["frozen"].sizes)
 
 
-def test_gaps_between_scenes(tmp_path: Path) -> None:
-    _, _, shown = taped([Panning(4), Panning(1), Panning(3)], tmp_path)
-    assert [(s is shown.sources[k], i) for k, (s, i) in zip([0, 0, 0, 0, 1, 2, 2, 2], shown.frames())] == [
-        (True, i) for i in (0, 1, 2, 3, 0, 0, 1, 2)
-    ]
-    axis = shown.on_axis([1, 2, 3, 8, 9])
-    assert axis == [1, 2, 3, None, None, 8, 9]
-    assert len(axis) == len(list(shown.frames())) - 1
-
-
 @pytest.mark.parametrize("order", ["between", "last"])
 def test_scenes_of_another_size_are_not_on_the_axis(tmp_path: Path, order: str) -> None:
     sources = [Panning(3), Wide(4), Panning(2)] if order == "between" else [Panning(3), Panning(2), Wide(4)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from temporalkd.visualization.overlay import default_palette
-from temporalkd.visualization.text import PAPER, caption, key, legend, text_width
+from temporalkd.visualization.text import PAPER, caption, legend
 
 PALETTE = [(10, 20, 30), (200, 100, 0), (0, 255, 128)]
 
@@ -50,26 +50,3 @@ def test_a_long_name_is_cut_short_before_the_numbers(width: int) -> None:
     columns = inked(caption(width, long, "flips 1.2 %")).any(0).nonzero()[:, 0]
     assert columns.max() <= width - 2
     assert columns.diff().max() >= 3
-
-
-@pytest.mark.parametrize("height", [6, 8, 11])
-def test_words_stand_apart_in_small_letters(height: int) -> None:
-    bar = inked(caption(400, "flips now in the frame", height=height))
-    columns = bar.any(0).nonzero()[:, 0]
-    assert int((columns.diff() > height // 2).sum()) == 4
-    assert columns.max() <= text_width("flips now in the frame", height) + height
-
-
-def test_a_text_that_is_wider_than_the_row_goes_on_below() -> None:
-    text = "flips now: another class in the next frame, along the motion"
-    wide, narrow = (inked(key(width, [(text, PALETTE), ("b", [(1, 2, 3)])])) for width in (800, 160))
-    rows = [int(bar.any(1).int().diff().eq(1).sum()) for bar in (wide, narrow)]
-    assert rows[0] == 1 and rows[1] >= 4, "three lines or more, and the next entry"
-    assert narrow.sum() > 0.95 * wide.sum(), "nothing is cut"
-
-
-def test_a_key_shows_all_colours_of_an_entry_and_cuts_what_cannot_wrap() -> None:
-    bar = key(90, [("an explanation that is longer than the row", PALETTE), ("b", [(1, 2, 3)])])
-    seen = {tuple(colour) for colour in bar.flatten(1).T.tolist()}
-    assert {*PALETTE, (1, 2, 3)} <= seen
-    assert not inked(bar)[:, -1].any()

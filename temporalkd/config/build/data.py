@@ -51,7 +51,7 @@ def sampler(
     without_labels = without_labels or (semi is not None and semi.unlabelled)
     if without_labels and not unlabelled and not any(source.withheld for source in data.sources):
         remedy = f"data.semi.labelled is {semi.labelled}, lower it" if semi else "set data.semi or data.unlabelled"
-        raise ConfigError(f"method {config.method.name} learns from frames without labels, and there is none: {remedy}")
+        raise ConfigError(f"method {config.method.name} needs frames without labels, and the data has none: {remedy}")
     return ClipSampler(
         data.sources,
         section.frames,

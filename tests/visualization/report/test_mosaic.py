@@ -56,38 +56,6 @@ def test_tiles_fit_are_even_and_do_not_overlap(count: int, height: int, width: i
         )
 
 
-def test_a_row_a_system_while_that_fits() -> None:
-    layout = arrange(["a", "b", "c"], 360, 480)
-    assert [layout.tiles[name]["overlay"].x for name in "abc"] == [0, 0, 0]
-    assert layout.tiles["a"]["flips"].y == 0 < layout.tiles["b"]["overlay"].y
-
-
-def test_too_many_systems_are_refused() -> None:
-    with pytest.raises(ValueError, match="5000 systems do not fit"):
-        arrange([str(i) for i in range(5000)], 100, 100)
-    with pytest.raises(ValueError, match="needs a system"):
-        arrange([], 100, 100)
-
-
-@pytest.mark.parametrize(
-    ("maps", "flips", "message"),
-    [(2, 3, "fewer maps"), (4, 3, "more maps"), (3, 1, "flips of"), (3, 4, "flips of"), (3, 2, ""), (3, 3, "")],
-)
-def test_counts_that_differ_are_refused(tmp_path: Path, maps: int, flips: int, message: str) -> None:
-    frames = [torch.zeros(3, 32, 32, dtype=torch.uint8)] * 3
-    map_, flip = torch.zeros(32, 32, dtype=torch.uint8), torch.zeros(32, 32, dtype=torch.bool)
-
-    def write() -> None:
-        mosaic(frames, {"a": [map_] * maps}, {"a": [flip] * flips}, [(1, 2, 3)], tmp_path / "m.mp4", 5)
-
-    if message:
-        with pytest.raises(ValueError, match=message):
-            write()
-        assert not (tmp_path / "m.mp4").exists()
-    else:
-        write()
-
-
 def test_streams(tmp_path: Path) -> None:
     """What has been drawn is not held: at most a few frames live at any time."""
     import weakref
@@ -114,8 +82,3 @@ def test_streams(tmp_path: Path) -> None:
         10,
     )
     assert most <= 3
-
-
-def test_systems_of_maps_and_flips_must_be_the_same(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="maps of a, but flips of b"):
-        mosaic([], {"a": []}, {"b": []}, [(1, 2, 3)], tmp_path / "m.mp4", 5)

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from temporalkd.visualization.report import Column, Moment, System, Value, Video, render_page
-from temporalkd.visualization.report.settings import differing_settings
+from temporalkd.visualization.report import Column, Value, render_page
 
-from .support import COLUMNS, FRAMES, SYSTEMS, png, report, with_curves_and_moments
+from .support import COLUMNS, FRAMES, SYSTEMS, report, with_curves_and_moments
 
 VOID = {"meta", "link", "input", "img", "br"}
 
@@ -95,37 +94,6 @@ def test_the_table_holds_the_numbers_given() -> None:
     assert rows[3] == ["third reference", "100.00", "–", "–", "–", "–", "–"]  # never the best
 
 
-def test_a_worse_difference_and_one_without_direction() -> None:
-    columns = (Column("a", "A", True), Column("b", "B", None))
-    systems = [
-        System("x", values={"a": Value(5.0), "b": Value(1.0)}),
-        System(
-            "y", values={"a": Value(4.0), "b": Value(2.0)}, difference={"a": Value(-1, -2, -0.5), "b": Value(1, 0.5, 2)}
-        ),
-    ]
-    rows = Page(render_page(report(systems, columns=columns))).rows
-    assert rows[1] == ["x", "5.00★", "1.00"]
-    assert rows[2] == ["y", "4.00 ▼ −1.00 −2.00 to −0.50", "2.00 ◆ +1.00 +0.50 to +2.00"]
-
-
-def test_columns_without_a_number_are_left_out() -> None:
-    """No labels: no accuracy; and NaN is no number."""
-    systems = [
-        System("a", values={"miou": None, "consistency": Value(80.0), "interior": Value(float("nan"))}),
-        System("b", values={"consistency": Value(82.0)}),
-    ]
-    page = Page(render_page(report(systems)))
-    assert page.rows[0] == ["System", "Consistency %↑"]
-    assert page.rows[1:3] == [["a", "80.00"], ["b", "82.00★"]]
-    assert page.headings == ["Comparison", "Details"]
-
-
-def test_one_system_is_not_the_best_of_one() -> None:
-    page = Page(render_page(report(SYSTEMS[:1])))
-    assert "★" not in page.text and "difference to" not in page.text
-    assert not [attrs for tag, attrs in page.seen if attrs.get("id") == "runs"]
-
-
 def test_curves_carry_the_values_and_the_gaps() -> None:
     systems = with_curves_and_moments()
     systems[0] = replace(systems[0], per_pair={"consistency": [float("nan"), *[50.0] * (FRAMES - 2)]})
@@ -190,57 +158,6 @@ def test_nothing_is_loaded() -> None:
     assert not re.search(
         r"@import|url\(|fetch\(|XMLHttpRequest|//[a-z]+\.[a-z]+/", html.replace("http://www.w3.org/", "")
     )
-
-
-def test_many_classes_and_unnamed_ones() -> None:
-    systems = [System("a", iou=[float(i % 100) for i in range(150)])]
-    names = [f"class {i}" for i in range(150)]
-    page = Page(render_page(report(systems, class_names=names, class_colours=[(1, 2, 3)] * 150)))
-    assert [row for row in page.rows if row and row[0] == "class 149"] == [["class 149", "49.0"]]
-    assert "Classes" in page.headings
-
-
-def test_points_of_the_scatter() -> None:
-    data = Page(render_page(report(scatter=("miou", "interior")))).data
-    assert data["scatter"] == {
-        "x": "mIoU",
-        "y": "Interior flips",
-        "points": [  # the reference is none of them
-            {"system": 0, "x": [61.25, 60.5, 62.75], "y": [2.75]},
-            {"system": 1, "x": [60.75, 59.5, 61.5], "y": [1.125]},
-        ],
-    }
-    assert Page(render_page(report(SYSTEMS[:1], scatter=("miou", "interior")))).data["scatter"] is None
-
-
-def test_settings_that_differ() -> None:
-    assert differing_settings(SYSTEMS) == [("method.weight", ["0.1", "2.0"])]
-    one = System("a", config="x: 1\nsame: [1, 2]\nnested:\n  only: here\n")
-    other = System("b", config="x: 2\nsame: [1, 2]\n")
-    assert differing_settings([one, System("c"), other]) == [("x", ["1", "2"]), ("nested.only", ["here", "–"])]
-    assert differing_settings([one, System("b", config="{not yaml")])[0] == ("x", ["1", "–"])
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"systems": []}, "needs a system"),
-        ({"systems": [SYSTEMS[0], SYSTEMS[0]]}, "'first' comes twice"),
-        ({"class_colours": [(1, 2, 3)]}, "class colours: 1, expected 3"),
-        ({"fps": float("nan")}, "fps"),
-        ({"systems": [System("a", iou=[1.0])]}, "'a': iou: 1, expected 3"),
-        ({"systems": [System("a", per_pair={"k": [1.0]})]}, "per_pair 'k': 1, expected 29"),
-        ({"systems": [System("a", moments=[Moment(29, 1.0, png(1), png(2))])]}, "moment at pair 29"),
-        ({"systems": [System("a", moments=[Moment(2, 1.0, b"GIF8", png(2))])]}, "neither PNG nor JPEG"),
-        ({"scatter": ("miou", "speed")}, "'speed', which is no column"),
-        ({"video": Video(b"", {}, 31)}, "frames 0 to 30 of 30"),
-        ({"video": Video(b"", {"nobody": {}}, 30)}, "'nobody'"),
-        ({"video": Video(b"", {"first": {}}, 30)}, "no tile 'overlay' of 'first'"),
-    ],
-)
-def test_what_does_not_fit_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        render_page(report(**changes))
 
 
 def test_missing_jinja_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

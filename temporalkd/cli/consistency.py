@@ -1,0 +1,60 @@
+"""`consistency`: systems scored on frames, with or without labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from temporalkd.cli.app import app
+from temporalkd.cli.arguments import old_new, one_of
+from temporalkd.cli.options import (
+    Colours,
+    Csv,
+    Frames,
+    Json,
+    Labels,
+    OptionalSystems,
+    Protocols,
+    Resize,
+    palette_of,
+    shown_as,
+)  # fmt: skip
+from temporalkd.config.errors import FlowKind
+
+
+@app.command()
+def consistency(
+    frames: Frames,
+    systems: OptionalSystems = [],  # noqa: B006
+    predictions: Annotated[
+        list[str], typer.Option(metavar="DIR", help="A folder of class maps, the same as a SYSTEM.")
+    ] = [],  # noqa: B006
+    labels: Labels = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes; default the largest index + 1.")] = None,
+    void: Annotated[int, typer.Option(help="Value of unlabelled pixels in the labels.")] = 255,
+    replace: Annotated[
+        list[str], typer.Option(metavar="OLD:NEW", help="Read a value of the class maps as another class.")
+    ] = [],  # noqa: B006
+    protocol: Protocols = ["visible"],  # noqa: B006
+    palette: Colours = None,
+    resize: Resize = False,
+    flow: Annotated[
+        list[str],
+        typer.Option(callback=one_of(FlowKind), help="raft_small, raft_large, dis or zero; several side by side."),
+    ] = ["raft_small"],  # noqa: B006
+    weights: Annotated[str | None, typer.Option(help="Weights of the flow network.")] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Score systems on frames: consistency and flips without labels, accuracy too with them."""
+    show = shown_as(as_json, as_csv)
+    named = [*systems, *predictions]
+    if not named:
+        raise typer.BadParameter("no SYSTEM is given")
+    mapping = dict(old_new(text) for text in replace)
+    from temporalkd.cli.work import score
+    from temporalkd.cli.work.systems import Maps
+
+    maps = Maps(classes, None, mapping or None, palette_of(palette), resize)
+    show(score.consistency(frames, named, maps, labels, void, protocol, flow, weights))

@@ -1,0 +1,40 @@
+"""`evaluate`: systems scored on the validation footage of a config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from temporalkd.cli.app import app
+from temporalkd.cli.arguments import one_of
+from temporalkd.cli.options import Csv, Ema, Json, Overrides, Protocols, Systems, shown_as
+from temporalkd.config.errors import EvaluationFlow
+
+
+@app.command()
+def evaluate(
+    systems: Systems,
+    data: Annotated[Path | None, typer.Option(help="Config whose data.val to use; default the first run's.")] = None,
+    overrides: Overrides = [],  # noqa: B006
+    protocol: Protocols = ["visible"],  # noqa: B006
+    flow: Annotated[
+        list[str],
+        typer.Option(
+            callback=one_of(EvaluationFlow),
+            help="raft_small, raft_large, dis or exact; several are shown side by side; default the config's.",
+        ),
+    ] = [],  # noqa: B006
+    ema: Ema = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Score systems: accuracy, temporal consistency and flip rate, beside ceiling and floor."""
+    from temporalkd.config import load
+
+    show = shown_as(as_json, as_csv)
+    loaded = load(data, overrides) if data else None
+    from temporalkd.cli.work import score
+
+    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema))

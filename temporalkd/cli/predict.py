@@ -1,0 +1,29 @@
+"""`predict`: a class map for every frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from temporalkd.cli.app import app
+from temporalkd.cli.arguments import one_of
+from temporalkd.console import say
+
+InferencePrecision = Literal["fp32", "bf16"]
+
+
+@app.command()
+def predict(
+    system: Annotated[Path, typer.Argument(help="Run folder, .safetensors or .onnx file.")],
+    frames: Annotated[Path, typer.Argument(metavar="VIDEO_OR_DIR")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the class maps (PNG).")],
+    precision: Annotated[str, typer.Option(callback=one_of(InferencePrecision), help="fp32 or bf16.")] = "fp32",
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays off on long videos.")] = False,
+) -> None:
+    """Write a class map for every frame of a video or folder."""
+    from temporalkd.cli.work.predict import predict as write_maps
+
+    count = write_maps(system, frames, out, precision, compiled)
+    say(f"wrote {count} class maps to {out}")

@@ -1,0 +1,87 @@
+"""`compare`: several configs, several seeds, one table; goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from flow.files import write_whole
+from temporalkd.cli.work.systems import device
+from temporalkd.config import ConfigError
+from temporalkd.experiments import comparison
+from temporalkd.experiments.comparison import Entry, Scores, Subject
+from temporalkd.experiments.provenance import environment
+
+
+def compare(
+    configs: Sequence[Path],
+    out: Path,
+    seeds: Sequence[int],
+    overrides: Sequence[str] = (),
+    rows: bool = False,
+    ema: float = 0.8,
+    say: Callable[[str], None] = print,
+    train: comparison.Train = comparison.in_process_of_its_own,
+) -> dict[str, Any]:
+    """Train every config with every seed, score all, and write compare.json and compare.md into `out`.
+
+    Args:
+        rows: instead of each config, the ablation of its method.
+        ema: decay of the moving average of the plain student, which is scored too.
+    Returns:
+        What compare.json holds.
+    Raises:
+        ConfigError: the configs cannot be compared, or `out` holds results of others.
+        FileNotFoundError: data or weights are missing. Both before anything is trained.
+    """
+    if not 0 <= ema < 1:
+        raise ConfigError(f"--ema {ema:g}: expected a decay from 0 to below 1")
+    systems = comparison.entries(configs, overrides, rows)
+    notes = comparison.unequal(systems)
+    inputs = comparison.refuse_foreign(systems, seeds, out)
+    teachers, scores = comparison.preflight(systems, seeds[0], device(), out)
+    write_whole(out / comparison.INPUTS, inputs)
+    failed = comparison.train_all(systems, seeds, out, train, say)
+    plain = [entry for method in ("baseline", "kd") if (entry := _plain(systems, method)) is not None]
+    smoothed = plain[0] if plain and plain[0].config.method.name == "baseline" else systems[0]
+    subjects = comparison.subjects(systems, seeds, out, scores, teachers, smoothed, ema, failed)
+    if not any(subject.rows for subject in subjects):
+        raise ChildProcessError(f"every training failed, the first one with: {next(iter(failed.values()))}")
+    found = _facts(systems, seeds, scores, subjects, notes)
+    found |= comparison.results(subjects, [entry.name for entry in plain or systems[:1]])
+    write_whole(out / "compare.json", (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
+    write_whole(out / "compare.md", comparison.markdown(found).encode())
+    return found
+
+
+def _plain(systems: Sequence[Entry], method: str) -> Entry | None:
+    return next((entry for entry in systems if entry.is_plain(method)), None)
+
+
+def _facts(
+    systems: Sequence[Entry], seeds: Sequence[int], scores: Scores, subjects: Sequence[Subject], notes: Sequence[str]
+) -> dict[str, Any]:
+    """On what, with what and by which measure."""
+    config = systems[0].at(seeds[0])
+    assert config.data.val is not None
+    row = next(row for subject in subjects for row in subject.rows.values())
+    return {
+        "seeds": list(seeds),
+        "steps": " or ".join(map(str, dict.fromkeys(entry.config.training.steps for entry in systems))),
+        "data": config.data.val.model_dump(mode="json", by_alias=True),
+        "protocol": row.protocol,
+        "flow": row.flow,
+        "fingerprint": row.fingerprint,
+        "coverage": row["coverage"],
+        "size": row.size,
+        "frames": row.frames,
+        "device": scores.device.type,
+        "threads": torch.get_num_threads(),
+        "environment": environment(config.seed),
+        "notes": list(notes),
+        "configs": {e.name: e.config.model_dump(mode="json", by_alias=True, exclude={"seed"}) for e in systems},
+    }

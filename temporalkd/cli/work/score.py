@@ -1,0 +1,69 @@
+"""`evaluate` and `consistency`: numbers for systems of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from temporalkd.cli.work.systems import Maps, device, first_data, largest, open_systems
+from temporalkd.config import Config, build
+from temporalkd.console import progress, say
+from temporalkd.data.image_folder import FrameFolder, open_frames
+from temporalkd.evaluation import Row
+from temporalkd.evaluation import evaluate as score
+from temporalkd.experiments.scoring import Scorer
+
+
+def evaluate(
+    systems: Sequence[str],
+    data: Config | None,
+    protocols: Sequence[str],
+    flows: Sequence[str],
+    overrides: Sequence[str] = (),
+    ema: float | None = None,
+) -> list[Row]:
+    """Score systems on a config's data.val; without one it is the first run's own config, with `overrides`."""
+    opened = open_systems(systems)
+    data = data or first_data(opened, overrides)
+    classes = next((system.classes for system in opened.values() if system.classes is not None), None)
+    scorer = Scorer(data, device(), flows, classes)
+    scorer.protocols = protocols
+    for system in opened.values():
+        system.require(scorer.footage.sources if scorer.footage is not None else [])
+    with progress("evaluate") as tick:
+        return scorer.rows({name: system.predictor() for name, system in opened.items()}, ema=ema, progress=tick)
+
+
+def consistency(
+    frames: Path,
+    systems: Sequence[str],
+    maps: Maps,
+    labels: Path | None,
+    void: int,
+    protocols: Sequence[str],
+    flows: Sequence[str],
+    weights: str | None = None,
+) -> list[Row]:
+    """Score systems on frames, with labels or without."""
+    opened, source = open_systems(systems, maps), open_frames(frames)
+    if labels is not None:
+        if not isinstance(source, FrameFolder):
+            raise ValueError(f"{frames} is a video: labels need a folder of images with the same names")
+        source = FrameFolder(frames, labels, classes=maps.classes, void=void, palette=maps.palette)
+    for system in opened.values():
+        system.require([source])
+    if len(source) < 2:
+        raise ValueError(f"{frames} has {len(source)} frame(s): consistency needs two or more")
+    estimators = build.flows(flows, device(), weights)
+    known = [maps.classes, *(system.classes for system in opened.values())]
+    classes = next((c for c in known if c), None) or (len(maps.palette) if maps.palette else None)
+    if classes is None:
+        truths = (label for i in source.labelled if (label := source.label(i)) is not None)
+        told = max(largest(m) for system in opened.values() for m in system.maps or [])
+        true = max(map(largest, truths), default=0)
+        if true > told:
+            say(f"{labels} has class {true}, which no prediction has: if it is void, add --void {true}")
+        classes = 1 + max(told, true)
+    asked = {name: system.predictor() for name, system in opened.items()}
+    with progress("consistency") as tick:
+        return score([source], asked, classes, estimators, protocols, build.default_cache(), progress=tick)

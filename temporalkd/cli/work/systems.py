@@ -1,0 +1,218 @@
+"""What is scored, shown or run: networks, .onnx files and class maps, opened by one rule for all commands."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from temporalkd.config import Config, ConfigError, parse
+from temporalkd.data.clip import IGNORE
+from temporalkd.data.image_folder import IMAGES, ImageFiles, MapFolder
+from temporalkd.data.map_video import MapVideo
+from temporalkd.data.palettes import Palette
+from temporalkd.data.source import Source
+from temporalkd.evaluation import ClassMapper, FramePrediction, Predictor, class_maps, frames_at_once, network
+from temporalkd.evaluation import folder_of_maps as of_maps
+from temporalkd.experiments.run_directory import load_run
+from temporalkd.export import OnnxStudent
+from temporalkd.models import Classifier, ModelSpec, Segmenter, load_segmenter
+
+WEIGHTS = (".safetensors", ".pt", ".pth")
+KINDS = "a run folder, .safetensors or .onnx file, or a folder or lossless video of class maps"
+
+
+@dataclass(frozen=True)
+class Maps:
+    """How class maps of other tools are read, see `MapFolder`."""
+
+    classes: int | None = None
+    void: Any = 255
+    mapping: Mapping[int, int] | None = None
+    palette: Palette | None = None
+    resize: bool = False
+
+
+@dataclass
+class System:
+    """A network with its spec, an .onnx file, or class maps; one of the three is there."""
+
+    name: str
+    path: Path
+    segmenter: Segmenter | None = None
+    spec: ModelSpec | None = None
+    graph: OnnxStudent | None = None
+    maps: MapFolder | MapVideo | None = None
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes, as far as it is known."""
+        return self.segmenter.classes if self.segmenter is not None else self.maps.classes if self.maps else None
+
+    def predictor(self) -> Predictor:
+        """What it says about each frame; class maps are those of a single source."""
+        if self.segmenter is not None:
+            return network(self.segmenter)
+        if self.maps is not None:
+            return of_maps(self.maps)
+        graph = self.graph
+        assert graph is not None
+        return lambda frame: FramePrediction(graph(frame.pixels))
+
+    def map_stream(self, source: Source) -> Iterator[Tensor]:
+        """The class map of every frame, streaming; not of class maps, which belong to whole sources."""
+        if self.segmenter is not None:
+            return class_maps(self.segmenter, source)
+        graph = self.graph
+        assert graph is not None
+        return (graph(pixels) for pixels in source.frames())
+
+    def require(self, sources: Sequence[Source]) -> None:
+        """Refuse class maps that are not those of the frames, one a frame: by name where frames have names."""
+        if self.maps is None:
+            return
+        if len(sources) != 1:
+            raise ValueError(f"{self.path}: class maps belong to one scene, the footage has {len(sources)}")
+        (source,) = sources
+        if isinstance(source, ImageFiles) and isinstance(self.maps, MapFolder):
+            self.maps.require([path.stem for path in source.paths])
+        elif len(self.maps) != len(source):
+            where = getattr(source, "path", source.name)
+            raise ValueError(f"{self.path} has {len(self.maps)} class maps, {where} has {len(source)} frames")
+
+
+def open_systems(words: Sequence[str], maps: Maps = Maps()) -> dict[str, System]:
+    """Name -> system, of PATH or NAME=PATH each; a name that is taken is numbered.
+
+    Raises:
+        FileNotFoundError, ValueError: no system there, or one that cannot be used; names it.
+    """
+    places: dict[str, Path] = {}
+    for word in words:
+        given, equals, rest = word.partition("=")
+        named = bool(equals and given) and not Path(word).exists()
+        path = Path(rest if named else word)
+        places[unused(given if named else name_of(path), places)] = path
+    networks = {name: system for name, path in places.items() if (system := _network(name, path)) is not None}
+    # Class maps beside networks have the networks' classes.
+    classes = maps.classes or next((system.classes for system in networks.values() if system.classes), None)
+    maps = replace(maps, classes=classes)
+    return {name: networks.get(name) or _class_maps(name, path, maps) for name, path in places.items()}
+
+
+def _network(name: str, path: Path) -> System | None:
+    """A network or .onnx file; None: class maps."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such system, expected {KINDS}")
+    if path.suffix == ".onnx":
+        return System(name, path, graph=OnnxStudent(path))
+    if path.suffix in WEIGHTS or (path.is_dir() and ((path / "config.yaml").is_file() or not _has_images(path))):
+        return System(name, path, *load_system(path))
+    return None
+
+
+def _class_maps(name: str, path: Path, maps: Maps) -> System:
+    reader = MapFolder if path.is_dir() else MapVideo
+    return System(name, path, maps=reader(path, **vars(maps)))
+
+
+def _has_images(folder: Path) -> bool:
+    return any(file.suffix.lower() in IMAGES for file in folder.iterdir())
+
+
+def first_data(systems: Mapping[str, System], overrides: Sequence[str]) -> Config:
+    """The config of the first system, which must be a run folder.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    first = next(iter(systems.values()))
+    if first.segmenter is None or not first.path.is_dir():
+        raise ConfigError(f"{first.path} is not a run folder: name a config with --data, its data.val is used")
+    return load_run(first.path, overrides)[0]
+
+
+def on_frames(frames: Path, labels: Path | None, classes: int) -> Config:
+    """A config whose data.val is a folder of images, with labels or without, or a video."""
+    val: dict[str, Any] = {"dataset": "video", "path": str(frames.resolve())}
+    if labels is not None:
+        names = [f"class {index}" for index in range(classes)]
+        images = {"images": str(frames.resolve()), "labels": str(labels.resolve()), "class_names": names}
+        val = {"dataset": "folder", **images}
+    return parse(
+        {
+            "name": "frames",
+            "data": {"train": val, "val": val},
+            "student": {},
+            "method": {"name": "baseline"},
+            "training": {"steps": 1},
+        },
+        str(frames),
+    )
+
+
+def class_count(systems: Mapping[str, System]) -> int:
+    """Number of classes: the networks', else the palette's, else the largest class of the maps + 1."""
+    found = [system.classes for system in systems.values() if system.classes is not None]
+    maps = [system.maps for system in systems.values() if system.maps is not None]
+    palettes = [len(each.palette) for each in maps if each.palette is not None]
+    return next(iter([*found, *palettes]), None) or 1 + max((largest(m) for each in maps for m in each), default=0)
+
+
+def largest(labels: Tensor) -> int:
+    """The largest class of a map."""
+    known = labels[labels != IGNORE]
+    return int(known.max()) if known.numel() else 0
+
+
+def device() -> torch.device:
+    """Where networks run: the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def name_of(path: Path) -> str:
+    """What a system is called in tables and pictures."""
+    path = path.resolve()
+    if path.is_dir():
+        return path.name
+    return path.parent.name if path.name == "student.safetensors" else path.stem
+
+
+def unused(name: str, taken: Container[str]) -> str:
+    """The name, numbered where another system has it: one must not replace the other."""
+    number, free = 2, name
+    while free in taken:
+        number, free = number + 1, f"{name} ({number})"
+    return free
+
+
+def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
+    """The network of a run folder or of a .safetensors file with its json, on the device, in eval."""
+    if path.is_dir():
+        _, segmenter, spec = load_run(path)
+    elif not path.exists():
+        raise FileNotFoundError(f"{path}: no such run folder or .safetensors file")
+    elif path.suffix != ".safetensors":
+        raise ValueError(f"{path}: expected a run folder or a .safetensors file")
+    else:
+        segmenter, spec = load_segmenter(path)
+    segmenter.to(device()).eval()
+    return segmenter, spec
+
+
+def load_mapper(path: Path, precision: str = "fp32", compiled: bool = False) -> ClassMapper:
+    """What gives class maps alone, of a run folder, a .safetensors file with its json, or an .onnx file.
+
+    Raises:
+        ValueError: options of networks for an .onnx file, which is computed as it was exported.
+    """
+    if path.suffix != ".onnx":
+        segmenter, _ = load_system(path)
+        return Classifier(segmenter, precision == "bf16", compiled)
+    if precision != "fp32" or compiled:
+        raise ValueError(f"{path} is computed as it was exported: --precision and --compile are for networks")
+    return OnnxStudent(path, threads=torch.get_num_threads() // frames_at_once(OnnxStudent.device))
