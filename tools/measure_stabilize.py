@@ -17,12 +17,12 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from temporalkd.cli.work.systems import device
 from torch import nn
 
 import flow as optical_flow
 from flow.files import write_whole
 from temporalkd.cli import main
+from temporalkd.cli.work.systems import device
 from temporalkd.config.build import default_cache
 from temporalkd.console import progress
 from temporalkd.data.image_folder import FrameFolder

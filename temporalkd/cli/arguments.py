@@ -44,7 +44,7 @@ def old_new(text: str) -> tuple[int, int]:
     """The two class values of OLD:NEW."""
     old, _, new = text.partition(":")
     if not (re.fullmatch(r"\d{1,9}", old, re.ASCII) and re.fullmatch(r"\d{1,9}", new, re.ASCII)):
-        raise typer.BadParameter(f"--replace {text!r}: expected two class values, OLD:NEW")
+        raise typer.BadParameter(f"{text!r}: expected two class values, OLD:NEW")
     return int(old), int(new)
 
 

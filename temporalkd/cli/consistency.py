@@ -32,7 +32,10 @@ def consistency(
     ] = [],  # noqa: B006
     labels: Labels = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes; default the largest index + 1.")] = None,
-    void: Annotated[int, typer.Option(help="Value of unlabelled pixels in the labels.")] = 255,
+    void: Annotated[list[int], typer.Option(help="Value of unlabelled pixels in the labels; several.")] = [255],  # noqa: B006
+    label_mapping: Annotated[
+        list[str], typer.Option(metavar="OLD:NEW", help="Read a value of the labels as another class, 255: ignored.")
+    ] = [],  # noqa: B006
     replace: Annotated[
         list[str], typer.Option(metavar="OLD:NEW", help="Read a value of the class maps as another class.")
     ] = [],  # noqa: B006
@@ -53,8 +56,9 @@ def consistency(
     if not named:
         raise typer.BadParameter("no SYSTEM is given")
     mapping = dict(old_new(text) for text in replace)
+    of_labels = dict(old_new(text) for text in label_mapping)
     from temporalkd.cli.work import score
     from temporalkd.cli.work.systems import Maps
 
     maps = Maps(classes, None, mapping or None, palette_of(palette), resize)
-    show(score.consistency(frames, named, maps, labels, void, protocol, flow, weights))
+    show(score.consistency(frames, named, maps, labels, void, protocol, flow, weights, of_labels))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from temporalkd.data.augment import Augment
 from temporalkd.data.footage import move_stills
-from temporalkd.data.image_folder import IMAGES, FrameFolder
+from temporalkd.data.image_folder import FrameFolder, scene_folders
 from temporalkd.data.palettes import Palette
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
@@ -68,7 +68,7 @@ class ImageFolder(ClipSampler):
     ):
         made = [
             FrameFolder(folder, maps, classes=classes, void=void, mapping=mapping, palette=palette, partial=True)
-            for folder, maps in _scenes(Path(images), None if labels is None else Path(labels))
+            for folder, maps in scene_folders(Path(images), None if labels is None else Path(labels))
         ]
         footage: list[Source] = list(made)
         if synthetic_motion:
@@ -105,11 +105,3 @@ class Streets(ClipSampler):
     ):
         streets: Sequence[Source] = [Street(seed + number, length, size) for number in range(count)]
         super().__init__(streets, frames, gaps, seed, augment=Augment(crop, scale, flip), motion=frames > 1)
-
-
-def _scenes(images: Path, labels: Path | None) -> list[tuple[Path, Path | None]]:
-    """Folder of frames and folder of labels of each scene."""
-    inner = sorted(p for p in images.iterdir() if p.is_dir() and not p.name.startswith(".")) if images.is_dir() else []
-    if not inner or any(p.suffix.lower() in IMAGES for p in images.iterdir()):
-        return [(images, labels)]
-    return [(folder, None if labels is None else labels / folder.name) for folder in inner]

@@ -5,14 +5,17 @@ Data sets of installed packages are found by their entry points in the group `te
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from temporalkd.data.camvid import CamVid
 from temporalkd.data.cityscapes import Cityscapes
-from temporalkd.data.footage import DATASETS, DEFAULT, DatasetOptions, Footage, Setting, move_stills, register
-from temporalkd.data.image_folder import FrameFolder, open_frames
+from temporalkd.data.footage import DATASETS, DEFAULT, DatasetOptions, Footage, Setting, move_stills, register, stills
+from temporalkd.data.image_folder import FrameFolder, open_scenes, scene_folders
+from temporalkd.data.palettes import palette
+from temporalkd.data.source import Source
 from temporalkd.data.street import CLASSES, PALETTE, streets
 from temporalkd.data.voc import VOC
 from temporalkd.data.vspw import VSPW
@@ -24,33 +27,68 @@ __all__ = ["DATASETS", "VOC", "VSPW", "CamVid", "Cityscapes", "Folder", "Importe
 
 @register
 class Folder(DatasetOptions):
-    """One folder of images in temporal order, or of unrelated stills (then with synthetic motion)."""
+    """A folder of images in temporal order, or of unrelated stills (then with synthetic motion), and their labels.
+
+    A folder of folders is a scene each. Labels are matched by name, up to the extension and a `suffix`; frames may lack
+    one. Their values are class numbers, after `mapping` (value -> class; 255: ignored), or colours of a `palette`: a
+    name or a file. `void`: a value, or several, to ignore. `value_range`: of 16 bit images, what becomes 0 and 255.
+    """
 
     dataset: Literal["folder"] = "folder"
     images: str
     labels: str | None = None
     class_names: list[str] = []
-    void: int = 255
+    void: int | list[int] = 255
+    mapping: dict[int, int] | None = None
+    palette: str | None = None
+    suffix: str = ""
+    value_range: tuple[int, int] | None = None
     synthetic_motion: bool = False
     fps: float = 25.0
 
     def open(self, setting: Setting = DEFAULT) -> Footage:
-        labels = self.located(self.labels, setting) if self.labels else None
-        images = self.located(self.images, setting)
-        source = FrameFolder(images, labels, classes=len(self.class_names) or None, void=self.void, fps=self.fps)
-        sources = move_stills(source, setting.seed) if self.synthetic_motion else [source]
-        return Footage(sources, tuple(self.class_names))
+        colours = palette(self.palette) if self.palette else None
+        names = tuple(self.class_names) or (colours.names if colours else ())
+        if colours and len(names) != len(colours):
+            warnings.warn(
+                f"class_names: {len(names)}, palette {colours.name} has {len(colours)}: its are used", stacklevel=2
+            )
+            names = colours.names
+        labels = self.located(self.labels, setting) if self.labels and setting.labelled else None
+        scenes = [
+            FrameFolder(
+                images,
+                maps,
+                classes=len(names) or None,
+                void=self.void,
+                fps=self.fps,
+                mapping=self.mapping,
+                partial=True,
+                palette=colours,
+                value_range=self.value_range,
+                suffix=self.suffix,
+            )
+            for images, maps in scene_folders(self.located(self.images, setting), labels)
+        ]
+        sources: list[Source] = list(scenes)
+        if self.synthetic_motion:
+            sources = [still for scene in scenes for still in _moved(scene, setting.seed)]
+        return Footage(sources, names, colours.colours if colours and not self.class_names else ())
+
+
+def _moved(scene: FrameFolder, seed: int) -> list[Source]:
+    return move_stills(scene, seed) if scene.labels else stills(scene, True, seed)
 
 
 @register
 class Video(DatasetOptions):
-    """A video file or a folder of images without labels."""
+    """Video without labels: a file, a folder of images, or a folder of several of either."""
 
     dataset: Literal["video"] = "video"
     path: str
 
     def open(self, setting: Setting = DEFAULT) -> Footage:
-        return Footage([open_frames(self.located(self.path, setting), setting.decoder)])
+        return Footage(open_scenes(self.located(self.path, setting), setting.decoder))
 
 
 @register

@@ -39,7 +39,7 @@ def absent_classes(data: Footage, most: int = 200) -> str | None:
     if not labelled or not absent:
         return None
     void = float(100 * seen[IGNORE] / seen.sum())
-    hint = "; masks of 0 and 255 need mapping: {255: 1} and another void" if len(data.class_names) == 2 else ""
+    hint = "; for masks of 0 and 255 set mapping: {255: 1}" if len(data.class_names) == 2 else ""
     return f"no pixel of class {', '.join(absent[:5])} in the labels, {void:.1f} % of the pixels are void{hint}"
 
 

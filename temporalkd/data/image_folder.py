@@ -17,6 +17,7 @@ from temporalkd.data.source import Frame, Source
 from temporalkd.data.video import DecoderName, VideoFile
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+VIDEOS = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".ts")
 MAPS = (".png", ".bmp", ".tif", ".tiff", ".npy")
 
 
@@ -166,6 +167,7 @@ class FrameFolder(ImageFiles):
         fps: frames per second of the scene.
         partial: only some frames have labels; otherwise a frame without one is an error.
         value_range: of 16 bit images, see `read_image`.
+        suffix: of the labels' names, see `MapFolder`.
     """
 
     def __init__(
@@ -180,12 +182,13 @@ class FrameFolder(ImageFiles):
         partial: bool = False,
         palette: Palette | None = None,
         value_range: tuple[int, int] | None = None,
+        suffix: str = "",
     ) -> None:
         files = files_in(Path(images), IMAGES, "images")
         self.stems = list(files)
         maps = None
         if labels is not None:
-            maps = MapFolder(Path(labels), classes=classes, void=void, mapping=mapping, palette=palette)
+            maps = MapFolder(Path(labels), classes=classes, void=void, mapping=mapping, palette=palette, suffix=suffix)
             maps.require(self.stems, partial=partial)
         super().__init__(
             Path(images).resolve().name,
@@ -195,6 +198,31 @@ class FrameFolder(ImageFiles):
             fps,
             value_range,
         )
+
+
+def scene_folders(images: Path, labels: Path | None = None) -> list[tuple[Path, Path | None]]:
+    """Folder of frames and folder of labels of each scene: the folders given, or those of the same names in them."""
+    inner = sorted(p for p in images.iterdir() if p.is_dir() and not p.name.startswith(".")) if images.is_dir() else []
+    if not inner or any(p.suffix.lower() in IMAGES for p in images.iterdir()):
+        return [(images, labels)]
+    return [(folder, None if labels is None else labels / folder.name) for folder in inner]
+
+
+def open_scenes(path: Path, decoder: DecoderName = "pyav") -> list[Source]:
+    """A video or a folder of images as one scene; a folder of several of either as one scene each.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_frames`.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [open_frames(path, decoder)]
+    videos = sorted(
+        (p for p in path.iterdir() if p.suffix.lower() in VIDEOS and not p.name.startswith(".")), key=natural
+    )
+    if videos:
+        return [VideoFile(video, decoder=decoder) for video in videos]
+    return [FrameFolder(folder) for folder, _ in scene_folders(path)]
 
 
 def open_frames(path: Path, decoder: DecoderName = "pyav") -> Source:
@@ -223,6 +251,7 @@ class MapFolder:
         classes, void, mapping: see `read_map`.
         palette: colour images are read too, by their colours.
         resize: `fitted` brings maps to the size of their frames.
+        suffix: what the names of maps have behind those of their frames, "_L" say.
     """
 
     def __init__(
@@ -234,12 +263,15 @@ class MapFolder:
         mapping: Mapping[int, int] | None = None,
         palette: Palette | None = None,
         resize: bool = False,
+        suffix: str = "",
     ) -> None:
         self.folder = Path(folder)
         self.classes = classes
         self.palette = palette
         self.resize = resize
-        self.files = files_in(self.folder, MAPS, "class maps")
+        self.files = {
+            stem.removesuffix(suffix): file for stem, file in files_in(self.folder, MAPS, "class maps").items()
+        }
         self.stems = list(self.files)
         self.reader = MapReader(classes, void, mapping, palette)
 

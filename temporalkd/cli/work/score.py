@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from temporalkd.cli.work.systems import Maps, device, first_data, largest, open_systems
@@ -30,6 +30,8 @@ def evaluate(
     scorer.protocols = protocols
     for system in opened.values():
         system.require(scorer.footage.sources if scorer.footage is not None else [])
+        if system.spec is not None and scorer.footage is not None:
+            build.same_classes(str(system.path), system.spec.class_names, scorer.footage.class_names, "data.val")
     with progress("evaluate") as tick:
         return scorer.rows({name: system.predictor() for name, system in opened.items()}, ema=ema, progress=tick)
 
@@ -39,17 +41,21 @@ def consistency(
     systems: Sequence[str],
     maps: Maps,
     labels: Path | None,
-    void: int,
+    void: Sequence[int],
     protocols: Sequence[str],
     flows: Sequence[str],
     weights: str | None = None,
+    label_mapping: Mapping[int, int] | None = None,
 ) -> list[Row]:
     """Score systems on frames, with labels or without."""
     opened, source = open_systems(systems, maps), open_frames(frames)
     if labels is not None:
         if not isinstance(source, FrameFolder):
             raise ValueError(f"{frames} is a video: labels need a folder of images with the same names")
-        source = FrameFolder(frames, labels, classes=maps.classes, void=void, palette=maps.palette)
+        reading = {"void": void, "palette": maps.palette, "mapping": label_mapping or None}
+        source = FrameFolder(frames, labels, classes=maps.classes, partial=True, **reading)  # type: ignore[arg-type]
+        if len(source.labelled) < len(source):
+            say(f"{len(source.labelled)} of {len(source)} frames have labels: accuracy is theirs")
     for system in opened.values():
         system.require([source])
     if len(source) < 2:
@@ -61,6 +67,8 @@ def consistency(
         truths = (label for i in source.labelled if (label := source.label(i)) is not None)
         told = max(largest(m) for system in opened.values() for m in system.maps or [])
         true = max(map(largest, truths), default=0)
+        if source.labelled and true == 0:
+            say(f"{labels}: no pixel of any class but 0; void is {', '.join(map(str, void))} (--void, --label-mapping)")
         if true > told:
             say(f"{labels} has class {true}, which no prediction has: if it is void, add --void {true}")
         classes = 1 + max(told, true)

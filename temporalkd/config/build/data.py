@@ -14,6 +14,8 @@ from temporalkd.data.prediction_store import Targets
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
+from temporalkd.models import ModelSpec, read_spec
+from temporalkd.paths import find
 
 
 def footage(
@@ -27,6 +29,8 @@ def training_footage(config: Config) -> Footage:
     """data.train, with the labels hidden that data.semi hides."""
     section, semi = config.data, config.data.semi
     data = footage(section.train, section.root, config.seed, decoder=section.decoder)
+    if not data.class_names and (spec := _taught(config)) is not None:
+        data = replace(data, class_names=spec.class_names, palette=spec.palette)
     if semi is None:
         return data
     estimate = cached_estimate(config) if semi.weak == "flow" else None
@@ -52,15 +56,36 @@ def sampler(
     if without_labels and not unlabelled and not any(source.withheld for source in data.sources):
         remedy = f"data.semi.labelled is {semi.labelled}, lower it" if semi else "set data.semi or data.unlabelled"
         raise ConfigError(f"method {config.method.name} needs frames without labels, and the data has none: {remedy}")
+    estimate = cached_estimate(config)
+    labelled: Sequence[Source] = [source for source in data.sources if source.labelled or source.withheld]
+    if not labelled:
+        if config.teacher is None:
+            raise ConfigError("data.train: no frame has labels, and there is no teacher to learn from: set teacher")
+        labelled, unlabelled = [], [*data.sources, *unlabelled]
+    if section.frames > 1 and estimate is None and config.flow is not None and _mixed([*labelled, *unlabelled]):
+        estimate = cached_estimate(config, True)
     return ClipSampler(
-        data.sources,
+        labelled,
         section.frames,
         section.gaps,
         config.seed,
         unlabelled=unlabelled,
         augment=Augment(section.crop, section.scale, section.flip),
         motion=section.frames > 1,
-        estimate=cached_estimate(config),
+        estimate=estimate,
         weak=(semi.share if semi else 0.0) if without_labels else None,
         targets=targets,
     )
+
+
+def _taught(config: Config) -> ModelSpec | None:
+    """What the json beside the teacher's weights says: the classes where the data names none."""
+    weights = config.teacher.weights if config.teacher else None
+    card = find(weights, "weights").with_suffix(".json") if weights else None
+    return read_spec(card) if card and card.is_file() else None
+
+
+def _mixed(sources: Sequence[Source]) -> bool:
+    """Whether some of the sources know their motion and others do not: then it is estimated while clips are read."""
+    known = {source.motion(0, 1) is not None for source in sources if len(source) > 1}
+    return len(known) > 1

@@ -56,9 +56,9 @@ def live_estimator(config: Config) -> FlowEstimator | None:
     return configured(config.flow) if config.flow and not config.flow.cached else None
 
 
-def cached_estimate(config: Config) -> EstimateMotion | None:
-    """The configured flow network with its cache, where the flow is to be cached."""
-    if config.flow is None or not config.flow.cached:
+def cached_estimate(config: Config, wanted: bool = False) -> EstimateMotion | None:
+    """The configured flow network with its cache, where the flow is to be cached, or `wanted` in any case."""
+    if config.flow is None or not (config.flow.cached or wanted):
         return None
     network = configured(config.flow)
     cache = default_cache(config.flow.cache, config.flow.cache_gigabytes)

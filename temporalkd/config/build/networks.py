@@ -37,7 +37,9 @@ def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segm
     if section.architecture is None:
         raise ConfigError(f"{where}: name an architecture, or weights with a json beside them")
     if data is None or not data.class_names:
-        raise ConfigError(f"{where}: the data names no classes, so the number of outputs is not known")
+        raise ConfigError(
+            f"{where}: neither the data nor the teacher's json names classes, so the number of outputs is not known"
+        )
     spec = ModelSpec(
         architecture=section.architecture,
         classes=len(data.class_names),
