@@ -158,9 +158,7 @@ def test_a_loader_worker_that_is_killed(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ClipSampler, "__getitem__", killed)
-        with pytest.raises(
-            ChildProcessError, match=r"step [3-6]: a worker that reads clips died, .* training\.workers"
-        ):
+        with pytest.raises(ChildProcessError, match=r"step [3-6]: .*training\.workers"):
             train(values, tmp_path / "cut")
     goes_on_as_if_nothing_had_happened(values, tmp_path)
 
