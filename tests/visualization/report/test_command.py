@@ -19,7 +19,7 @@ from torch import Tensor
 
 from temporalkd.data.source import Frame
 from temporalkd.data.street import PALETTE, Street, streets
-from temporalkd.evaluation import Answer, averaged, network
+from temporalkd.evaluation import FramePrediction, averaged, network
 from temporalkd.models import load_segmenter
 from temporalkd.visualization.overlay import enlarge, overlay, to_picture
 from tests.cli_support import LENGTH, SIZE, World, isolated, results, run_main, tiny_config, write_config
@@ -222,7 +222,7 @@ def maps_of(run: Path, source: Street, decay: float | None) -> list[Tensor]:
     system = network(load_segmenter(run / "student.safetensors")[0])
     if decay is not None:
         system = averaged(system, decay)
-    answers: list[Answer] = [system(Frame(source, i, source.frame(i))) for i in range(len(source))]
+    answers: list[FramePrediction] = [system(Frame(source, i, source.frame(i))) for i in range(len(source))]
     return [answer.map for answer in answers]
 
 
