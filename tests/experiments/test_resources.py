@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from temporalkd.training import resources
+from temporalkd.experiments import resources
 from tests.cli_support import ROOT
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def test_attempts_follow_each_other(tmp_path: Path) -> None:
 def test_the_peak_is_the_processs_own(tmp_path: Path) -> None:
     """Not what its parent held when it was started, which ru_maxrss would say."""
     code = (
-        "import sys, torch\nfrom pathlib import Path\nfrom temporalkd.training import resources\n"
+        "import sys, torch\nfrom pathlib import Path\nfrom temporalkd.experiments import resources\n"
         "with resources.recorded(Path(sys.argv[1]), torch.device('cpu'), False):\n"
         "    block = bytearray(int(sys.argv[2]) * 2**20)\n    del block\n"
     )

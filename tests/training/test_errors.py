@@ -110,7 +110,8 @@ def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path
     def asked(self: Trainee, step: Any) -> Any:
         if not told:
             code = (
-                "import sys, pathlib, yaml\nfrom temporalkd.experiments import run\nfrom temporalkd.config import parse\n"
+                "import sys, pathlib, yaml\nfrom temporalkd.experiments import run\n"
+                "from temporalkd.config import parse\n"
                 f"run.train(parse(yaml.safe_load(sys.stdin), 'x'), pathlib.Path(sys.argv[1]), {resume})"
             )
             command = [sys.executable, "-c", code, str(tmp_path / "cut")]
