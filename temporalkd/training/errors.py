@@ -38,7 +38,8 @@ def explained(error: Exception, step: int, saved: int, clips: str) -> Exception:
         )
     if isinstance(error, ConnectionResetError | EOFError) or _WORKER.search(text):  # it is found out in either way
         return ChildProcessError(
-            f"step {step}: a worker that reads clips died, for want of memory?: lower training.workers; {go_on}"
+            f"step {step}: a DataLoader worker was killed, probably out of memory: lower training.workers or "
+            f"training.batch; {go_on}"
         )
     if _ONE_VALUE in text:
         return ValueError(

@@ -110,7 +110,8 @@ def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path
     def asked(self: TrainableModules, context: Any) -> Any:
         if not told:
             code = (
-                "import sys, pathlib, yaml\nfrom temporalkd import run\nfrom temporalkd.config import parse\n"
+                "import sys, pathlib, yaml\nfrom temporalkd.experiments import run\n"
+                "from temporalkd.config import parse\n"
                 f"run.train(parse(yaml.safe_load(sys.stdin), 'x'), pathlib.Path(sys.argv[1]), {resume})"
             )
             command = [sys.executable, "-c", code, str(tmp_path / "cut")]
@@ -158,9 +159,7 @@ def test_a_loader_worker_that_is_killed(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ClipSampler, "__getitem__", killed)
-        with pytest.raises(
-            ChildProcessError, match=r"step [3-6]: a worker that reads clips died, .* training\.workers"
-        ):
+        with pytest.raises(ChildProcessError, match=r"step [3-6]: .*training\.workers"):
             train(values, tmp_path / "cut")
     goes_on_as_if_nothing_had_happened(values, tmp_path)
 
