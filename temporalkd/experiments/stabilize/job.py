@@ -94,11 +94,7 @@ class Job:
             assert judge is not None
             found = judge(mixed(self.original, segmenter, options.mix))
             seen = [float(row["consistency"]) for row in _rows(self.folder / METRICS)] + [found["consistency"] or 0.0]
-            if (
-                not last
-                and len(seen) > options.patience
-                and max(seen[-options.patience :]) <= max(seen[: -options.patience])
-            ):
+            if not last and _stands_still(seen, options.patience):
                 raise _Enough
             return found
 
@@ -182,6 +178,7 @@ class Job:
             crop = height, width
         else:
             crop = min(options.crop[0], height), min(options.crop[1], width)
+        smallest = max(options.scale[0], crop[0] / height, crop[1] / width)  # the frame fills the crop
         estimator = self._flow(options.flow) if pairs else None
         clips = ClipSampler(
             [],
@@ -189,7 +186,7 @@ class Job:
             (1, 1),
             options.seed,
             unlabelled=[*footage.used, *keep],
-            augment=Augment(crop, options.scale, True),
+            augment=Augment(crop, (smallest, max(smallest, options.scale[1])), True),
             motion=pairs,
             estimate=(lambda a, b: self.cache.both(estimator, a, b)) if estimator else None,
             targets=targets,
