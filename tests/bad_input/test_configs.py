@@ -33,12 +33,12 @@ def wrong_type(world: World, tmp: Path) -> list[Any]:
     return check_values(tmp, training={"batch": "many"})
 
 
-@case(2, "method.name: unknown 'distil', expected one of baseline, kd, etc")
+@case(2, "method.name: unknown 'distil', expected one of baseline, etc, fckd")
 def unknown_method(world: World, tmp: Path) -> list[Any]:
     return check_values(tmp, method={"name": "distil"})
 
 
-@case(2, "data.train.dataset: unknown 'kitti', expected one of camvid, folder, video, street")
+@case(2, "data.train.dataset: unknown 'kitti', expected one of camvid, cityscapes, voc, vspw, folder, video, street")
 def unknown_dataset(world: World, tmp: Path) -> list[Any]:
     return check_values(tmp, data={"train": {"dataset": "kitti"}})
 
@@ -151,7 +151,7 @@ def class_weight_of_wrong_length(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"class_weight": [1.0, 2.0]})
 
 
-@case(2, "method.terms: unknown term 'edge', expected one of cross_entropy, pixel_kl")
+@case(2, "method.terms: unknown term 'edge', expected one of adversarial, attention")
 def unknown_term(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"terms": [{"term": "edge"}]})
 
@@ -171,9 +171,9 @@ def import_without_a_module(world: World, tmp: Path) -> list[Any]:
     return train(tmp, method={"terms": [{"import": ":Edge"}]})
 
 
-@case(2, "data: temporalkd.data.footage:street: got an unexpected keyword argument 'nope'")
+@case(2, "data: tests.training.fifty_steps:streets: got an unexpected keyword argument 'nope'")
 def unknown_option_of_imported_data(world: World, tmp: Path) -> list[Any]:
-    made = {"dataset": "import", "import": "temporalkd.data.footage:street", "options": {"count": 1, "nope": 3}}
+    made = {"dataset": "import", "import": "tests.training.fifty_steps:streets", "options": {"nope": 3}}
     return train(tmp, data={"train": made})
 
 
@@ -182,9 +182,9 @@ def imported_data_of_another_kind(world: World, tmp: Path) -> list[Any]:
     return train(tmp, data={"train": {"dataset": "import", "import": "builtins:dict"}})
 
 
-@case(2, "method: street must return a list of temporalkd.methods.WeightedLoss")
+@case(2, "method: streets must return a list of temporalkd.methods.WeightedLoss")
 def imported_method_of_another_kind(world: World, tmp: Path) -> list[Any]:
-    made = {"name": "import", "import": "temporalkd.data.footage:street", "options": {"count": 1}}
+    made = {"name": "import", "import": "temporalkd.data.street:streets", "options": {"count": 1, "seed": 0}}
     return train(tmp, method=made)
 
 

@@ -95,7 +95,7 @@ def test_survives_pickling_into_a_worker(kind):
     ("call", "words"),
     [
         (lambda: build("raft_smal"), "raft_smal.*did you mean 'raft_small'.*dis"),
-        (lambda: build("farneback"), "farneback.*known: raft_small"),
+        (lambda: build("farneback"), "farneback.*known: dis, raft_large, raft_small"),
         (
             lambda: build("raft_small", precison="bfloat16"),
             "precison.*did you mean 'precision'.*known: updates, precision",
