@@ -59,7 +59,7 @@ def _maker(kind: str) -> Maker:
     if kind in ESTIMATORS or kind in estimators():
         return ESTIMATORS[kind]
     if ":" not in kind:
-        known = ", ".join(ESTIMATORS)
+        known = ", ".join(sorted(ESTIMATORS))
         raise ValueError(f"unknown flow estimator {kind!r}{did_you_mean(kind, ESTIMATORS)}; known: {known}")
     module, _, name = kind.partition(":")
     try:

@@ -44,7 +44,7 @@ class TermOptions(Options):
         if (self.term is None) == (self.imported is None):
             raise ConfigError('method.terms: each has either "term", a known name, or "import", "package.module:Name"')
         if self.term is not None and self.term not in TERMS:
-            raise ConfigError(f"method.terms: unknown term {self.term!r}, expected one of {', '.join(TERMS)}")
+            raise ConfigError(f"method.terms: unknown term {self.term!r}, expected one of {', '.join(sorted(TERMS))}")
         maker = TERMS[self.term] if self.term else named(str(self.imported), "method.terms")
         name = self.name or self.term or str(self.imported).rpartition(":")[2]
         term = call(maker, self.options, f"method.terms.{name}")

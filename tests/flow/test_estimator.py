@@ -65,7 +65,7 @@ def test_fingerprint_names_what_was_computed_with():
     ("call", "words"),
     [
         (lambda: build("raft_smal"), "raft_smal.*did you mean 'raft_small'.*dis"),
-        (lambda: build("farneback"), "farneback.*known: raft_small"),
+        (lambda: build("farneback"), "farneback.*known: dis, raft_large, raft_small"),
         (
             lambda: build("raft_small", precison="bfloat16"),
             "precison.*did you mean 'precision'.*known: updates, precision",
