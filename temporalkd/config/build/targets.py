@@ -26,7 +26,9 @@ def targets(config: Config, teacher: Teacher | None) -> Targets | None:
     if config.flow is None:
         raise ConfigError("teacher.flow_passes: averaging along the flow needs a flow network: set flow")
     network, cache = configured(config.flow), default_cache(place, gigabytes)
-    return FlowAveragedStore(predictions, lambda a, b: cache.both(network, a, b), network.fingerprint, section.flow_passes)
+    return FlowAveragedStore(
+        predictions, lambda a, b: cache.both(network, a, b), network.fingerprint, section.flow_passes
+    )
 
 
 def in_training(config: Config, teacher: Teacher | None) -> Teacher | None:

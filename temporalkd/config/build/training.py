@@ -7,10 +7,10 @@ from itertools import islice
 
 import torch
 
+from temporalkd.config import Config, ConfigError
 from temporalkd.config.build.motion import live_estimator
 from temporalkd.config.build.networks import model
 from temporalkd.config.build.targets import in_training
-from temporalkd.config import Config, ConfigError
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
 from temporalkd.data.source import Source
@@ -53,7 +53,12 @@ def _peer(config: Config, data: Footage, number: int) -> Segmenter:
 def plan(config: Config) -> Plan:
     """The schedule of the training section."""
     runtime_keys = {"accelerator", "devices", "nodes", "precision"}
-    return Plan(**config.training.model_dump(exclude=runtime_keys), jitter=config.data.jitter, disturbance=config.data.disturbance, seed=config.seed)
+    return Plan(
+        **config.training.model_dump(exclude=runtime_keys),
+        jitter=config.data.jitter,
+        disturbance=config.data.disturbance,
+        seed=config.seed,
+    )
 
 
 def enet_class_weights(sources: Iterable[Source], classes: int) -> list[float]:
