@@ -51,7 +51,7 @@ class Folder(DatasetOptions):
         names = tuple(self.class_names) or (colours.names if colours else ())
         if colours and len(names) != len(colours):
             warnings.warn(
-                f"class_names: {len(names)}, palette {colours.name} has {len(colours)}: its are used", stacklevel=2
+                f"class_names: {len(names)}, palette {colours.name} has {len(colours)}: they are used", stacklevel=2
             )
             names = colours.names
         labels = self.located(self.labels, setting) if self.labels and setting.labelled else None

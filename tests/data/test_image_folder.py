@@ -106,7 +106,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="expected a folder of images or a video"):
         open_frames(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(ValueError, match=r"empty, expected images \(png, jpg"):
+    with pytest.raises(ValueError, match=r"1 \.txt files, expected images \(png, jpg"):
         FrameFolder(tmp_path)
     with pytest.raises(ValueError, match=r"notes\.txt: not a folder"):
         FrameFolder(tmp_path / "notes.txt")
