@@ -69,8 +69,8 @@ def test_another_student_is_noticed(world: World, call: Any) -> None:
         (None, "run has no evaluation.json"),
         ("{", "evaluation.json: not json"),
         ("[]", "evaluation.json: expected a json object, found list"),
-        ('{"results": [{"system": "student"}]}', "evaluation.json: not the results of an evaluation"),
-        ('{"results": []}', "evaluation.json: no results of the student"),
+        ('{"results": [{"system": "student"}]}', "evaluation.json"),
+        ('{"results": []}', "evaluation.json"),
     ],
 )
 def test_records_that_cannot_be_used(content: str | None, says: str, world: World, call: Any) -> None:
