@@ -136,7 +136,8 @@ class MethodOptions(Options):
         if isinstance(flow, str):
             flow = optical_flow.build(flow) if frames > 1 else None  # a single frame has no motion
         averaged = self.flow_averaged_teacher
-        return Method(student, losses, teacher, flow, frames, averaged, peers, recipe.self_training)
+        made = Method(student, losses, teacher, flow, frames, averaged, peers, recipe.self_training)
+        return made.to(student.mean.device)
 
     def _ramped(self, losses: list[WeightedLoss]) -> list[WeightedLoss]:
         known = [loss.name for loss in losses]

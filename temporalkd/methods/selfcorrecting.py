@@ -106,5 +106,5 @@ def selfcorrecting(
     >>> sorted(path.name for path in (run.folder / "pseudo").glob("*.json"))
     ['round1.json', 'round2.json']
     """
-    given = {"students": 1 + len(peers)} | ({} if peers else {"collaboration": 0.0}) | options
+    given = options | {"students": 1 + len(peers)} | ({} if peers else {"collaboration": 0.0})
     return SelfCorrecting.given(given).build(student, teacher, flow, make_peer=lambda number: peers[number - 1])
