@@ -40,11 +40,11 @@ def image_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def old_new(text: str) -> tuple[int, int]:
+def old_new(text: str, option: str) -> tuple[int, int]:
     """The two class values of OLD:NEW."""
     old, _, new = text.partition(":")
     if not (re.fullmatch(r"\d{1,9}", old, re.ASCII) and re.fullmatch(r"\d{1,9}", new, re.ASCII)):
-        raise typer.BadParameter(f"{text!r}: expected two class values, OLD:NEW")
+        raise typer.BadParameter(f"{option} {text!r}: expected two class values, OLD:NEW")
     return int(old), int(new)
 
 

@@ -55,8 +55,8 @@ def consistency(
     named = [*systems, *predictions]
     if not named:
         raise typer.BadParameter("no SYSTEM is given")
-    mapping = dict(old_new(text) for text in replace)
-    of_labels = dict(old_new(text) for text in label_mapping)
+    mapping = dict(old_new(text, "--replace") for text in replace)
+    of_labels = dict(old_new(text, "--label-mapping") for text in label_mapping)
     from temporalkd.cli.work import score
     from temporalkd.cli.work.systems import Maps
 

@@ -77,7 +77,7 @@ def _not_a_map(mode: str, bits: int, palette: Palette | None) -> str:
     if mode in ("RGB", "RGBA"):
         deep = f" of {bits} bits" if bits > 8 else ""
         with_palette = (
-            "or colours of 8 bits" if palette is not None else "or a palette that names its colours (palette)"
+            "or colours of 8 bits" if palette is not None else "or a palette of its colours (palette, --palette)"
         )
         return f"{what} (mode {mode}){deep}, expected {expected}, {with_palette}"
     return f"{what} (mode {mode}), expected {expected}"

@@ -258,7 +258,7 @@ CASES: dict[str, tuple[int, str, Make]] = {
     ),
     "maps in colours": (
         1,
-        "--palette",
+        r"001\.png: a colour image",
         lambda w, t: score(w, maps=spoilt(w, t, "labels/001.png", np.zeros((*SIZE, 3))) / "labels"),
     ),
     "an unknown palette": (1, "'kitti'", lambda w, t: score(w, "--palette", "kitti")),

@@ -39,7 +39,7 @@ def test_labels_of_few_and_many_bits(tmp_path: Path) -> None:
 
 
 def test_colour_labels_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"c\.png: a colour image \(mode RGB\), expected class indices.*--palette"):
+    with pytest.raises(ValueError, match=r"c\.png: a colour image \(mode RGB\), expected class indices"):
         read_map(save(tmp_path / "c.png", NOISE))
     grey_alpha = save(tmp_path / "la.png", NOISE[..., :2].copy())
     for palette in (None, FIVE):

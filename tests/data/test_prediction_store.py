@@ -25,7 +25,7 @@ from temporalkd.data.source import Source
 from temporalkd.data.street import Street
 from temporalkd.experiments import run
 from temporalkd.methods import Method, WeightedLoss
-from temporalkd.methods.etc import etc
+from temporalkd.methods.etc import ETC
 from temporalkd.methods.spatial_terms import PixelKL
 from temporalkd.models import StoredTeacher, fingerprint, freeze, to_store
 from tests import tiny
@@ -224,7 +224,7 @@ def test_a_stored_teacher_of_views_and_passes_trains(tmp_path: Path, monkeypatch
 
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no feature of role 'head', it has: logits"):
-        Method(segmenter(seed=1), etc(), StoredTeacher(segmenter()), frames=3)
+        Method(segmenter(seed=1), ETC().losses(), StoredTeacher(segmenter()), frames=3)
     values = values_of(tmp_path, False, disturbance=1.0)
     with pytest.raises(ConfigError, match=r"data\.disturbance: .*teacher\.store"):
         run.train(parse(values, "test"), tmp_path / "run", say=lambda line: None)
