@@ -13,12 +13,12 @@ from types import CodeType, FrameType
 from typing import Any
 
 PLACES: dict[str, tuple[str, str]] = {
-    "anywhere": ("temporalkd/run.py", "_train"),
-    "step": ("training/steps.py", "__call__"),
+    "anywhere": ("experiments/run.py", "_train"),
+    "step": ("training/step.py", "__call__"),
     "checkpoint": ("training/checkpoint.py", "save"),
     "log": ("training/log.py", ""),
-    "evaluation": ("temporalkd/scoring.py", "rows"),
-    "labels": ("training/pseudo.py", "__call__"),
+    "evaluation": ("experiments/scoring.py", "rows"),
+    "labels": ("training/pseudo_labels.py", "__call__"),
     "cache": ("flow/store.py", "save"),
     "student": ("models/weights.py", "save_segmenter"),
 }
