@@ -28,3 +28,9 @@ def test_killed_at_random_points(soak: Any) -> None:
     done = list(soak.kills(3, seed=5, methods=["selfcorrecting"], processes=[1], most=1))
     assert [(kill.method, kill.where, kill.lost) for kill in done if kill.lost] == []
     assert sum(where not in (soak.MISSED, "") for kill in done for where in kill.where) >= 3, "they were killed"
+
+
+def test_every_place_is_a_function_that_exists(soak: Any) -> None:
+    for file, name in soak.PLACES.values():
+        (path,) = (p for room in ("flow", "temporalkd") for p in (ROOT / room).rglob("*.py") if str(p).endswith(file))
+        assert f"def {name}" in path.read_text(), (file, name)
