@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 import struct
 import sys
 import types
 import wave
+from contextlib import suppress
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -221,6 +224,62 @@ def test_another_library_is_used_where_it_finds_the_same_frames(video: Path, mon
         VideoFile(video, decoder="torchcodec").frame(0)
 
 
+def open_files(path: Path) -> int:
+    """How often this process has it open."""
+    held = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            held += entry.readlink() == path
+    return held
+
+
+class Frames(torch.utils.data.Dataset):
+    """Frames of two videos in turn, and how many files of them are open once one has been read."""
+
+    def __init__(self, *sources: VideoFile):
+        self.sources = sources
+
+    def __len__(self) -> int:
+        return 2 * COUNT
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        place, which = divmod(index, 2)
+        frame = self.sources[which].frame(place)
+        return frame, sum(open_files(source.path) for source in self.sources)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted in /proc")
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_worker_has_one_decoder_of_its_own(video: Path, decoder: DecoderName, tmp_path: Path) -> None:
+    # Copies of its own: other tests may have left the shared one open.
+    one, other = (Path(shutil.copy(video, tmp_path / name)) for name in ("one.mp4", "other.mp4"))
+    sources = VideoFile(one, decoder=decoder), VideoFile(other, decoder=decoder)
+    sources[0].frame(0)  # open in the parent, so that a forked worker could inherit it
+    loader = torch.utils.data.DataLoader(
+        Frames(*sources), batch_size=4, num_workers=2, timeout=60, multiprocessing_context="fork"
+    )
+    frames, held = (torch.cat(parts) for parts in zip(*loader))
+    assert [round(number(frame)) for frame in frames] == [i // 2 for i in range(2 * COUNT)]
+    assert held.tolist() == [1] * 2 * COUNT
+    assert torch.equal(pickle.loads(pickle.dumps(sources[1])).frame(7), sources[1].frame(7))
+    sources[1].frame(0)
+    sources[1].close()
+    assert open_files(one) == open_files(other) == 0
+
+
+@pytest.mark.parametrize("width", [50, 52, 66, 82])
+def test_every_column_of_any_width_is_converted(width: int, tmp_path: Path) -> None:
+    """FFmpeg's conversion to planes leaves the last columns of some widths as they were in memory."""
+    path = tmp_path / "grey.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, 48, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.full((48, width, 3), 120, np.uint8), format="rgb24")
+        container.mux([*stream.encode(frame), *stream.encode()])
+    frame = VideoFile(path).frame(0)
+    assert frame.shape == (3, 48, width) and (frame.int() - 120).abs().max() <= 3
+
+
 def test_rotation_of_phone_videos_is_applied(video: Path, tmp_path: Path) -> None:
     data = bytearray(video.read_bytes())
     at = data.find(b"tkhd") + 44
@@ -231,6 +290,35 @@ def test_rotation_of_phone_videos_is_applied(video: Path, tmp_path: Path) -> Non
         assert frame.shape == (3, 64, 48)
         assert frame[0, 4:12, -12:-4].float().mean() > 220  # the red corner, turned clockwise
         assert frame[0, 4:12, 4:12].float().mean() < 60
+
+
+def test_cover_art_is_not_the_video(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 200, 300, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        moving = container.add_stream("libx264", rate=25)
+        moving.height, moving.width, moving.pix_fmt = *SIZE, "yuv420p"
+        still = av.VideoFrame.from_ndarray(np.full((300, 200, 3), 200, np.uint8), format="rgb24")
+        container.mux([*cover.encode(still.reformat(format="yuvj420p")), *cover.encode()])
+        for index in range(8):
+            container.mux(moving.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
+        container.mux(moving.encode())
+    source = VideoFile(path)
+    assert len(source) == len(list(source.frames())) == 8
+    assert source.frame(3).shape == (3, *SIZE)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("name", ["2024-05-01T12:30:05.mp4", "12:30.mp4"])
+def test_a_name_with_a_colon_is_a_file(
+    name: str, decoder: DecoderName, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(video, name)
+    source = VideoFile(Path(name), decoder=decoder)
+    assert round(number(source.frame(7))) == 7 and len(list(source.frames())) == COUNT
 
 
 def test_files_that_are_no_video(tmp_path: Path) -> None:
@@ -249,6 +337,20 @@ def test_files_that_are_no_video(tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
 
 
+def test_unfinished_recordings_and_downloads(video: Path, tmp_path: Path) -> None:
+    at_the_end = write(tmp_path / "camera.mp4").read_bytes()
+    (tmp_path / "camera.mp4").write_bytes(at_the_end[: at_the_end.index(b"moov") - 4])
+    with pytest.raises(ValueError, match=r"camera\.mp4: .*not finished"):
+        VideoFile(tmp_path / "camera.mp4")
+    whole, path = video.read_bytes(), tmp_path / "cut.mp4"
+    with av.open(str(video)) as container:
+        ends = sorted(packet.pos + packet.size for packet in container.demux(video=0) if packet.size)
+    for size in (ends[25], ends[25] + 5, ends[0] - 1, len(whole) * 2 // 3):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=r"cut\.mp4: truncated"):
+            len(VideoFile(path))
+
+
 def test_damaged_in_the_middle(video: Path, tmp_path: Path) -> None:
     data = bytearray(video.read_bytes())
     with av.open(str(video)) as container:
@@ -263,3 +365,11 @@ def test_damaged_in_the_middle(video: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=rf"hole\.mp4: damaged video, frame {place} of 40"):
         source.frame(place)
     assert round(number(source.frame(3))) == 3, "the frames before it are read"
+
+
+def test_a_title_in_another_encoding(video: Path, tmp_path: Path) -> None:
+    data = bytearray(video.read_bytes())
+    at = data.index(b"VideoHandler")
+    data[at : at + 4] = b"\xef\xf2\xff\x90"
+    (tmp_path / "latin.mp4").write_bytes(bytes(data))
+    assert torch.equal(VideoFile(tmp_path / "latin.mp4").frame(3), VideoFile(video).frame(3))
