@@ -15,6 +15,7 @@ QUOTE = "'"
 LONGEST = 400
 OLD_KEYS = {
     "method.steady": "method.steady is now method.flow_averaged_teacher",
+    "teacher.cached": "teacher.cached is now teacher.store",
 }
 """Dotted key of an earlier version -> what replaces it; asked only for keys that no section has any more."""
 _TAGGED = ("train", "unlabelled", "val", "method")  # the part after these is the kind, not a key
