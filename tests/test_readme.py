@@ -81,7 +81,8 @@ def test_the_examples_are_short_and_complete() -> None:
 
 
 @pytest.mark.parametrize("code", SNIPPETS)
-def test_the_snippets_run(code: str) -> None:
+def test_the_snippets_run(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     exec(compile(code, "<snippet>", "exec"), {})
 
 
