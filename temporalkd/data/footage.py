@@ -90,7 +90,7 @@ class DatasetOptions(Options):
         Raises:
             FileNotFoundError, ValueError: files that are missing or wrong; names them.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define open(setting)")
+        raise TypeError(f"{type(self).__name__} must define open(setting) -> Footage")
 
     def located(self, path: str, setting: Setting) -> Path:
         """Where a path of the options lies: as given, or below the data root."""

@@ -97,7 +97,7 @@ class MethodOptions(Options):
 
     def losses(self) -> list[WeightedLoss]:
         """The method's own weighted losses."""
-        raise NotImplementedError(f"{type(self).__name__} must define losses()")
+        raise TypeError(f"{type(self).__name__} must define losses() -> weighted losses")
 
     def recipe(self) -> Recipe:
         """All that the method is made of; a method with several students or self-training overrides it."""
