@@ -12,10 +12,10 @@ from pydantic import Field, PositiveInt
 
 from temporalkd.data.camvid import CamVid
 from temporalkd.data.cityscapes import Cityscapes
-from temporalkd.data.footage import DATASETS, DEFAULT, DatasetOptions, Footage, Setting, move_stills, register, stills
+from temporalkd.data.footage import DATASETS, DEFAULT, DatasetOptions, Footage, Setting, register, split_scenes
+from temporalkd.data.holdout import Split
 from temporalkd.data.image_folder import FrameFolder, open_scenes, scene_folders
 from temporalkd.data.palettes import palette
-from temporalkd.data.source import Source
 from temporalkd.data.street import CLASSES, PALETTE, streets
 from temporalkd.data.voc import VOC
 from temporalkd.data.vspw import VSPW
@@ -32,6 +32,9 @@ class Folder(DatasetOptions):
     A folder of folders is a scene each. Labels are matched by name, up to the extension and a `suffix`; frames may lack
     one. Their values are class numbers, after `mapping` (value -> class; 255: ignored), or colours of a `palette`: a
     name or a file. `void`: a value, or several, to ignore. `value_range`: of 16 bit images, what becomes 0 and 255.
+    `split`: "holdout": the middle tenth of each sequence's labelled frames; "fit": all but that and the labelled frame
+    on each side of it. Sequences are the folders of a folder of folders, else names equal up to their last "_".
+    The synthetic motion of what is held out is always the same, whatever the seed.
     """
 
     dataset: Literal["folder"] = "folder"
@@ -44,6 +47,7 @@ class Folder(DatasetOptions):
     suffix: str = ""
     value_range: tuple[int, int] | None = None
     synthetic_motion: bool = False
+    split: Split = "all"
     fps: float = 25.0
 
     def open(self, setting: Setting = DEFAULT) -> Footage:
@@ -70,14 +74,8 @@ class Folder(DatasetOptions):
             )
             for images, maps in scene_folders(self.located(self.images, setting), labels)
         ]
-        sources: list[Source] = list(scenes)
-        if self.synthetic_motion:
-            sources = [still for scene in scenes for still in _moved(scene, setting.seed)]
-        return Footage(sources, names, colours.colours if colours and not self.class_names else ())
-
-
-def _moved(scene: FrameFolder, seed: int) -> list[Source]:
-    return move_stills(scene, seed) if scene.labels else stills(scene, True, seed)
+        parts = split_scenes(scenes, self.split, self.synthetic_motion, setting.seed)
+        return Footage(parts, names, colours.colours if colours and not self.class_names else ())
 
 
 @register
