@@ -14,7 +14,9 @@ from temporalkd.data.holdout import Split, runs
 from temporalkd.data.image_folder import IMAGES, FrameFolder, ImageFiles, files_in
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
+from temporalkd.data.selection import within
 from temporalkd.data.source import Source
+from temporalkd.options import Span
 
 CLASSES, PALETTE = palette("camvid").names, palette("camvid").colours
 VOID = 11
@@ -37,6 +39,7 @@ class CamVid(DatasetOptions):
         split: "train" or "test": stills at 1 Hz; "val": the clip 0016E5, 15 Hz, every frame labelled. "holdout": the
             middle tenth of each sequence of train; "fit": train without it and the still on each side of it; "all": as
             "train". The motion of the held-out stills is always the same, whatever the seed.
+        frames: [first, end]: of val, from that frame up to, and without, the other one; null: to the end.
         synthetic_motion: give each still neighbours by synthetic motion, with exact flow; None: for all but val,
             whose frames are real neighbours, and but the stills with frames of the video around them in
             `root/sequences/{still}/`, the still in the middle; then no motion is told, for either kind.
@@ -48,12 +51,17 @@ class CamVid(DatasetOptions):
     root: str | None = None
     split: Annotated[Literal["train", "fit", "holdout", "val", "test"], BeforeValidator(_train_is_all)] = "train"
     synthetic_motion: bool | None = None
+    frames: Span | None = None
 
     def open(self, setting: Setting = DEFAULT) -> Footage:
         root = self.folder(self.root, setting, LAYOUT)
         part: Split = "fit" if self.split == "fit" else "holdout" if self.split == "holdout" else "all"
         stored = self.split if part == "all" else "train"
         folder = FrameFolder(root / stored, root / f"{stored}annot", classes=len(CLASSES), void=VOID, fps=15.0)
+        if self.frames is not None:
+            if self.split != "val":
+                raise ValueError(f"frames: {list(self.frames)} of split {self.split}: stills are chosen by split")
+            return Footage([folder.part(within(folder, self.frames))], CLASSES, PALETTE)
         chosen = [run for _, run in runs([folder], part)]
         moved = self.split != "val" if self.synthetic_motion is None else self.synthetic_motion
         if not moved:

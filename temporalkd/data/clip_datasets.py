@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from temporalkd.data.augment import Augment
-from temporalkd.data.footage import split_scenes
+from temporalkd.data.footage import mixed, open_footage, split_scenes
 from temporalkd.data.holdout import Split
 from temporalkd.data.image_folder import FrameFolder, scene_folders
 from temporalkd.data.palettes import Palette
@@ -33,6 +33,8 @@ class ImageFolder(ClipSampler):
         split: "holdout": the middle tenth of each sequence's labelled frames, to choose by; "fit": all but that and the
             labelled frame on each side of it. Sequences are the folders of a folder of folders, else the names that are
             equal up to their last "_".
+        unlabelled: videos, folders of frames, or folders of either, whose frames are drawn without labels;
+            `unlabelled_frames`: (first, end) of each scene, end excluded; `share`: of the clips without labels.
         synthetic_motion: the images are unrelated stills, whose neighbours are made by moving them.
         seed: of all that is drawn.
     Raises:
@@ -68,6 +70,9 @@ class ImageFolder(ClipSampler):
         mapping: Mapping[int, int] | None = None,
         palette: Palette | None = None,
         split: Split = "all",
+        unlabelled: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
+        unlabelled_frames: tuple[int, int | None] | None = None,
+        share: float | None = None,
         synthetic_motion: bool = False,
         seed: int = 0,
     ):
@@ -77,7 +82,10 @@ class ImageFolder(ClipSampler):
         ]
         footage = split_scenes(made, split, synthetic_motion, seed)
         with_labels, without = (footage, []) if labels is not None else ([], footage)
-        super().__init__(with_labels, frames, gaps, seed, without, Augment(crop, scale, flip), motion=frames > 1)
+        paths = [unlabelled] if isinstance(unlabelled, str | PathLike) else unlabelled
+        beside = open_footage([Path(path) for path in paths], unlabelled_frames)
+        augment, motion = Augment(crop, scale, flip), frames > 1 and not mixed([*footage, *beside])
+        super().__init__(with_labels, frames, gaps, seed, [*without, *beside], augment, motion=motion, share=share)
 
 
 class Streets(ClipSampler):

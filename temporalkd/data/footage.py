@@ -11,8 +11,9 @@ import torch
 
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.holdout import Split, runs
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.image_folder import ImageFiles, open_scenes
 from temporalkd.data.motion import MovedStill
+from temporalkd.data.selection import Part, within
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
 from temporalkd.options import Options
@@ -69,6 +70,19 @@ def split_scenes(scenes: Sequence[ImageFiles], split: Split, moved: bool, seed: 
         for scene, run in parts
         for still in move_stills(scene, seed, [i for i in run if i in scene.labels or not scene.labels])
     ]
+
+
+def open_footage(
+    paths: Sequence[Path], span: tuple[int, int | None] | None = None, decoder: DecoderName = "pyav"
+) -> list[Source]:
+    """The scenes of videos, folders of frames and folders of either, without labels; of each the frames of a span."""
+    scenes = [scene for path in paths for scene in open_scenes(path, decoder)]
+    return [Part(scene, within(scene, span)) if span else scene for scene in scenes]
+
+
+def mixed(sources: Sequence[Source]) -> bool:
+    """Whether some of the sources know their motion and others do not: a batch carries motion as a whole, or none."""
+    return len({source.knows_motion for source in sources if len(source) > 1}) > 1
 
 
 def stills(files: ImageFiles, moved: bool, seed: int = 0) -> list[Source]:
