@@ -115,6 +115,7 @@ class DistillationContext:
         progress: float = 0.0,
         flow_averaged_teacher: bool = False,
         all_sum: losses.AllSum = losses.local_sum,
+        for_teacher: Tensor | None = None,
     ):
         """
         Args:
@@ -122,10 +123,12 @@ class DistillationContext:
             frames: (B, T, 3, H, W), what the networks see; None: the clip's own.
             progress: share of the training that is done, 0..1.
             all_sum: sums over the processes of a training, for the means of losses.
+            for_teacher: (B, T, 3, H, W), what a teacher that is run sees; None: the same.
             flow_averaged_teacher: average the teacher's predictions along the motion, see the loss of that name.
         """
         self.clip, self.all_sum = clip, all_sum
         self.frames = clip.frames if frames is None else frames
+        self.for_teacher = self.frames if for_teacher is None else for_teacher
         self.progress, self.flow_averaged_teacher = progress, flow_averaged_teacher
         self.students: list[ClipPrediction] = []
         self.number = 0
@@ -140,7 +143,7 @@ class DistillationContext:
 
     def predict(self, *students: nn.Module) -> None:
         """Run the students on all B * T frames, each in one forward."""
-        self.students = [self._run(student) for student in students]
+        self.students = [self._run(student, self.frames) for student in students]
 
     def views(self) -> list[DistillationContext]:
         """This context for each student; what is computed once (see `memoize`) is shared."""
@@ -153,10 +156,10 @@ class DistillationContext:
         """Run the teacher now: what it holds meanwhile is given back before the students keep theirs for a gradient."""
         _ = self.teacher
 
-    def _run(self, network: nn.Module) -> ClipPrediction:
+    def _run(self, network: nn.Module, seen: Tensor) -> ClipPrediction:
         """All frames of all clips in one forward; what is dropped is the same in all frames of a clip."""
-        clips, length = self.frames.shape[:2]
-        frames = rearrange(self.frames, "b t c h w -> (b t) c h w")
+        clips, length = seen.shape[:2]
+        frames = rearrange(seen, "b t c h w -> (b t) c h w")
         with SharedDropout(clips, length) if network.training and length > 1 else nullcontext():
             said = network(frames)
         if self.clip.targets is not None:  # read where the targets lie, however the network enlarges its logits
@@ -173,7 +176,11 @@ class DistillationContext:
         if self._teacher is None:
             raise ValueError("this method distils from a teacher, and none is configured: set teacher.weights")
         with torch.no_grad():
-            said = self._run(self._teacher) if self.clip.targets is None else self._stored(self.clip.targets)
+            said = (
+                self._run(self._teacher, self.for_teacher)
+                if self.clip.targets is None
+                else self._stored(self.clip.targets)
+            )
             return self._averaged(said) if self.flow_averaged_teacher else said
 
     def _stored(self, targets: Tensor) -> ClipPrediction:

@@ -122,10 +122,13 @@ class Method:
     def eval_mode(self, wanted: bool) -> None:
         self._modules.eval_mode = wanted
 
-    def context(self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0) -> DistillationContext:
-        """The context of this clip; `frames` are what the networks see where that is not the clip's own frames."""
+    def context(
+        self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0, for_teacher: Tensor | None = None
+    ) -> DistillationContext:
+        """The context of this clip; `frames` are what the networks see where that is not the clip's own frames, and
+        `for_teacher` what the teacher sees where that is something else."""
         return DistillationContext(
-            clip, self.teacher, self.flow, frames, progress, self.flow_averaged_teacher, self.all_sum
+            clip, self.teacher, self.flow, frames, progress, self.flow_averaged_teacher, self.all_sum, for_teacher
         )
 
     def training_step(
