@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -67,6 +68,7 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
     method = build.method(config, student, teacher, data)
     targets = build.targets(config, teacher)
     clips = build.sampler(config, data, method.self_training is not None, targets)
+    spec = student.spec = replace(spec, trained_size=clips.frame_size)
     scorer = Scorer(config, runtime.device, classes=student.classes) if scored else None
     plan = build.plan(config)
     splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer and scorer.footage else {})}
