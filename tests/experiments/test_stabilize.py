@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,20 @@ from torch import Tensor, nn
 
 import temporalkd as tkd
 from temporalkd.data.selection import Selection, resized, select, spread
+from temporalkd.data.semi import PartlyLabelled
 from temporalkd.data.source import Source
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.experiments.stabilize import Stabilized
-from temporalkd.experiments.stabilize.comparison import Shape
+from temporalkd.evaluation import network
+from temporalkd.experiments import api
+from temporalkd.experiments.stabilize import Options, Stabilized
+from temporalkd.experiments.stabilize.comparison import Shape, accuracy
 from temporalkd.experiments.stabilize.footage import choose
 from temporalkd.experiments.stabilize.job import Job
-from temporalkd.experiments.stabilize.judge import Judge, agreement
-from temporalkd.experiments.stabilize.verdict import mixed
+from temporalkd.experiments.stabilize.judge import Judge, agreement, unlabelled
+from temporalkd.experiments.stabilize.report import shares, vanished
+from temporalkd.experiments.stabilize.verdict import Verdict, decide, mixed
 from temporalkd.models import Segmenter, freeze
+from temporalkd.training import Runtime
 from tests.tiny import SIZE, segmenter
 
 LENGTH = 64
@@ -115,9 +121,8 @@ def test_a_street_becomes_steadier(trained: Segmenter, tmp_path: Path) -> None:
 def test_the_original_comes_back_where_it_would_change_too_much(trained: Segmenter, tmp_path: Path) -> None:
     done = steady(trained, tmp_path / "run", agreement=1.0, lr=2e-2, mix=1.0)
     assert not done.kept and "original comes back" in done.reason
-    assert (
-        list(done.results) == ["before", "rejected candidate"] and done.results["rejected candidate"]["agreement"] < 100
-    )
+    assert list(done.results) == ["before", "rejected candidate"]
+    assert done.results["rejected candidate"]["agreement"] < 100, "the candidate's numbers, not the original's"
     assert "| percent | before | rejected candidate |" in (done.folder / "report.md").read_text()
     assert all(torch.equal(a, b) for a, b in zip(weights(done.network).values(), weights(trained).values()))
 
@@ -142,6 +147,76 @@ def test_a_resumed_run_gives_the_same_bits(trained: Segmenter, tmp_path: Path, m
     parts = steady(trained, tmp_path / "parts", resume=True)
     assert parts.kept == whole.kept and parts.results == whole.results
     assert all(torch.equal(a, b) for a, b in zip(weights(parts.network).values(), weights(whole.network).values()))
+
+
+def test_what_trained_comes_back_unless_it_must_not() -> None:
+    """Half of the new weights, unless the held-out part refuses half and accepts another share."""
+    before, after = segmenter(seed=0), segmenter(seed=1)
+    before.network.classifier.bias.data.fill_(0.0)  # type: ignore[union-attr]
+    after.network.classifier.bias.data.fill_(1.0)  # type: ignore[union-attr]
+
+    class Told(Judge):
+        """Knows a network's numbers by its share of the new weights."""
+
+        def __init__(self, agreements: dict[float, float], gain: float = 4.0):
+            self.agreements, self.gain, self.limit = agreements, gain, 0.95
+            self._before = {"consistency": 80.0, "flip_rate": 2.0, "flip_interior": 1.0, "agreement": 100.0}
+
+        def __call__(self, network: Segmenter) -> dict[str, float | None]:
+            share = float(network.network.classifier.bias[0])  # type: ignore[union-attr, index, arg-type]
+            found: dict[str, float | None] = dict(self.before)
+            found |= {"consistency": 80 + self.gain * share, "agreement": self.agreements[share]}
+            return found | {"accepted": None if self.objection(found) else found["consistency"]}
+
+    def decided(agreements: list[float], share: float | None = None, **settings: float) -> Verdict:
+        judge = Told(dict(zip((0.25, 0.5, 0.75, 1.0), agreements)), **settings)
+        return decide(before, after, share, judge, "after 9 steps")
+
+    half = decided([99, 98, 97, 96])
+    assert half.kept and half.share == 0.5 and list(half.seen) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert float(half.candidate.network.classifier.bias[0]) == 0.5  # type: ignore[union-attr, index, arg-type]
+    less = decided([96, 94, 92, 90])
+    assert less.kept and less.share == 0.25 and "0.25 of the new weights" in less.reason
+    assert decided([90, 90, 96, 97]).share == 1.0, "the steadiest of those that are accepted"
+    assert not decided([90, 90, 90, 90]).kept and not decided([99, 99, 99, 99], gain=-1.0).kept
+    asked = decided([99, 98, 97, 96], 1.0)
+    assert asked.kept and asked.share == 1.0 and list(asked.seen) == [0.0, 1.0]
+    assert not decided([99, 98, 97, 90], 1.0).kept, "a share that is asked for is not replaced"
+    table = shares(half)
+    assert "| 0.5 (taken) | 82.00 | 2.00 | 1.00 | 98.00 |" in table and "| 0 | 80.00 | 2.00 | 1.00 | 100.00 |" in table
+    alone = decide(before, after, None, None, "after 9 steps")
+    assert alone.kept and alone.share == 0.5 and shares(alone) == []
+
+
+def test_a_class_that_vanishes_is_said() -> None:
+    found = {"before": {"class_shares": [90.0, 9.0, 1.0, 0.0]}, "after": {"class_shares": [95.5, 4.5, 0.4, 0.0]}}
+    (line,) = vanished(found, ["road", "car", "pole", "sign"])
+    assert "pole" in line and "1 %" in line and "0.4 %" in line
+
+
+def test_the_size_is_that_of_training(tmp_path: Path) -> None:
+    net = segmenter()
+    sizes = {}
+    for name, trained_size in (("known", (24, 40)), ("unknown", None)):
+        assert net.spec is not None
+        net.spec = replace(net.spec, trained_size=trained_size)
+        api.save(net, tmp_path / name / "net.pth")
+        for given in (None, 32):
+            job = Job(tkd.load(tmp_path / name / "net.pth"), Options(size=given), tmp_path, Runtime("cpu"), print)
+            sizes[name, given] = job.size
+    assert sizes == {("known", None): 40, ("known", 32): 32, ("unknown", None): 640, ("unknown", 32): 32}
+
+
+def test_labels_are_for_the_report_alone(trained: Segmenter, tmp_path: Path) -> None:
+    """Accuracy where labels lie outside of the held-out part, which are then none of the frames shown."""
+
+    video = PartlyLabelled(camera(), [1, 3])
+    done = steady(trained, tmp_path / "labelled", video, steps=1)
+    without = steady(trained, tmp_path / "unlabelled", unlabelled(camera()), steps=1)
+    assert all(torch.equal(a, b) for a, b in zip(weights(done.network).values(), weights(without.network).values()))
+    expected = accuracy(network(trained), [video], trained.classes)
+    assert done.results["before"]["miou_labelled"] == pytest.approx(expected)
+    assert "miou_labelled" not in without.results["before"] and "miou" not in without.results["before"]
 
 
 def test_mix_is_between_before_and_after() -> None:

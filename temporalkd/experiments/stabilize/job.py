@@ -11,8 +11,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-
 import flow as optical_flow
 from flow import FlowEstimator
 from flow.files import write_whole
@@ -29,7 +27,7 @@ from temporalkd.experiments.stabilize.comparison import Comparison
 from temporalkd.experiments.stabilize.footage import Footage
 from temporalkd.experiments.stabilize.judge import Judge, unlabelled
 from temporalkd.experiments.stabilize.options import Options
-from temporalkd.experiments.stabilize.verdict import HALF, Verdict, decide, mixed
+from temporalkd.experiments.stabilize.verdict import HALF, SHARES, Verdict, decide, mixed
 from temporalkd.methods import Method, WeightedLoss
 from temporalkd.methods.spatial_terms import PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency
@@ -40,6 +38,7 @@ from temporalkd.training import Plan, Runtime, Trainer
 from temporalkd.training.checkpoint import BEST
 from temporalkd.training.checkpoint import load as load_checkpoint
 from temporalkd.training.distributed import unwrap
+from temporalkd.training.loader import Batches
 from temporalkd.training.log import METRICS
 
 SETTINGS, WATCHED = "stabilize.json", "accepted"
@@ -75,14 +74,8 @@ class Job:
         targets = self._targets(footage, keep)
         clips = self._clips(footage, keep, targets)
         judge = self._judge(footage) if footage.held else None
-        steps = self._steps(student, clips, footage, keep, resume)
-        with progress("targets") as tick:
-            fill(targets, [*footage.used, *keep], tick)
-        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0), options.kl)]
-        terms += [WeightedLoss("motion_consistency", MotionConsistency(), options.motion)]
-        method = Method(student, terms, StoredTeacher(self.original), frames=clips.length)
         plan = Plan(
-            steps=steps,
+            steps=options.steps,
             batch=max(1, options.batch // clips.length),
             lr=options.lr,
             jitter=options.jitter,
@@ -93,6 +86,12 @@ class Job:
             gradient_norms_every=0,
             eval_mode=True,
         )
+        plan = self._timed(student, clips, plan, footage, keep, resume)
+        with progress("targets") as tick:
+            fill(targets, [*footage.used, *keep], tick)
+        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0), options.kl)]
+        terms += [WeightedLoss("motion_consistency", MotionConsistency(), options.motion)]
+        method = Method(student, terms, StoredTeacher(self.original), frames=clips.length)
 
         def look(segmenter: Segmenter, last: bool) -> dict[str, float | None]:
             assert judge is not None
@@ -112,17 +111,17 @@ class Job:
             "stabilize",
             None,
             removed,
-            "accepted",
+            WATCHED,
         )
-        ended = f"after {steps} steps"
+        ended = f"after {plan.steps} steps"
         try:
             trainer.fit(resume)
         except _Enough:
-            ended = f"after {trainer.done} of {steps} steps, as consistency did not rise any more"
+            ended = f"after {trainer.done} of {plan.steps} steps, as consistency did not rise any more"
         except KeyboardInterrupt:
             if trainer.done == 0:
                 raise
-            ended = f"after {trainer.done} of {steps} steps, interrupted"
+            ended = f"after {trainer.done} of {plan.steps} steps, interrupted"
         method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
         return self._verdict(method, judge, ended)
 
@@ -184,10 +183,16 @@ class Job:
             clips.turns = [own] * (KEEP_SHARE - 1) + [others]
         return clips
 
-    def _steps(
-        self, student: Segmenter, clips: ClipSampler, footage: Footage, keep: Sequence[Selection], resume: bool
-    ) -> int:
-        """Their number, which a resumed run keeps; says how long all of it will take."""
+    def _timed(
+        self,
+        student: Segmenter,
+        clips: ClipSampler,
+        plan: Plan,
+        footage: Footage,
+        keep: Sequence[Selection],
+        resume: bool,
+    ) -> Plan:
+        """The plan with its number of steps, which a resumed run keeps; says how long all of it will take."""
         options, path = self.options, self.folder / SETTINGS
         asked = asdict(options) | {"network": network_fingerprint(self.original)}
         if resume and path.is_file():
@@ -197,31 +202,40 @@ class Job:
                 raise ValueError(
                     f"{path}: the run was begun with other options or another network: resume with the same"
                 )
-            return int(found["steps_taken"])
+            return replace(plan, steps=int(found["steps_taken"]))
         frame = footage.used[0].pixels[:1].to(self.runtime.device).float() / 255
         seen = _seconds(lambda: self.original(frame))
         computing = sum(map(len, footage.used)) * seen * MultiView(self.original, options.flip, options.scales).count
         computing += sum(map(len, keep)) * seen
-        height, width = clips.augment.crop if clips.augment and clips.augment.crop else frame.shape[-2:]
-        batch = torch.rand(options.batch, 3, height, width, device=self.runtime.device)
+        held = sum(map(len, footage.held))
+        estimator = self._flow(options.flow)
+        looking = 2 * held * _seconds(lambda: estimator(frame, frame)) if held else 0.0
+        batches = Batches(clips, plan, self.runtime)
 
         def step() -> None:
-            student(batch).logits.square().mean().backward()
+            clip = next(batches(0, 1, workers=0))
+            frames = batches.coloured(clip, 0)
+            student((clip.frames if frames is None else frames).flatten(0, 1)).logits.square().mean().backward()
             student.zero_grad()
 
         pace = _seconds(step)
-        steps = options.steps if options.minutes is None else max(20, int((60 * options.minutes - computing) / pace))
-        looks = (steps // options.check_every + 2) * sum(map(len, footage.held)) * seen
+        steps = options.steps
+        if options.minutes is not None:
+            spent = computing + looking + (1 + len(SHARES)) * held * seen
+            looks = held * seen / options.check_every  # a step's part of them
+            steps = max(20, int((60 * options.minutes - spent) / (pace + looks)))
+        looking += (steps // options.check_every + 1 + len(SHARES)) * held * seen
         self.tell(
             f"targets about {duration(computing)}, {steps} steps about {duration(steps * pace)}, "
-            f"looks at the held-out part about {duration(looks)}: about {duration(computing + steps * pace + looks)}"
+            f"looks at the held-out part about {duration(looking)}: "
+            f"about {duration(computing + steps * pace + looking)}"
         )
         write_whole(path, (json.dumps(asked | {"steps_taken": steps}, indent=2) + "\n").encode())
         prints = {"train": fingerprint(footage.recordings)}
         write_whole(
             self.folder / "environment.json", (json.dumps(environment(options.seed, prints), indent=2) + "\n").encode()
         )
-        return steps
+        return replace(plan, steps=steps)
 
     def _judge(self, footage: Footage) -> Judge:
         flows = {self.options.flow: self._flow(self.options.flow)}
