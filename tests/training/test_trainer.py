@@ -200,7 +200,8 @@ def test_the_moving_average_is_evaluated_and_saved(tmp_path: Path) -> None:
 def test_a_teacher_of_footage_is_not_asked_about_stills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))
     street = {"dataset": "street", "count": 1, "size": list(tiny.SIZE)}
-    values = tiny.config(tmp_path, "footage", data={"unlabelled": {**street, "length": 4, "seed": 7}})
+    unlabelled = {**street, "length": 4, "seed": 7}
+    values = tiny.config(tmp_path, "footage", data={"unlabelled": unlabelled}, method={"labelled": 0})
     values["teacher"]["store"] = True
     train(values, tmp_path / "run")
     assert len(list((tmp_path / "cache" / "teacher").glob(PATTERN))) == 4
