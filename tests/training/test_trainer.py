@@ -201,7 +201,8 @@ def test_a_teacher_of_footage_is_not_asked_about_stills(tmp_path: Path, monkeypa
     monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))
     street = {"dataset": "street", "count": 1, "size": list(tiny.SIZE)}
     unlabelled = {**street, "length": 4, "seed": 7}
-    values = tiny.config(tmp_path, "footage", data={"unlabelled": unlabelled}, method={"labelled": 0})
+    values = tiny.config(tmp_path, "footage", data={"unlabelled": unlabelled})
+    values["method"]["labelled"] = 0
     values["teacher"]["store"] = True
     train(values, tmp_path / "run")
     assert len(list((tmp_path / "cache" / "teacher").glob(PATTERN))) == 4
