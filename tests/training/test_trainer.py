@@ -197,6 +197,20 @@ def test_the_moving_average_is_evaluated_and_saved(tmp_path: Path) -> None:
     assert same(plain, trained), "the average changes nothing of what is trained"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_bfloat16_trains_and_is_doubted_where_the_device_has_none(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "has_bf16", lambda device: there)
+    values = tiny.config(tmp_path, training={"steps": 2, "precision": "bf16-mixed"})
+    told: list[str] = []
+    run.train(parse(values, "test"), tmp_path / "run", say=told.append, score=False)
+    assert any("this cpu has no bfloat16" in line for line in told) != there
+    assert all(math.isfinite(row["loss"]) for row in rows(tmp_path / "run"))
+    student = load_file(tmp_path / "run" / "student.safetensors")
+    assert {tensor.dtype for tensor in student.values()} == {torch.float32}
+
+
 def test_a_teacher_of_footage_is_not_asked_about_stills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))
     street = {"dataset": "street", "count": 1, "size": list(tiny.SIZE)}
