@@ -29,12 +29,6 @@ from tests.cli_support import write_frames
 CPU = "cpu"
 
 
-@pytest.fixture(autouse=True)
-def short_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory of ETC is fitted on one batch: how well does not matter here."""
-    monkeypatch.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
-
-
 def quiet(line: str) -> None:
     """Nobody reads it."""
 
