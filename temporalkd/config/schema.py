@@ -54,18 +54,33 @@ class Semi(Options):
     seed: Seed = 0
 
 
+class MixOptions(Options):
+    """In a `share` of the clips, a part of another clip of the batch is pasted.
+
+    "cutmix": a rectangle; "classmix": half of the other clip's classes, moved along its motion. Labels, motion,
+    visibility and stored targets go with it.
+    """
+
+    kind: Literal["cutmix", "classmix"] = "cutmix"
+    share: float = Field(0.5, gt=0, le=1)
+
+
 class Data(Options):
     """Footage, and how clips are drawn from it.
 
     root: overrides where the data sets are looked for. decoder: the library that reads clips of video files.
-    disturbance: strength of noise, blur, JPEG and exposure, which differ from frame to frame; a teacher's predictions
-    are those of the frame without, which needs teacher.store.
+    unlabelled_share: of the clips whose anchor has no label, in every batch as far as its size allows; null: every
+    frame is drawn as often as any other, or, by methods that label frames themselves, half of them.
+    moving_objects: share of the stills with synthetic motion in which an object, cut by its label, moves on its own.
+    disturbance: strength of noise, blur, motion blur, JPEG, exposure and gamma, which differ from frame to frame; the
+    teacher sees the frame without it, unless teacher.disturbed.
     """
 
     root: str | None = None
     decoder: Literal["pyav", "decord", "torchcodec"] = "pyav"
     train: Dataset
     unlabelled: Dataset | None = None
+    unlabelled_share: float | None = Field(None, gt=0, lt=1)
     val: Dataset | None = None
     semi: Semi | None = None
     frames: Literal[1, 2, 3] = 2
@@ -75,6 +90,8 @@ class Data(Options):
     flip: bool = True
     jitter: float = Field(0.0, ge=0, lt=1)
     disturbance: float = Field(0.0, ge=0)
+    moving_objects: float = Field(0.0, ge=0, le=1)
+    mix: MixOptions | None = None
 
 
 class Normalisation(Options):
@@ -112,13 +129,15 @@ class Teacher(Model):
 
     store: compute its predictions once for each frame and keep them on disk, beside the flow. They move with the frame
     through crop, scale and flip, and are those of the frame before jitter and disturbance. Terms may then read logits
-    alone. flow_passes: average what is stored along the flow, so many times.
+    alone. flow_passes: average what is stored along the flow, so many times. disturbed: a teacher that is not stored
+    sees data.disturbance as the student does.
     """
 
     ensemble: list[str] = []
     views: Views | None = None
     store: bool = False
     flow_passes: int = Field(0, ge=0)
+    disturbed: bool = False
 
 
 class SecondTeacher(Model):
@@ -157,7 +176,9 @@ class Training(Options):
 
     nonfinite_limit: after so many skipped steps in a row the training stops. gradient_norms_every: steps between two
     measurements of each term's gradient, over the parameters of the student's encoder or at its logits. eval_mode: the
-    student keeps its BatchNorm statistics and has no dropout, to fine-tune a network that has converged.
+    student keeps its BatchNorm statistics and has no dropout, to fine-tune a network that has converged. ema: decay of
+    the moving average of the student's weights, 0.999 say, which is evaluated, saved and exported in the student's
+    place; 0: none.
     """
 
     steps: PositiveInt
@@ -184,6 +205,7 @@ class Training(Options):
     nodes: PositiveInt = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     eval_mode: bool = False
+    ema: float = Field(0.0, ge=0, lt=1)
 
 
 class Evaluation(Options):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,12 @@ from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE, Clip
 from temporalkd.data.coordinates import Coordinates, identity, read_at
 from temporalkd.data.label_maps import read_map
+from temporalkd.data.mix import Mix
 from temporalkd.data.prediction_store import Targets
 from temporalkd.data.source import EstimateMotion, Source, motion_between
 
+TURNS = 20
+"""Clips after which those with and without labels are in their share."""
 Anchor = tuple[int, int]
 """Number of the source, frame in it."""
 
@@ -41,8 +46,11 @@ class ClipSampler(Dataset[Clip]):
         augment: geometry; None: none.
         motion: attach the sources' exact motion, or else that of `estimate`.
         estimate: motion of two frames where the source knows none; None: whoever needs it estimates it.
-        weak: frames whose labels are hidden are anchors too; anchors with and without labels take turns, whatever their
-            numbers, and clips carry weak labels, those with labels in this share of the draws. None: nothing of that.
+        weak: frames whose labels are hidden are anchors too; clips carry weak labels, those with labels in this share
+            of the draws. None: nothing of that.
+        share: of the clips whose anchor has no label, whatever the numbers of both kinds; they take turns. None: half
+            of them where `weak` is given, else every anchor is drawn once an epoch.
+        mix: parts of the clips of a batch are pasted into each other.
         targets: a teacher's predictions, which clips carry; None: the teacher is run on the clip.
     Raises:
         ValueError: no source has an anchor with neighbours at such a gap; says which source and how long it is.
@@ -60,6 +68,8 @@ class ClipSampler(Dataset[Clip]):
         estimate: EstimateMotion | None = None,
         weak: float | None = None,
         targets: Targets | None = None,
+        share: float | None = None,
+        mix: Mix | None = None,
     ):
         if frames not in (1, 2, 3):
             raise ValueError(f"frames must be 1, 2 or 3, got {frames}")
@@ -68,7 +78,7 @@ class ClipSampler(Dataset[Clip]):
         self.sources, self.length, self.gaps, self.seed = [*sources, *unlabelled], frames, gaps, seed
         self.with_labels = len(sources)
         self.augment, self.motion, self.estimate, self.weak = augment, motion, estimate, weak
-        self.targets = targets
+        self.targets, self.mix = targets, mix
         self.pseudo: Path | None = None
         """Folder of labels that stand in for the weak ones of anchors without labels."""
         with_labels, without = enumerate(sources), enumerate(unlabelled, self.with_labels)
@@ -79,8 +89,12 @@ class ClipSampler(Dataset[Clip]):
         self.unlabelled = self._anchors(bare)
         self.anchors = [*self.labelled, *self.unlabelled]
         self._bare = frozenset(self.unlabelled)
-        self.turns = [self.anchors] if weak is None else [group for group in (self.labelled, self.unlabelled) if group]
-        """Groups of anchors; positions go round them."""
+        self.turns = [self.anchors]
+        """Groups of anchors; positions go round them, and one that stands there several times is drawn as often."""
+        if self.labelled and self.unlabelled and (share is not None or weak is not None):
+            part = Fraction(0.5 if share is None else share).limit_denominator(TURNS)
+            ends = [i * part // 1 for i in range(part.denominator + 1)]
+            self.turns = [(self.labelled, self.unlabelled)[b - a] for a, b in pairwise(ends)]
         if not self.sources:
             raise ValueError("no footage to draw clips from")
         for group, labelled, drawn in ((sources, True, self.labelled), (unlabelled, False, self.unlabelled)):
@@ -115,15 +129,23 @@ class ClipSampler(Dataset[Clip]):
             return [[anchor - g, anchor, anchor + g] for g in gaps if anchor - g >= 0 and anchor + g <= last]
         return [[anchor, k] for g in gaps for k in (anchor - g, anchor + g) if 0 <= k <= last]
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(H, W) of the first source's frames, before augmentation."""
+        height, width = self.sources[0].frame(0).shape[-2:]
+        return height, width
+
     def __len__(self) -> int:
         """Clips in an epoch."""
         return len(self.anchors)
 
     def __getitem__(self, position: int) -> Clip:
         """Clip at that position of the run, with batch size 1."""
-        position, turn = divmod(position, len(self.turns))
+        turned, turn = divmod(position, len(self.turns))
         anchors = self.turns[turn]
-        epoch, index = divmod(position, len(anchors))
+        alike = [number for number, group in enumerate(self.turns) if group is anchors]
+        epoch, index = divmod(turned * len(alike) + alike.index(turn), len(anchors))
+        turn = alike[0]
         key = (self.seed, epoch, turn << 32) if turn else (self.seed, epoch)
         number, anchor = anchors[int(np.random.default_rng(key).permutation(len(anchors))[index])]
         source = self.sources[number]
@@ -140,6 +162,11 @@ class ClipSampler(Dataset[Clip]):
         if self.augment is not None:
             sample = self.augment(sample, augment_seed)
         return _to_clip(sample, indices.index(anchor))
+
+    def __getitems__(self, positions: Sequence[int]) -> list[Clip]:
+        """The clips of a batch, which a DataLoader asks for."""
+        clips = [self[position] for position in positions]
+        return clips if self.mix is None else self.mix(clips, [(self.seed, position, 13) for position in positions])
 
     def whole(self, anchor: Anchor) -> Clip:
         """The anchor's frame alone, as it is, without its label; with its weak one where clips carry such."""

@@ -45,14 +45,29 @@ class CrossEntropy(LossTerm):
 
 @register_term("pixel_kl")
 class PixelKL(Spatial):
-    """losses.pixel_kl on native logits; of a joint teacher, to that branch alone where one is named."""
+    """losses.pixel_kl on native logits; of a joint teacher, to that branch alone where one is named.
 
-    def __init__(self, tau: float = 1.0, neighbours: float = 0.0, branch: str = ""):
+    Args:
+        labelled: how much a pixel counts in clips whose anchor has labels; 0: the teacher is asked of others alone.
+        standardise: both networks' logits, see the loss.
+    """
+
+    def __init__(
+        self,
+        tau: float = 1.0,
+        neighbours: float = 0.0,
+        branch: str = "",
+        labelled: float = 1.0,
+        standardise: bool = False,
+    ):
         super().__init__(neighbours)
-        self.tau, self.branch = tau, branch
+        self.tau, self.branch, self.labelled, self.standardise = tau, branch, labelled, standardise
+        self.reads_labelled = labelled > 0
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        return losses.pixel_kl(*self.pair(context, t, "logits", self.branch), self.tau, all_sum=context.all_sum)
+        student, teacher, _ = self.pair(context, t, "logits", self.branch)
+        counted = context.counted(t, teacher.shape[-2:], self.labelled)
+        return losses.pixel_kl(student, teacher, counted, self.tau, self.standardise, all_sum=context.all_sum)
 
 
 @register_term("intra_affinity")
@@ -95,6 +110,49 @@ class ChannelKL(Spatial):
         return torch.stack(
             [losses.channel_kl(*pair, self.tau, self.standardise, all_sum=context.all_sum) for pair in layers]
         ).mean()
+
+
+@register_term("dist")
+class DIST(Spatial):
+    """losses.dist on native logits."""
+
+    def __init__(self, inter: float = 1.0, intra: float = 1.0, tau: float = 1.0, neighbours: float = 0.0):
+        super().__init__(neighbours)
+        self.inter, self.intra, self.tau = inter, intra, tau
+
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        pair = self.pair(context, t, "logits")
+        return losses.dist(*pair, self.inter, self.intra, self.tau, all_sum=context.all_sum)
+
+
+@register_term("feature")
+class Feature(Spatial):
+    """losses.feature_l2 or feature_cosine on features, adapted by a 1x1 convolution: the mean over roles and layers."""
+
+    def __init__(
+        self,
+        features: Sequence[str] = ("fused", "head"),
+        kind: Literal["l2", "cosine"] = "l2",
+        neighbours: float = 0.0,
+    ):
+        super().__init__(neighbours)
+        if kind not in ("l2", "cosine"):
+            raise ValueError(f"kind: {kind!r}, expected 'l2' or 'cosine'")
+        self.roles, self.loss = tuple(features), losses.feature_l2 if kind == "l2" else losses.feature_cosine
+        self.adapters = nn.ModuleDict()
+
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
+        self.adapters = nn.ModuleDict({role: adapters(students[0], teacher, role) for role in self.roles})
+        self.prepares = any(isinstance(module, Adapter) for module in self.adapters.modules())
+
+    def prepare(self, contexts: Sequence[DistillationContext]) -> None:
+        for role, made in self.adapters.items():
+            match_adapters(made, contexts, role)  # type: ignore[arg-type]
+
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        pairs = [p for role, made in self.adapters.items() for p in self.layers(context, t, role, made)]  # type: ignore[arg-type]
+        return torch.stack([self.loss(*pair, all_sum=context.all_sum) for pair in pairs]).mean()
 
 
 @register_term("attention")

@@ -17,7 +17,9 @@ class Plan:
 
     on_nonfinite: what becomes of a step whose loss or gradient is not finite; of skipped ones, `nonfinite_limit` may
     come in a row. gradient_norms_at: where each term's gradient is measured. eval_mode: the students stay in eval mode.
-    jitter: of the colours of a clip; disturbance: of each frame alone, see data.disturbance.
+    ema: decay of the moving average of the student's weights, which is evaluated and saved in its place; 0: none.
+    jitter: of the colours of a clip; disturbance: of each frame alone, see data.disturbance. teacher_disturbed: a
+    teacher that is run on the clips sees it too; otherwise it sees the frames before.
     """
 
     steps: int
@@ -33,6 +35,7 @@ class Plan:
     clip_grad: float | None = 5.0
     jitter: float = 0.0
     disturbance: float = 0.0
+    teacher_disturbed: bool = False
     workers: int = 0
     seed: int = 0
     evaluate_every: int = 0
@@ -43,6 +46,7 @@ class Plan:
     on_nonfinite: Literal["stop", "skip"] = "stop"
     nonfinite_limit: int = 20
     eval_mode: bool = False
+    ema: float = 0.0
 
     def rate(self, step: int) -> float:
         """The learning rate at a step, as a share of `lr`."""

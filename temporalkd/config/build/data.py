@@ -8,7 +8,8 @@ from dataclasses import replace
 from temporalkd.config import Config, ConfigError
 from temporalkd.config.build.motion import cached_estimate
 from temporalkd.data.augment import Augment
-from temporalkd.data.footage import DatasetOptions, Footage, Setting
+from temporalkd.data.footage import DatasetOptions, Footage, Setting, mixed
+from temporalkd.data.mix import Mix
 from temporalkd.data.prediction_store import Targets
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
@@ -19,16 +20,23 @@ from temporalkd.paths import find
 
 
 def footage(
-    section: DatasetOptions, root: str | None, seed: int, labelled: bool = True, decoder: DecoderName = "pyav"
+    section: DatasetOptions,
+    root: str | None,
+    seed: int,
+    labelled: bool = True,
+    decoder: DecoderName = "pyav",
+    objects: float = 0.0,
 ) -> Footage:
     """The footage that a dataset section names; what is not to be `labelled` needs no labels on disk."""
-    return section.open(Setting(root, seed, labelled, decoder))
+    return section.open(Setting(root, seed, labelled, decoder, objects))
 
 
 def training_footage(config: Config) -> Footage:
     """data.train, with the labels hidden that data.semi hides."""
     section, semi = config.data, config.data.semi
-    data = footage(section.train, section.root, config.seed, decoder=section.decoder)
+    if semi is not None and section.moving_objects:
+        raise ConfigError("data.moving_objects: cuts objects out by labels, which data.semi hides: leave one out")
+    data = footage(section.train, section.root, config.seed, decoder=section.decoder, objects=section.moving_objects)
     if not data.class_names and (spec := _taught(config)) is not None:
         data = replace(data, class_names=spec.class_names, palette=spec.palette)
     if semi is None:
@@ -60,7 +68,12 @@ def sampler(config: Config, data: Footage, without_labels: bool = False, targets
         if config.teacher is None:
             raise ConfigError("data.train: no frame has labels, and there is no teacher to learn from: set teacher")
         labelled, unlabelled = [], [*data.sources, *unlabelled]
-    if section.frames > 1 and estimate is None and config.flow is not None and _mixed([*labelled, *unlabelled]):
+    if section.unlabelled_share is not None and not (labelled and (unlabelled or without_labels)):
+        raise ConfigError(
+            "data.unlabelled_share: needs frames with labels and frames without: set data.unlabelled or data.semi"
+        )
+    unlike = section.frames > 1 and estimate is None and mixed([*labelled, *unlabelled])
+    if unlike:
         estimate = cached_estimate(config, True)
     return ClipSampler(
         labelled,
@@ -69,10 +82,12 @@ def sampler(config: Config, data: Footage, without_labels: bool = False, targets
         config.seed,
         unlabelled=unlabelled,
         augment=Augment(section.crop, section.scale, section.flip),
-        motion=section.frames > 1,
+        motion=section.frames > 1 and not (unlike and estimate is None),
         estimate=estimate,
         weak=(semi.share if semi else 0.0) if without_labels else None,
         targets=targets,
+        share=section.unlabelled_share,
+        mix=Mix(section.mix.kind, section.mix.share) if section.mix else None,
     )
 
 
@@ -81,9 +96,3 @@ def _taught(config: Config) -> ModelSpec | None:
     weights = config.teacher.weights if config.teacher else None
     card = find(weights, "weights").with_suffix(".json") if weights else None
     return read_spec(card) if card and card.is_file() else None
-
-
-def _mixed(sources: Sequence[Source]) -> bool:
-    """Whether some of the sources know their motion and others do not: then it is estimated while clips are read."""
-    known = {source.motion(0, 1) is not None for source in sources if len(source) > 1}
-    return len(known) > 1

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from flow.store import Store
 from temporalkd.config import Config, ConfigError
 from temporalkd.config.build.motion import GIGABYTES, cache_folder, configured, default_cache
-from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, Targets
+from temporalkd.data.prediction_store import FlowAveragedStore, OfFootage, PredictionStore, Targets
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.source import Source
+from temporalkd.methods import Method
 from temporalkd.models import StoredTeacher, Teacher, fingerprint, to_store
 
 
-def targets(config: Config, teacher: Teacher | None) -> Targets | None:
+def targets(config: Config, teacher: Teacher | None, folder: Path | None = None) -> Targets | None:
     """What clips get the teacher's predictions from, where they are to be stored.
+
+    Args:
+        folder: of the store; None: in the cache.
 
     Raises:
         ConfigError: they are to be averaged along the flow, and no flow is configured.
@@ -19,7 +28,7 @@ def targets(config: Config, teacher: Teacher | None) -> Targets | None:
     if teacher is None or section is None or not section.store:
         return None
     place, gigabytes = (config.flow.cache, config.flow.cache_gigabytes) if config.flow else (None, GIGABYTES)
-    store = Store(cache_folder(place) / "teacher", int(gigabytes * 2**30), "prediction store")
+    store = Store(folder or cache_folder(place) / "teacher", int(gigabytes * 2**30), "prediction store")
     predictions = PredictionStore(store, to_store(teacher), fingerprint(teacher))
     if section.flow_passes == 0:
         return predictions
@@ -31,13 +40,34 @@ def targets(config: Config, teacher: Teacher | None) -> Targets | None:
     )
 
 
+def of_footage(method: Method, clips: ClipSampler) -> Sequence[Source]:
+    """The sources whose frames the teacher is asked about; the clips have no targets of others.
+
+    Raises:
+        ConfigError: it is asked about frames without labels alone, and there are none.
+    """
+    if not method.needs_teacher or method.teaches_labelled:
+        return clips.sources
+    footage = [clips.sources[number] for number in dict.fromkeys(number for number, _ in clips.unlabelled)]
+    if not footage:
+        raise ConfigError(
+            "method: the teacher is asked about frames without labels, and the data has none: set data.unlabelled, or "
+            "method.labelled to 1"
+        )
+    if clips.targets is not None:
+        clips.targets = OfFootage(clips.targets, footage)
+    return footage
+
+
 def in_training(config: Config, teacher: Teacher | None) -> Teacher | None:
     """The teacher, or what stands for one whose predictions come with the clips.
 
     Raises:
-        ConfigError: frames are disturbed, and so would a teacher see them.
+        ConfigError: a stored teacher is to see the frames disturbed.
     """
-    stored = config.teacher is not None and config.teacher.store
-    if teacher is not None and config.data.disturbance and not stored and config.method.name != "baseline":
-        raise ConfigError("data.disturbance: the teacher is to see the frame without it: set teacher.store to true")
-    return StoredTeacher(teacher) if teacher is not None and stored else teacher
+    section = config.teacher
+    if teacher is None or section is None or not section.store:
+        return teacher
+    if section.disturbed:
+        raise ConfigError("teacher.disturbed: what is stored is of the frame as it is: set teacher.store to false")
+    return StoredTeacher(teacher)
