@@ -59,7 +59,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but the step itself, on the data root, with a flow network that needs no weights."""
-    monkeypatch.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
     monkeypatch.setattr(run, "_cost", lambda *_: "")
     monkeypatch.setattr(optical_flow, "build", lambda kind, *_, **__: optical_flow.ZeroFlow())
     monkeypatch.chdir(tmp_path)

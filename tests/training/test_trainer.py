@@ -20,7 +20,7 @@ from temporalkd.config import Config, load, parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.experiments import run
-from temporalkd.methods import ETC, RAMP, Baseline, DistillationContext, LossTerm, Method, WeightedLoss
+from temporalkd.methods import ETC, METHODS, RAMP, Baseline, DistillationContext, LossTerm, Method, WeightedLoss
 from temporalkd.models import Segmenter
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
 from temporalkd.training.step import Stepper
@@ -28,12 +28,6 @@ from tests import tiny
 from tests.cli_support import write_frames
 
 CPU = "cpu"
-
-
-@pytest.fixture(autouse=True)
-def short_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory of ETC is fitted on one batch: how well does not matter here."""
-    monkeypatch.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
 
 
 def quiet(line: str) -> None:
@@ -118,6 +112,19 @@ def test_an_interrupted_training_goes_on_as_if_nothing_happened(
     for name, module in states[0]["trainables"].items():
         assert same(module, states[1]["trainables"][name]), name
     assert states[0]["best"] == states[1]["best"] > 0 and torch.equal(*(state["rng"][0]["cpu"] for state in states))
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_seed_gives_one_student_interrupted_or_not(method: str, tmp_path: Path, monkeypatch: Any) -> None:
+    values = tiny.config(tmp_path, method, training={"steps": 4, "checkpoint_every": 2, "gradient_norms_every": 0})
+    whole, again = (train(values, tmp_path / name, score=False) for name in ("whole", "again"))
+    assert same(whole, again) and not same(whole, tiny.segmenter(seed=3).network.state_dict())
+    go_on = interrupt_after(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        train(values, tmp_path / "cut", score=False)
+    go_on()
+    torch.manual_seed(99)
+    assert same(whole, train(values, tmp_path / "cut", resume=True, score=False))
 
 
 def test_a_run_is_not_overwritten_nor_resumed_with_another_config(tmp_path: Path) -> None:
