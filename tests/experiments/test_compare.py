@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -287,7 +288,7 @@ def test_the_command_fails_where_a_training_did(tmp_path: Path, call: Call, monk
         if folder.parent.name == "b":
             raise OSError("the disk is full")
 
-    monkeypatch.setattr(compare, "__defaults__", (*(compare.__defaults__ or ())[:-1], Here(breaks)))
+    monkeypatch.setattr("temporalkd.cli.work.compare.compare", partial(compare, train=Here(breaks)))
     _, err = call("compare", *files, "--seeds", 1, "-o", "out", code=1)
     assert err.splitlines()[-1].startswith("error: 1 training(s) failed") and "b, seed 0: the disk is full" in err
     assert "| b (failed: seed 0) |" in Path("out/compare.md").read_text()
