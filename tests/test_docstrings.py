@@ -20,6 +20,7 @@ MODULES = (
     "temporalkd.methods.multilevel",
     "temporalkd.methods.stckd",
     "temporalkd.methods.fckd",
+    "temporalkd.methods.footage",
     "temporalkd.methods.i2ckd",
     "temporalkd.methods.selfcorrecting",
     "temporalkd.methods.method",

@@ -28,6 +28,10 @@ LIMIT = 2.0
 """Largest gradient of a term in the encoder, in those of cross-entropy."""
 
 
+CONFIG = {"footage": "recipe"}
+"""Names of configs that are not their method's."""
+
+
 def config_of(method: str, batch: int = 6) -> Config:
     """The method's street config with its ramps at 1 from the first step, and the small teacher as each teacher."""
     overrides = [
@@ -37,10 +41,12 @@ def config_of(method: str, batch: int = 6) -> Config:
         "training.evaluate_every=0",
         f"training.gradient_norms_every={EVERY}",
     ]
-    path = ROOT / "configs" / "street" / f"{method}.yaml"
+    path = ROOT / "configs" / "street" / f"{CONFIG.get(method, method)}.yaml"
     for key in ("teacher", "second_teacher"):
         if getattr(load(path), key) is not None:
             overrides.append(f"{key}.weights={TEACHER}")
+    if method == "footage":
+        overrides += ["teacher.views=null", "teacher.store=false"]
     if method == "selfcorrecting":
         overrides += ["method.rounds=1", "method.fit=20"]
     config = load(path, overrides)

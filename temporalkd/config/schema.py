@@ -160,7 +160,9 @@ class Training(Options):
 
     nonfinite_limit: after so many skipped steps in a row the training stops. gradient_norms_every: steps between two
     measurements of each term's gradient, over the parameters of the student's encoder or at its logits. eval_mode: the
-    student keeps its BatchNorm statistics and has no dropout, to fine-tune a network that has converged.
+    student keeps its BatchNorm statistics and has no dropout, to fine-tune a network that has converged. ema: decay of
+    the moving average of the student's weights, 0.999 say, which is evaluated, saved and exported in the student's
+    place; 0: none.
     """
 
     steps: PositiveInt
@@ -187,6 +189,7 @@ class Training(Options):
     nodes: PositiveInt = 1
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     eval_mode: bool = False
+    ema: float = Field(0.0, ge=0, lt=1)
 
 
 class Evaluation(Options):

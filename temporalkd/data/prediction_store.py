@@ -137,6 +137,36 @@ def fill(targets: Targets, sources: Iterable[Source], progress: Callable[[int, i
             progress(done, len(frames))
 
 
+class OfFootage:
+    """Targets of some sources' frames; any other frame has a uniform one at no cost, which nobody is to read.
+
+    Args:
+        targets: of the sources.
+        sources: one at least.
+    """
+
+    def __init__(self, targets: Targets, sources: Sequence[Source]):
+        self.targets = targets
+        origins = {id(o): o for source in sources for o in (source.origin(i)[0] for i in range(len(source)))}
+        self._origins = list(origins.values())
+        self._strides: tuple[int, int] | None = None
+        self._sizes: dict[tuple[str, int], torch.Size] = {}
+
+    def __call__(self, source: Source, index: int, pixels: Tensor | None = None) -> Tensor:
+        """(C, h, w) float32 log-probabilities."""
+        if any(source is known for known in self._origins):
+            return self.targets(source, index, pixels)
+        first, key = self._origins[0], (source.describe(index), index)
+        like = self.targets(first, 0)
+        if self._strides is None:
+            height, width = first.frame(0).shape[-2:]
+            self._strides = round(height / like.shape[1]), round(width / like.shape[2])
+        if key not in self._sizes:
+            self._sizes[key] = (source.frame(index) if pixels is None else pixels).shape[-2:]
+        size = [-(-side // stride) for side, stride in zip(self._sizes[key], self._strides)]
+        return torch.zeros(like.shape[0], *size).log_softmax(0)
+
+
 class Routed:
     """Targets of several kinds: each source has those of the first group that it belongs to.
 

@@ -65,8 +65,9 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
     student, spec = build.model(config.student, "student", data)
     teacher = build.teacher(config, data)
     method = build.method(config, student, teacher, data)
-    targets = build.targets(config, teacher)
+    targets = build.targets(config, teacher) if method.needs_teacher else None
     clips = build.sampler(config, data, method.self_training is not None, targets)
+    asked = build.of_footage(method, clips)
     scorer = Scorer(config, runtime.device, classes=student.classes) if scored else None
     plan = build.plan(config)
     splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer and scorer.footage else {})}
@@ -103,10 +104,10 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
         if runtime.is_main:
             for line in run_directory.open_folder(config, folder, splits):
                 say(line)
-        if targets is not None and teacher is not None and runtime.is_main:
+        if clips.targets is not None and teacher is not None and runtime.is_main:
             teacher.to(runtime.device).eval()
             with progress("teacher") as tick:
-                fill(targets, clips.sources, tick)
+                fill(clips.targets, asked, tick)
         runtime.barrier()
         with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
             scores = metrics if scorer else None
@@ -140,7 +141,7 @@ def _cost(config: Config, method: Method, clips: ClipSampler, runtime: Runtime) 
     reading = (time.monotonic() - started) * section.batch / max(section.workers, 1)
     frames = clip.repeat(section.batch, 1, 1, 1).to(runtime.device)
     networks: list[tuple[Teacher, float]] = [(student, 3.0) for student in method.students]
-    if method.teacher is not None and clips.targets is None and config.method.name != "baseline":
+    if method.teacher is not None and clips.targets is None and method.needs_teacher:
         networks.append((method.teacher, 1.0))
     computing = 0.0
     for module, share in networks:

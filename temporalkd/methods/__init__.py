@@ -9,6 +9,7 @@ from temporalkd.methods.baseline import Baseline, baseline
 from temporalkd.methods.context import ClipPrediction, DistillationContext
 from temporalkd.methods.etc import ETC, etc
 from temporalkd.methods.fckd import FCKD, fckd
+from temporalkd.methods.footage import FootageDistillation, footage
 from temporalkd.methods.i2ckd import I2CKD, i2ckd
 from temporalkd.methods.imported import ImportedMethod
 from temporalkd.methods.kd import KD, kd
@@ -38,6 +39,7 @@ __all__ = [
     "Baseline",
     "ClipPrediction",
     "DistillationContext",
+    "FootageDistillation",
     "ImportedMethod",
     "LossTerm",
     "Method",
@@ -53,6 +55,7 @@ __all__ = [
     "baseline",
     "etc",
     "fckd",
+    "footage",
     "i2ckd",
     "kd",
     "multilevel",

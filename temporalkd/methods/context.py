@@ -17,7 +17,7 @@ from flow import FlowEstimator, in_frame, resize_flow, warp
 from flow import visible as forward_backward_check
 from temporalkd import losses
 from temporalkd.data.clip import IGNORE, Clip
-from temporalkd.models import Prediction, SharedDropout
+from temporalkd.models import Prediction, Segmenter, SharedDropout
 
 T = TypeVar("T")
 Size = Sequence[int]
@@ -115,6 +115,7 @@ class DistillationContext:
         progress: float = 0.0,
         flow_averaged_teacher: bool = False,
         all_sum: losses.AllSum = losses.local_sum,
+        averages: Sequence[Segmenter] = (),
     ):
         """
         Args:
@@ -123,11 +124,13 @@ class DistillationContext:
             progress: share of the training that is done, 0..1.
             all_sum: sums over the processes of a training, for the means of losses.
             flow_averaged_teacher: average the teacher's predictions along the motion, see the loss of that name.
+            averages: of each student, the network with the moving average of its weights.
         """
         self.clip, self.all_sum = clip, all_sum
         self.frames = clip.frames if frames is None else frames
         self.progress, self.flow_averaged_teacher = progress, flow_averaged_teacher
         self.students: list[ClipPrediction] = []
+        self.averages = averages
         self.number = 0
         """Of the student that this view is for."""
         self._teacher, self._estimator = teacher, estimator
@@ -140,7 +143,7 @@ class DistillationContext:
 
     def predict(self, *students: nn.Module) -> None:
         """Run the students on all B * T frames, each in one forward."""
-        self.students = [self._run(student) for student in students]
+        self.students = [self.ask(student, self.frames) for student in students]
 
     def views(self) -> list[DistillationContext]:
         """This context for each student; what is computed once (see `memoize`) is shared."""
@@ -153,12 +156,14 @@ class DistillationContext:
         """Run the teacher now: what it holds meanwhile is given back before the students keep theirs for a gradient."""
         _ = self.teacher
 
-    def _run(self, network: nn.Module) -> ClipPrediction:
-        """All frames of all clips in one forward; what is dropped is the same in all frames of a clip."""
-        clips, length = self.frames.shape[:2]
-        frames = rearrange(self.frames, "b t c h w -> (b t) c h w")
+    def ask(self, network: nn.Module, frames: Tensor) -> ClipPrediction:
+        """What a network says of frames (B, T, 3, H, W), in one forward.
+
+        What is dropped is the same in all frames of a clip.
+        """
+        clips, length = frames.shape[:2]
         with SharedDropout(clips, length) if network.training and length > 1 else nullcontext():
-            said = network(frames)
+            said = network(rearrange(frames, "b t c h w -> (b t) c h w"))
         if self.clip.targets is not None:  # read where the targets lie, however the network enlarges its logits
             size = self.clip.targets.shape[-2:]
             said = replace(said, native=F.interpolate(said.logits, size, mode="bilinear", align_corners=False))
@@ -173,7 +178,9 @@ class DistillationContext:
         if self._teacher is None:
             raise ValueError("this method distils from a teacher, and none is configured: set teacher.weights")
         with torch.no_grad():
-            said = self._run(self._teacher) if self.clip.targets is None else self._stored(self.clip.targets)
+            said = (
+                self.ask(self._teacher, self.frames) if self.clip.targets is None else self._stored(self.clip.targets)
+            )
             return self._averaged(said) if self.flow_averaged_teacher else said
 
     def _stored(self, targets: Tensor) -> ClipPrediction:
@@ -222,6 +229,16 @@ class DistillationContext:
         """(B, 1, h, w) bool, the pixels of frame t that augmentation did not make up, and whose target is known."""
         valid, known = _resize_mask(self.clip.valid[:, t], size), self.clip.target_valid
         return valid if known is None else valid & _resize_mask(known[:, t], size)
+
+    def counted(self, t: int, size: Size, labelled: float) -> Tensor:
+        """(B, 1, h, w), how much each pixel of frame t counts: `valid`, times `labelled` where its anchor is."""
+        valid = self.valid(t, size)
+        return valid if labelled == 1 else valid * (1 - (1 - labelled) * self.has_labels.view(-1, 1, 1, 1))
+
+    @property
+    def has_labels(self) -> Tensor:
+        """(B,) float, 1 where the clip's anchor has labels, else 0."""
+        return self.clip.labelled[:, self.clip.anchor].float()
 
     def labels(self, t: int) -> Tensor:
         """(B, H, W) int64, the labels of frame t: its own, or the anchor's carried along the motion, else 255."""

@@ -14,6 +14,7 @@ from temporalkd.console import say
 from temporalkd.data.clip import Clip, as_clip
 from temporalkd.losses import AllSum, local_sum
 from temporalkd.methods.adversary import Adversarial, Adversary
+from temporalkd.methods.average import DECAY
 from temporalkd.methods.context import DistillationContext
 from temporalkd.methods.self_training import SelfTraining
 from temporalkd.methods.term import LossTerm, WeightedLoss
@@ -80,6 +81,8 @@ class Method:
         for name, weighted in self.terms.items():
             self._connect(name, weighted.term, frames, [student, *peers])
         self._modules = TrainableModules(student, {name: w.term for name, w in self.terms.items()}, peers)
+        if any(w.term.needs_average for w in self.terms.values()):
+            self._modules.keep_average(DECAY)
         self.adversaries: dict[str, Adversary] = {
             name: w.term.adversary for name, w in self.terms.items() if isinstance(w.term, Adversarial)
         }
@@ -114,6 +117,16 @@ class Method:
         return self._modules.students
 
     @property
+    def needs_teacher(self) -> bool:
+        """Whether any term reads the teacher."""
+        return any(w.term.needs_teacher for w in self.terms.values())
+
+    @property
+    def teaches_labelled(self) -> bool:
+        """Whether any term reads what the teacher says of clips that have labels."""
+        return any(w.term.needs_teacher and w.term.reads_labelled for w in self.terms.values())
+
+    @property
     def eval_mode(self) -> bool:
         """Whether the students stay in eval mode while they are trained."""
         return self._modules.eval_mode
@@ -125,8 +138,27 @@ class Method:
     def context(self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0) -> DistillationContext:
         """The context of this clip; `frames` are what the networks see where that is not the clip's own frames."""
         return DistillationContext(
-            clip, self.teacher, self.flow, frames, progress, self.flow_averaged_teacher, self.all_sum
+            clip,
+            self.teacher,
+            self.flow,
+            frames,
+            progress,
+            self.flow_averaged_teacher,
+            self.all_sum,
+            [self._modules.average(number) for number in range(len(self._modules.averages))],
         )
+
+    def keep_average(self, decay: float = DECAY) -> None:
+        """Keep a moving average of the student's weights, and give it as the best student; see `MovingAverage`.
+
+        In a loop of one's own, call `after_step` after each step of the optimiser; `best_student` is the average.
+        """
+        self._modules.keep_average(decay)
+        self._modules.average_is_best = True
+
+    def update_averages(self) -> None:
+        """Let the moving averages follow, where there are any; after a step of the optimiser."""
+        self._modules.update_averages()
 
     def training_step(
         self, frames: Tensor | Clip, labels: Tensor | None = None, step: int | None = None, total: int | None = None
@@ -178,7 +210,8 @@ class Method:
         return StepResult(loss, {name: value.detach() for name, value in losses.items()})
 
     def after_step(self) -> None:
-        """Train the critic, where the method has one, on the last batch; call it after the optimiser's step."""
+        """Call it after the optimiser's step: the weights' average follows, the critic is trained on the last batch."""
+        self.update_averages()
         if self._last is None:
             return
         for name, loss in self.discriminator_losses(self._last):
@@ -265,5 +298,5 @@ class Method:
         return {f"{name}/{key}": float(value) for name, values in seen.items() for key, value in values.items()}
 
     def best_student(self) -> Segmenter:
-        """The network that is saved for use."""
+        """The network that is saved for use: the student, the best of several, or its average where that is kept."""
         return self._modules.best

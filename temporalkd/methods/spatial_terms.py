@@ -45,14 +45,29 @@ class CrossEntropy(LossTerm):
 
 @register_term("pixel_kl")
 class PixelKL(Spatial):
-    """losses.pixel_kl on native logits; of a joint teacher, to that branch alone where one is named."""
+    """losses.pixel_kl on native logits; of a joint teacher, to that branch alone where one is named.
 
-    def __init__(self, tau: float = 1.0, neighbours: float = 0.0, branch: str = ""):
+    Args:
+        labelled: how much a pixel counts in clips whose anchor has labels; 0: the teacher is asked of others alone.
+        standardise: both networks' logits, see the loss.
+    """
+
+    def __init__(
+        self,
+        tau: float = 1.0,
+        neighbours: float = 0.0,
+        branch: str = "",
+        labelled: float = 1.0,
+        standardise: bool = False,
+    ):
         super().__init__(neighbours)
-        self.tau, self.branch = tau, branch
+        self.tau, self.branch, self.labelled, self.standardise = tau, branch, labelled, standardise
+        self.reads_labelled = labelled > 0
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        return losses.pixel_kl(*self.pair(context, t, "logits", self.branch), self.tau, all_sum=context.all_sum)
+        student, teacher, _ = self.pair(context, t, "logits", self.branch)
+        counted = context.counted(t, teacher.shape[-2:], self.labelled)
+        return losses.pixel_kl(student, teacher, counted, self.tau, self.standardise, all_sum=context.all_sum)
 
 
 @register_term("intra_affinity")

@@ -62,6 +62,10 @@ class LossTerm(nn.Module):
     """Of the features that both networks must have."""
     branch = ""
     """Of a joint teacher, the branch that is read: "first", "second"; "" for what all say together."""
+    reads_labelled = True
+    """Whether it reads the teacher in clips whose anchor has labels."""
+    needs_average = False
+    """Whether it reads the moving average of the student."""
     prepares = False
     """Whether `prepare` reads anything."""
 

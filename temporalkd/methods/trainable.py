@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from temporalkd.methods.average import MovingAverage
 from temporalkd.methods.context import DistillationContext
 from temporalkd.methods.term import LossTerm
 from temporalkd.models import Segmenter
@@ -17,6 +18,8 @@ JUDGE = "cross_entropy"
 
 class TrainableModules(nn.Module):
     """All that is trained: the students and the terms' own modules. One forward gives every term's value.
+
+    Beside the students are the moving averages of their weights, where such are kept.
 
     Of several students a term's value is the mean, and the one whose cross-entropy with the labels has been the lowest
     of late, over some hundred steps, is the best.
@@ -30,9 +33,14 @@ class TrainableModules(nn.Module):
             self.peers = nn.ModuleList(peers)
             self.register_buffer("judged", torch.zeros(1 + len(peers), dtype=torch.float64))
             self.register_buffer("judgements", torch.zeros((), dtype=torch.long))
+        self.averages = nn.ModuleList()
 
     judged: Tensor
     judgements: Tensor
+    averages: nn.ModuleList
+    """Of each student the moving average of its weights; nothing where none is kept."""
+    average_is_best = False
+    """Whether the best student's average is what is evaluated and saved."""
     eval_mode = False
     """Whether the students keep their BatchNorm statistics and drop nothing while they are trained."""
 
@@ -45,7 +53,21 @@ class TrainableModules(nn.Module):
     def best(self) -> Segmenter:
         """The best student so far, see above."""
         students = self.students
-        return students[int(self.judged.argmin())] if len(students) > 1 else self.student
+        number = int(self.judged.argmin()) if len(students) > 1 else 0
+        return self.average(number) if self.average_is_best else students[number]
+
+    def average(self, number: int) -> Segmenter:
+        """The moving average of a student."""
+        return self.averages[number].student  # type: ignore[return-value]
+
+    def keep_average(self, decay: float) -> None:
+        """Start the moving averages from the students as they are now."""
+        self.averages = nn.ModuleList([MovingAverage(student, decay) for student in self.students])
+
+    def update_averages(self) -> None:
+        """After a step of the optimiser."""
+        for average, student in zip(self.averages, self.students):
+            average.update(student)  # type: ignore[operator]
 
     def train(self, mode: bool = True) -> TrainableModules:
         """Training mode; the students stay in eval mode where they are only fine-tuned, see `eval_mode`."""

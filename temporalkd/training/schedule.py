@@ -17,6 +17,7 @@ class Plan:
 
     on_nonfinite: what becomes of a step whose loss or gradient is not finite; of skipped ones, `nonfinite_limit` may
     come in a row. gradient_norms_at: where each term's gradient is measured. eval_mode: the students stay in eval mode.
+    ema: decay of the moving average of the student's weights, which is evaluated and saved in its place; 0: none.
     jitter: of the colours of a clip; disturbance: of each frame alone, see data.disturbance.
     """
 
@@ -43,6 +44,7 @@ class Plan:
     on_nonfinite: Literal["stop", "skip"] = "stop"
     nonfinite_limit: int = 20
     eval_mode: bool = False
+    ema: float = 0.0
 
     def rate(self, step: int) -> float:
         """The learning rate at a step, as a share of `lr`."""

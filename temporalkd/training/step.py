@@ -59,6 +59,7 @@ class Stepper:
         rejected = self._rejected(done, saved, not_finite(values, norm), *method.trainables)
         if not rejected:
             main.step()
+            method.update_averages()
         main.zero_grad()
         if not rejected:
             values |= self._discriminator_steps(done, saved, context)

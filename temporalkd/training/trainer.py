@@ -70,6 +70,8 @@ class Trainer:
         self.ends = [plan.steps * (number + 1) // rounds for number in range(rounds)]
         method.eval_mode = plan.eval_mode
         method.all_sum = all_sum
+        if plan.ema:
+            method.keep_average(plan.ema)
         self.batches = clips if isinstance(clips, GivenBatches) else Batches(clips, plan, runtime)
         self.guard = Guard(method.trainables, plan.on_nonfinite == "skip", plan.nonfinite_limit, runtime.is_main)
         self.interrupts = Interrupts(says=runtime.is_main)

@@ -34,6 +34,7 @@ OWN_TERMS = {
     "multilevel": {"low", "middle", "pixel_kl", "high", "consistency"},
     "i2ckd": {"pixel_kl", "prototype_triplet", "prototype_triplet/student_inter"},
     "stckd": {"pixel_kl", "intra_affinity_first", "intra_affinity_second", "teacher_residual", "adversarial/critic"},
+    "footage": {"pixel_kl", "mean_teacher"},
     "selfcorrecting": {"correction", "collaboration", "pixel_kl", "intra_affinity"},
     "etc": {"pixel_kl", "intra_affinity", "inter_affinity", "recurrent_dependency", "motion_consistency"},
 }
@@ -75,6 +76,8 @@ def one_step(path: Path, root: Path, *more: str) -> tuple[Config, dict[str, floa
     short = [*SHORT, *(STREET if path.parent.name == "street" else [])]
     short += [f"{key}.weights={weights}" for key, section in named.items() if section]
     short += ["method.fit=2", "training.steps=2"] if given.method.name == "selfcorrecting" else []
+    if given.data.unlabelled is not None and given.data.unlabelled.dataset == "street":
+        short += [f"data.unlabelled.{value}" for value in ("count=1", "length=4", "size=[48, 64]")]
     short += ["data.semi.labelled=0.5"] if given.data.semi is not None else []
     encoder = given.student.arguments.get("encoder_name")
     short += [f"student.arguments.encoder_name={SHALLOW[encoder]}"] if encoder in SHALLOW else []

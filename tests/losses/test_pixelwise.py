@@ -58,6 +58,25 @@ def test_nothing_valid_gives_zero_with_a_graph() -> None:
     assert student.grad is not None and student.grad.abs().max() == 0
 
 
+def test_standardised_logits_against_their_formula() -> None:
+    student, teacher = logits(2, 5, 4, 3), logits(2, 5, 4, 3)
+
+    def standard(z: torch.Tensor) -> torch.Tensor:
+        return (z - z.mean(1, keepdim=True)) / z.std(1, correction=0, keepdim=True)
+
+    expected = pixel_kl(standard(student), standard(teacher), tau=2.0)
+    value = pixel_kl(student, teacher, tau=2.0, standardise=True)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    moved = pixel_kl(3 * student + 7, 0.5 * teacher - 2, tau=2.0, standardise=True)
+    assert moved.item() == pytest.approx(expected.item(), rel=1e-4), "neither range nor offset counts"
+    flat = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    pixel_kl(flat, logits(1, 3, 2, 2), standardise=True).backward()
+    assert flat.grad is not None and flat.grad.isfinite().all()
+    double = logits(1, 3, 2, 2, dtype=torch.float64)
+    fixed = logits(1, 3, 2, 2, dtype=torch.float64).detach()
+    assert torch.autograd.gradcheck(lambda s: pixel_kl(s, fixed, standardise=True), double)
+
+
 def test_pixel_kl_gradcheck() -> None:
     teacher = logits(1, 3, 2, 2, dtype=torch.float64).detach()
     assert torch.autograd.gradcheck(lambda s: pixel_kl(s, teacher, tau=2.0), logits(1, 3, 2, 2, dtype=torch.float64))

@@ -176,6 +176,8 @@ def test_each_term_alone_trains_the_student(name: str) -> None:
     terms = [w for w in ETC().losses() if w.name == name] or [WeightedLoss(name, TERMS[name]())]
     method = Method(segmenter(seed=1), terms, teacher=segmenter(seed=0), frames=3)
     method.prepare([clip(3, 2)])
+    for average in method.trainable_modules.averages:  # type: ignore[union-attr]
+        average.student.load_state_dict(segmenter(seed=2).state_dict())
     loss = method.losses(method.context(clip(3, 2), progress=1.0))[name]
     assert loss.item() > 0 or name == "adversarial", "a score has any sign"
     loss.backward()

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from flow.store import PATTERN
 from temporalkd import __version__
 from temporalkd.config import Config, load, parse
 from temporalkd.data.sampler import ClipSampler
@@ -82,7 +83,7 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, done: int) -> Callable[[], 
     return lambda: monkeypatch.setattr(Stepper, "_accumulate", original)
 
 
-@pytest.mark.parametrize("method", ["etc", "stckd"])
+@pytest.mark.parametrize("method", ["etc", "stckd", "footage"])
 def test_an_interrupted_training_goes_on_as_if_nothing_happened(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +92,15 @@ def test_an_interrupted_training_goes_on_as_if_nothing_happened(
     values["data"] |= {"val": val, "jitter": 0.3, "crop": [40, 48], "scale": [0.8, 1.4]}
     values["student"]["arguments"] = {"dropout": 0.3}
     values["training"] |= {"checkpoint_every": 3, "evaluate_every": 2, "gradient_norms_every": 2, "warmup": 2}
+    if method == "footage":
+        values["data"]["unlabelled"] = {
+            "dataset": "street",
+            "count": 1,
+            "length": 6,
+            "size": list(tiny.SIZE),
+            "seed": 7,
+        }
+        values["training"]["ema"] = 0.9
     whole = train(values, tmp_path / "whole")
     again = interrupt_after(monkeypatch, 4)
     with pytest.raises(KeyboardInterrupt):
@@ -166,6 +176,37 @@ def test_accumulating_equals_a_larger_batch(tmp_path: Path) -> None:
     assert any((students["half"][k] - v).abs().max() > 1e-3 for k, v in students["batch"].items())
     logs = [[row["loss"] for row in rows(tmp_path / name)] for name in ("batch", "accumulated")]
     assert logs[0] == pytest.approx(logs[1], rel=1e-4)
+
+
+def test_the_moving_average_is_evaluated_and_saved(tmp_path: Path) -> None:
+    students, seen = {}, []
+    for name, ema in (("plain", 0.0), ("averaged", 0.8)):
+        method = Method(tiny.segmenter(), Baseline().losses())
+
+        def evaluate(student: Segmenter, last: bool) -> dict[str, float | None]:
+            seen.append(student)
+            return {"miou": None}
+
+        trainer(tmp_path / name, method, evaluate=evaluate, ema=ema, gradient_norms_every=0).fit()
+        assert seen[-1] is method.best_student()
+        students[name] = dict(method.best_student().state_dict())
+        trained = dict(method.student.state_dict())
+        assert same(students[name], trained) == (name == "plain")
+        if name == "plain":
+            plain = trained
+    assert same(plain, trained), "the average changes nothing of what is trained"
+
+
+def test_a_teacher_of_footage_is_not_asked_about_stills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))
+    street = {"dataset": "street", "count": 1, "size": list(tiny.SIZE)}
+    values = tiny.config(tmp_path, "footage", data={"unlabelled": {**street, "length": 4, "seed": 7}})
+    values["teacher"]["store"] = True
+    train(values, tmp_path / "run")
+    assert len(list((tmp_path / "cache" / "teacher").glob(PATTERN))) == 4
+    del values["data"]["unlabelled"]
+    with pytest.raises(ValueError, match=r"the data has none: set data\.unlabelled, or method\.labelled to 1"):
+        train(values, tmp_path / "other")
 
 
 def test_teacher_and_flow_are_neither_trained_nor_saved(tmp_path: Path) -> None:

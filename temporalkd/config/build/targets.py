@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flow.store import Store
 from temporalkd.config import Config, ConfigError
 from temporalkd.config.build.motion import GIGABYTES, cache_folder, configured, default_cache
-from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, Targets
+from temporalkd.data.prediction_store import FlowAveragedStore, OfFootage, PredictionStore, Targets
+from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.source import Source
+from temporalkd.methods import Method
 from temporalkd.models import StoredTeacher, Teacher, fingerprint, to_store
 
 
@@ -29,6 +34,24 @@ def targets(config: Config, teacher: Teacher | None) -> Targets | None:
     return FlowAveragedStore(
         predictions, lambda a, b: cache.both(network, a, b), network.fingerprint, section.flow_passes
     )
+
+
+def of_footage(method: Method, clips: ClipSampler) -> Sequence[Source]:
+    """The sources whose frames the teacher is asked about; the clips have no targets of others.
+
+    Raises:
+        ConfigError: it is asked about frames without labels alone, and there are none.
+    """
+    if clips.targets is None or method.teaches_labelled:
+        return clips.sources
+    footage = [clips.sources[number] for number in dict.fromkeys(number for number, _ in clips.unlabelled)]
+    if not footage:
+        raise ConfigError(
+            "method: the teacher is asked about frames without labels, and the data has none: set data.unlabelled, or "
+            "method.labelled to 1"
+        )
+    clips.targets = OfFootage(clips.targets, footage)
+    return footage
 
 
 def in_training(config: Config, teacher: Teacher | None) -> Teacher | None:
