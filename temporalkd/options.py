@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """What every generator of random numbers takes."""
@@ -16,9 +16,17 @@ def _ordered(pair: tuple[Any, Any]) -> tuple[Any, Any]:
     return pair
 
 
+def _some(span: tuple[int, int | None]) -> tuple[int, int | None]:
+    if span[1] is not None and span[0] >= span[1]:
+        raise ValueError("[first frame, the one after the last or null]")
+    return span
+
+
 Size = tuple[PositiveInt, PositiveInt]
 Gaps = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)]
 Scale = Annotated[tuple[PositiveFloat, PositiveFloat], AfterValidator(_ordered)]
+Span = Annotated[tuple[NonNegativeInt, PositiveInt | None], AfterValidator(_some)]
+"""The first frame and the one after the last; null: to the end."""
 Colour = tuple[float, float, float]
 Spread = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 

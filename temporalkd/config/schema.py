@@ -58,6 +58,8 @@ class Data(Options):
     """Footage, and how clips are drawn from it.
 
     root: overrides where the data sets are looked for. decoder: the library that reads clips of video files.
+    unlabelled_share: of the clips whose anchor has no label, in every batch as far as its size allows; null: every
+    frame is drawn as often as any other, or, by methods that label frames themselves, half of them.
     disturbance: strength of noise, blur, JPEG and exposure, which differ from frame to frame; a teacher's predictions
     are those of the frame without, which needs teacher.store.
     """
@@ -66,6 +68,7 @@ class Data(Options):
     decoder: Literal["pyav", "decord", "torchcodec"] = "pyav"
     train: Dataset
     unlabelled: Dataset | None = None
+    unlabelled_share: float | None = Field(None, gt=0, lt=1)
     val: Dataset | None = None
     semi: Semi | None = None
     frames: Literal[1, 2, 3] = 2

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from temporalkd.data.footage import DEFAULT, GRAIN, LIGHT, DatasetOptions, Footage, Setting, register
+from temporalkd.data.holdout import Split, runs
 from temporalkd.data.image_folder import IMAGES, FrameFolder, ImageFiles, files_in
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
+from temporalkd.data.selection import within
 from temporalkd.data.source import Source
+from temporalkd.options import Span
 
 CLASSES, PALETTE = palette("camvid").names, palette("camvid").colours
 VOID = 11
@@ -21,12 +27,19 @@ LAYOUT = (
 )
 
 
+def _train_is_all(split: Any) -> Any:
+    return "train" if split == "all" else split
+
+
 @register
 class CamVid(DatasetOptions):
     """Stills `root/split/*.png` and labels `root/{split}annot/*.png`, one index a pixel.
 
     Args:
-        split: "train" or "test": stills at 1 Hz; "val": the clip 0016E5, 15 Hz, every frame labelled.
+        split: "train" or "test": stills at 1 Hz; "val": the clip 0016E5, 15 Hz, every frame labelled. "holdout": the
+            middle tenth of each sequence of train; "fit": train without it and the still on each side of it; "all": as
+            "train". The motion of the held-out stills is always the same, whatever the seed.
+        frames: [first, end]: of val, from that frame up to, and without, the other one; null: to the end.
         synthetic_motion: give each still neighbours by synthetic motion, with exact flow; None: for all but val,
             whose frames are real neighbours, and but the stills with frames of the video around them in
             `root/sequences/{still}/`, the still in the middle; then no motion is told, for either kind.
@@ -36,22 +49,31 @@ class CamVid(DatasetOptions):
 
     dataset: Literal["camvid"] = "camvid"
     root: str | None = None
-    split: Literal["train", "val", "test"] = "train"
+    split: Annotated[Literal["train", "fit", "holdout", "val", "test"], BeforeValidator(_train_is_all)] = "train"
     synthetic_motion: bool | None = None
+    frames: Span | None = None
 
     def open(self, setting: Setting = DEFAULT) -> Footage:
         root = self.folder(self.root, setting, LAYOUT)
-        folder = FrameFolder(root / self.split, root / f"{self.split}annot", classes=len(CLASSES), void=VOID, fps=15.0)
+        part: Split = "fit" if self.split == "fit" else "holdout" if self.split == "holdout" else "all"
+        stored = self.split if part == "all" else "train"
+        folder = FrameFolder(root / stored, root / f"{stored}annot", classes=len(CLASSES), void=VOID, fps=15.0)
+        if self.frames is not None:
+            if self.split != "val":
+                raise ValueError(f"frames: {list(self.frames)} of split {self.split}: stills are chosen by split")
+            return Footage([folder.part(within(folder, self.frames))], CLASSES, PALETTE)
+        chosen = [run for _, run in runs([folder], part)]
         moved = self.split != "val" if self.synthetic_motion is None else self.synthetic_motion
         if not moved:
-            return Footage([folder], CLASSES, PALETTE)
+            return Footage([folder.part(run) for run in chosen], CLASSES, PALETTE)
         real = {} if self.synthetic_motion else dict(_sequences(folder, root / SEQUENCES))
+        seed = 0 if part == "holdout" else setting.seed
         # Clips of one batch must all carry motion or none of them.
         scenes = [
             _among(folder, i, real[i])
             if i in real
-            else MovedStill(folder, i, seed=setting.seed, light=LIGHT, grain=GRAIN, exact=not real)
-            for i in folder.labelled
+            else MovedStill(folder, i, seed=seed, light=LIGHT, grain=GRAIN, exact=not real)
+            for i in chain(*chosen)
         ]
         return Footage(scenes, CLASSES, PALETTE)
 

@@ -7,7 +7,8 @@ from os import PathLike
 from pathlib import Path
 
 from temporalkd.data.augment import Augment
-from temporalkd.data.footage import move_stills
+from temporalkd.data.footage import mixed, open_footage, split_scenes
+from temporalkd.data.holdout import Split
 from temporalkd.data.image_folder import FrameFolder, scene_folders
 from temporalkd.data.palettes import Palette
 from temporalkd.data.sampler import ClipSampler
@@ -29,6 +30,11 @@ class ImageFolder(ClipSampler):
         crop: (height, width) cut at random; needed for a batch of frames of several sizes.
         scale: smallest and largest factor of a random scale; flip: mirror half of the clips.
         classes, void, mapping, palette: see `temporalkd.data.label_maps.read_map`.
+        split: "holdout": the middle tenth of each sequence's labelled frames, to choose by; "fit": all but that and the
+            labelled frame on each side of it. Sequences are the folders of a folder of folders, else the names that are
+            equal up to their last "_".
+        unlabelled: videos, folders of frames, or folders of either, whose frames are drawn without labels;
+            `unlabelled_frames`: (first, end) of each scene, end excluded; `share`: of the clips without labels.
         synthetic_motion: the images are unrelated stills, whose neighbours are made by moving them.
         seed: of all that is drawn.
     Raises:
@@ -63,6 +69,10 @@ class ImageFolder(ClipSampler):
         void: int | Iterable[int] | None = 255,
         mapping: Mapping[int, int] | None = None,
         palette: Palette | None = None,
+        split: Split = "all",
+        unlabelled: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
+        unlabelled_frames: tuple[int, int | None] | None = None,
+        share: float | None = None,
         synthetic_motion: bool = False,
         seed: int = 0,
     ):
@@ -70,11 +80,12 @@ class ImageFolder(ClipSampler):
             FrameFolder(folder, maps, classes=classes, void=void, mapping=mapping, palette=palette, partial=True)
             for folder, maps in scene_folders(Path(images), None if labels is None else Path(labels))
         ]
-        footage: list[Source] = list(made)
-        if synthetic_motion:
-            footage = [still for scene in made for still in move_stills(scene, seed)]
+        footage = split_scenes(made, split, synthetic_motion, seed)
         with_labels, without = (footage, []) if labels is not None else ([], footage)
-        super().__init__(with_labels, frames, gaps, seed, without, Augment(crop, scale, flip), motion=frames > 1)
+        paths = [unlabelled] if isinstance(unlabelled, str | PathLike) else unlabelled
+        beside = open_footage([Path(path) for path in paths], unlabelled_frames)
+        augment, motion = Augment(crop, scale, flip), frames > 1 and not mixed([*footage, *beside])
+        super().__init__(with_labels, frames, gaps, seed, [*without, *beside], augment, motion=motion, share=share)
 
 
 class Streets(ClipSampler):

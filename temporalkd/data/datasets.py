@@ -6,20 +6,30 @@ Data sets of installed packages are found by their entry points in the group `te
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from temporalkd.data.camvid import CamVid
 from temporalkd.data.cityscapes import Cityscapes
-from temporalkd.data.footage import DATASETS, DEFAULT, DatasetOptions, Footage, Setting, move_stills, register, stills
-from temporalkd.data.image_folder import FrameFolder, open_scenes, scene_folders
+from temporalkd.data.footage import (
+    DATASETS,
+    DEFAULT,
+    DatasetOptions,
+    Footage,
+    Setting,
+    open_footage,
+    register,
+    split_scenes,
+)
+from temporalkd.data.holdout import Split
+from temporalkd.data.image_folder import FrameFolder, scene_folders
 from temporalkd.data.palettes import palette
-from temporalkd.data.source import Source
+from temporalkd.data.selection import within
 from temporalkd.data.street import CLASSES, PALETTE, streets
 from temporalkd.data.voc import VOC
 from temporalkd.data.vspw import VSPW
-from temporalkd.options import Seed, Size
+from temporalkd.options import Seed, Size, Span
 from temporalkd.plugins import ConfigError, call, load_entry_points, named
 
 __all__ = ["DATASETS", "VOC", "VSPW", "CamVid", "Cityscapes", "Folder", "Imported", "SyntheticStreets", "Video"]
@@ -32,6 +42,9 @@ class Folder(DatasetOptions):
     A folder of folders is a scene each. Labels are matched by name, up to the extension and a `suffix`; frames may lack
     one. Their values are class numbers, after `mapping` (value -> class; 255: ignored), or colours of a `palette`: a
     name or a file. `void`: a value, or several, to ignore. `value_range`: of 16 bit images, what becomes 0 and 255.
+    `split`: "holdout": the middle tenth of each sequence's labelled frames; "fit": all but that and the labelled frame
+    on each side of it. Sequences are the folders of a folder of folders, else names equal up to their last "_".
+    The synthetic motion of what is held out is the same for every seed. `frames`: [first, end] of each scene.
     """
 
     dataset: Literal["folder"] = "folder"
@@ -44,6 +57,8 @@ class Folder(DatasetOptions):
     suffix: str = ""
     value_range: tuple[int, int] | None = None
     synthetic_motion: bool = False
+    split: Split = "all"
+    frames: Span | None = None
     fps: float = 25.0
 
     def open(self, setting: Setting = DEFAULT) -> Footage:
@@ -70,25 +85,26 @@ class Folder(DatasetOptions):
             )
             for images, maps in scene_folders(self.located(self.images, setting), labels)
         ]
-        sources: list[Source] = list(scenes)
-        if self.synthetic_motion:
-            sources = [still for scene in scenes for still in _moved(scene, setting.seed)]
-        return Footage(sources, names, colours.colours if colours and not self.class_names else ())
-
-
-def _moved(scene: FrameFolder, seed: int) -> list[Source]:
-    return move_stills(scene, seed) if scene.labels else stills(scene, True, seed)
+        chosen = [scene.part(within(scene, self.frames)) for scene in scenes]
+        parts = split_scenes(chosen, self.split, self.synthetic_motion, setting.seed)
+        return Footage(parts, names, colours.colours if colours and not self.class_names else ())
 
 
 @register
 class Video(DatasetOptions):
-    """Video without labels: a file, a folder of images, or a folder of several of either."""
+    """Video without labels: a file, a folder of images, or a folder of several of either; or several of them.
+
+    `frames`: [first, end]: of each scene, from that frame up to, and without, the other one; null: to the end. No other
+    frame is read, and no label.
+    """
 
     dataset: Literal["video"] = "video"
-    path: str
+    path: str | Annotated[list[str], Field(min_length=1)]
+    frames: Span | None = None
 
     def open(self, setting: Setting = DEFAULT) -> Footage:
-        return Footage(open_scenes(self.located(self.path, setting), setting.decoder))
+        paths = [self.path] if isinstance(self.path, str) else self.path
+        return Footage(open_footage([self.located(p, setting) for p in paths], self.frames, setting.decoder))
 
 
 @register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import torch
 
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.holdout import Split, runs
+from temporalkd.data.image_folder import ImageFiles, open_scenes
 from temporalkd.data.motion import MovedStill
+from temporalkd.data.selection import Part, within
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
 from temporalkd.options import Options
@@ -48,16 +50,45 @@ LIGHT, GRAIN = 0.1, 0.02
 a prediction would be steady for free."""
 
 
-def move_stills(source: Source, seed: int = 0, light: float = LIGHT, grain: float = GRAIN) -> list[Source]:
-    """Each labelled still with neighbours made by synthetic motion, exact flow and visibility included."""
-    return [MovedStill(source, i, seed=seed, light=light, grain=grain) for i in source.labelled]
+def move_stills(source: Source, seed: int = 0, among: Iterable[int] | None = None, exact: bool = True) -> list[Source]:
+    """Each labelled still, or each of `among`, with neighbours made by synthetic motion, exact flow included."""
+    chosen = source.labelled if among is None else among
+    return [MovedStill(source, i, seed=seed, light=LIGHT, grain=GRAIN, exact=exact) for i in chosen]
+
+
+def split_scenes(scenes: Sequence[ImageFiles], split: Split, moved: bool, seed: int = 0) -> list[Source]:
+    """The frames of a part as scenes; or each of its labelled stills (each one, where there are no labels) moved.
+
+    The motion of what is held out does not depend on the seed.
+    """
+    parts = runs(scenes, split)
+    if not moved:
+        return [scene.part(run) for scene, run in parts]
+    seed = 0 if split == "holdout" else seed
+    return [
+        still
+        for scene, run in parts
+        for still in move_stills(scene, seed, [i for i in run if i in scene.labels or not scene.labels])
+    ]
+
+
+def open_footage(
+    paths: Sequence[Path], span: tuple[int, int | None] | None = None, decoder: DecoderName = "pyav"
+) -> list[Source]:
+    """The scenes of videos, folders of frames and folders of either, without labels; of each the frames of a span."""
+    scenes = [scene for path in paths for scene in open_scenes(path, decoder)]
+    return [Part(scene, within(scene, span)) if span else scene for scene in scenes]
+
+
+def mixed(sources: Sequence[Source]) -> bool:
+    """Whether some of the sources know their motion and others do not: a batch carries motion as a whole, or none."""
+    return len({source.knows_motion for source in sources if len(source) > 1}) > 1
 
 
 def stills(files: ImageFiles, moved: bool, seed: int = 0) -> list[Source]:
     """Each image, labelled or not, with neighbours made by synthetic motion, or alone."""
-    if not moved:
-        return [files.alone(i) for i in range(len(files))]
-    return [MovedStill(files, i, seed=seed, light=LIGHT, grain=GRAIN) for i in range(len(files))]
+    every = range(len(files))
+    return move_stills(files, seed, every) if moved else [files.part([i]) for i in every]
 
 
 @dataclass(frozen=True)

@@ -150,11 +150,13 @@ class ImageFiles(Source):
         """Indices of the frames that have labels."""
         return sorted(self.labels)
 
-    def alone(self, index: int) -> ImageFiles:
-        """One of its frames as a scene of its own."""
-        path = self.paths[index]
-        labels = {0: self.labels[index]} if index in self.labels else {}
-        return ImageFiles(f"{self.name}-{path.stem}", [path], labels, self.reader, self.fps, self.value_range)
+    def part(self, indices: Sequence[int]) -> ImageFiles:
+        """Some of its frames as a scene of their own; itself where these are all."""
+        if list(indices) == list(range(len(self))):
+            return self
+        paths = [self.paths[i] for i in indices]
+        labels = {k: self.labels[i] for k, i in enumerate(indices) if i in self.labels}
+        return ImageFiles(f"{self.name}-{paths[0].stem}", paths, labels, self.reader, self.fps, self.value_range)
 
 
 class FrameFolder(ImageFiles):

@@ -127,6 +127,11 @@ class MovedStill(Source):
         flow, backward = (torch.from_numpy(f.astype(np.float32)) for f in (there, back))
         return Motion(flow, backward, torch.from_numpy(visible)[None])
 
+    @property
+    def knows_motion(self) -> bool:
+        """Nothing is decoded to know it."""
+        return self.exact and self.length > 1
+
     def origin(self, index: int) -> tuple[Source, int, Tensor | None]:
         """The still, and where this frame's pixels lie in it."""
         self._check(index)

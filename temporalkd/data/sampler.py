@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ from temporalkd.data.label_maps import read_map
 from temporalkd.data.prediction_store import Targets
 from temporalkd.data.source import EstimateMotion, Source, motion_between
 
+TURNS = 20
+"""Clips after which those with and without labels are in their share."""
 Anchor = tuple[int, int]
 """Number of the source, frame in it."""
 
@@ -41,8 +45,10 @@ class ClipSampler(Dataset[Clip]):
         augment: geometry; None: none.
         motion: attach the sources' exact motion, or else that of `estimate`.
         estimate: motion of two frames where the source knows none; None: whoever needs it estimates it.
-        weak: frames whose labels are hidden are anchors too; anchors with and without labels take turns, whatever their
-            numbers, and clips carry weak labels, those with labels in this share of the draws. None: nothing of that.
+        weak: frames whose labels are hidden are anchors too; clips carry weak labels, those with labels in this share
+            of the draws. None: nothing of that.
+        share: of the clips whose anchor has no label, whatever the numbers of both kinds; they take turns. None: half
+            of them where `weak` is given, else every anchor is drawn once an epoch.
         targets: a teacher's predictions, which clips carry; None: the teacher is run on the clip.
     Raises:
         ValueError: no source has an anchor with neighbours at such a gap; says which source and how long it is.
@@ -60,6 +66,7 @@ class ClipSampler(Dataset[Clip]):
         estimate: EstimateMotion | None = None,
         weak: float | None = None,
         targets: Targets | None = None,
+        share: float | None = None,
     ):
         if frames not in (1, 2, 3):
             raise ValueError(f"frames must be 1, 2 or 3, got {frames}")
@@ -79,8 +86,12 @@ class ClipSampler(Dataset[Clip]):
         self.unlabelled = self._anchors(bare)
         self.anchors = [*self.labelled, *self.unlabelled]
         self._bare = frozenset(self.unlabelled)
-        self.turns = [self.anchors] if weak is None else [group for group in (self.labelled, self.unlabelled) if group]
-        """Groups of anchors; positions go round them."""
+        self.turns = [self.anchors]
+        """Groups of anchors; positions go round them, and one that stands there several times is drawn as often."""
+        if self.labelled and self.unlabelled and (share is not None or weak is not None):
+            part = Fraction(0.5 if share is None else share).limit_denominator(TURNS)
+            ends = [i * part // 1 for i in range(part.denominator + 1)]
+            self.turns = [(self.labelled, self.unlabelled)[b - a] for a, b in pairwise(ends)]
         if not self.sources:
             raise ValueError("no footage to draw clips from")
         for group, labelled, drawn in ((sources, True, self.labelled), (unlabelled, False, self.unlabelled)):
@@ -121,9 +132,11 @@ class ClipSampler(Dataset[Clip]):
 
     def __getitem__(self, position: int) -> Clip:
         """Clip at that position of the run, with batch size 1."""
-        position, turn = divmod(position, len(self.turns))
+        turned, turn = divmod(position, len(self.turns))
         anchors = self.turns[turn]
-        epoch, index = divmod(position, len(anchors))
+        alike = [number for number, group in enumerate(self.turns) if group is anchors]
+        epoch, index = divmod(turned * len(alike) + alike.index(turn), len(anchors))
+        turn = alike[0]
         key = (self.seed, epoch, turn << 32) if turn else (self.seed, epoch)
         number, anchor = anchors[int(np.random.default_rng(key).permutation(len(anchors))[index])]
         source = self.sources[number]

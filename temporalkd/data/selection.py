@@ -1,8 +1,9 @@
-"""Which frames of a recording are used, at which size: a part of a source, held in memory."""
+"""Which frames of a recording are used, at which size: a part of a source, read when asked for or held in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,53 @@ from temporalkd.data.source import Source
 
 RUN = 8
 """Frames that are used one after the other, so that each has neighbours."""
+
+
+class Part(Source):
+    """A range of a source's frames, without their labels, read when they are asked for.
+
+    Nothing outside of it is ever read: not as a neighbour, nor to average predictions along the flow.
+    """
+
+    def __init__(self, source: Source, frames: range):
+        self.source, self.range = source, frames
+        self.name, self.fps = f"{source.name}[{frames.start}:{frames.stop}]", source.fps
+
+    def __len__(self) -> int:
+        return len(self.range)
+
+    def frame(self, index: int) -> Tensor:
+        """(3, H, W) uint8 RGB."""
+        return self.source.frame(self.range[index])
+
+    def clip(self, indices: Sequence[int]) -> Tensor:
+        """(T, 3, H, W) uint8 RGB."""
+        return self.source.clip([self.range[index] for index in indices])
+
+    def describe(self, index: int) -> str:
+        """As the source itself says it."""
+        return self.source.describe(self.range[index])
+
+    def files(self, index: int) -> list[Path]:
+        """The source's own."""
+        return self.source.files(self.range[index])
+
+    def motion(self, source: int, target: int) -> Motion | None:
+        """The source's own."""
+        return self.source.motion(self.range[source], self.range[target])
+
+
+def within(source: Source, span: tuple[int, int | None] | None) -> range:
+    """The frames of a source from span[0] on, up to but without span[1]; None: all.
+
+    Raises:
+        ValueError: the source has no frame there.
+    """
+    first, end = span or (0, None)
+    found = range(first, min(len(source), end or len(source)))
+    if not found:
+        raise ValueError(f"frames: [{first}, {end}], but {source.name} has {len(source)}")
+    return found
 
 
 class Selection(Source):

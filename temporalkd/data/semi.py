@@ -62,6 +62,11 @@ class PartlyLabelled(Source):
         """The source's own."""
         return self.source.motion(source, target)
 
+    @property
+    def knows_motion(self) -> bool:
+        """As the source."""
+        return self.source.knows_motion
+
     def origin(self, index: int) -> tuple[Source, int, Tensor | None]:
         """The source's own."""
         return self.source.origin(index)

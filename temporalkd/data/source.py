@@ -66,6 +66,11 @@ class Source(ABC):
         """Exact motion from frame `source` to frame `target`, or None where only an estimate can be had."""
         return None
 
+    @property
+    def knows_motion(self) -> bool:
+        """Whether `motion` tells any."""
+        return len(self) > 1 and self.motion(0, 1) is not None
+
     def origin(self, index: int) -> tuple[Source, int, Tensor | None]:
         """The frame that a frame is made of, and where its pixels lie in it.
 

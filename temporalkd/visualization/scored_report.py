@@ -1,8 +1,8 @@
-"""From scored systems to a report page: what each saw on the footage shown, kept on disk, and its worst moments."""
+"""From scored systems to a report page: what each saw on the footage shown, its worst moments, the film."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,17 @@ import cv2
 import torch
 from torch import Tensor
 
+from flow import FlowCache
+from temporalkd import __version__
+from temporalkd.data.footage import Footage
 from temporalkd.data.label_maps import read_map, write_map
 from temporalkd.data.source import Frame, Source
-from temporalkd.evaluation import FramePrediction, Predictor, Row
+from temporalkd.evaluation import FramePrediction, Predictor, Row, frames_with_motion
+from temporalkd.evaluation.evaluate import Flows
 from temporalkd.metrics import FramePair, Series
-from temporalkd.models import Cost
-from temporalkd.visualization.overlay import overlay, resize, to_picture
-from temporalkd.visualization.report import Column, Moment, Value
+from temporalkd.models import Cost, Segmenter, cost
+from temporalkd.visualization.overlay import default_palette, overlay, resize, to_picture
+from temporalkd.visualization.report import Column, Moment, Report, Value, Video, mosaic
 from temporalkd.visualization.report import System as Entry
 
 MOMENTS = 8
@@ -110,6 +114,99 @@ class Shown:
                 axis += [*per_pair[start:end], None]
             start = end
         return axis[:-1]
+
+
+def page(
+    rows: Sequence[Row],
+    footage: Footage,
+    tapes: Mapping[str, Tape],
+    flows: Flows,
+    cache: FlowCache | None,
+    networks: Mapping[str, Segmenter],
+    classes: int,
+    *,
+    title: str,
+    caption: str,
+    video: Path | None = None,
+    notes: Sequence[str] = (),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Contents of the page that compares scored systems.
+
+    Args:
+        rows: one a system, under one protocol and flow.
+        tapes: of the systems that are no references, filled by scoring them on the footage.
+        flows: of the rows; what flips along it is shown.
+        networks: of systems that are networks, whose cost is measured.
+        video: where the film is written on the way; None: a page without a film.
+        progress: called with (frames done, frames in all).
+    """
+    sources, first = footage.sources, rows[0]
+    shown = Shown.of(sources, next(iter(tapes.values())).sizes)
+    height, width = next(iter(tapes.values())).sizes[id(sources[0])]
+    costs = {name: cost(segmenter, (height, width)) for name, segmenter in networks.items()}
+    colours = torch.tensor(footage.palette, dtype=torch.uint8) if footage.palette else default_palette(classes)
+    frames = list(shown.frames())
+    film = None
+    if video is not None:
+        film = _film(shown, tapes, flows, cache, colours, video, lambda done: progress(done, 2 * len(frames)))
+    left_out = len(sources) - sum(shown.kept)
+    skipped = [f"{left_out} scenes of another size are in the table, not on the time axis."] if left_out else []
+    device = next((n.mean.device.type for n in networks.values()), "cuda" if torch.cuda.is_available() else "cpu")
+    return Report(
+        title=title,
+        caption=caption,
+        facts={
+            "protocol": first.protocol,
+            "flow": first.fingerprint or first.flow,
+            "size": first.size,
+            "frames": str(first.frames),
+            "coverage": "-" if first["coverage"] is None else f"{first['coverage']:.1f} %",
+            "threads": f"{torch.get_num_threads()} on {device}",
+            "temporalkd": __version__,
+        },
+        class_names=footage.class_names or [str(c) for c in range(classes)],
+        class_colours=colours.tolist(),
+        fps=sources[0].fps,
+        frame_names=[Path(s.describe(i)).name for s, i in frames],
+        systems=[entry(r, first, shown, tapes.get(r.system), costs.get(r.system), colours) for r in rows],
+        columns=COLUMNS,
+        curves=CURVES,
+        video=film,
+        scatter=("miou", "consistency") if first["miou"] is not None else None,
+        notes=[*notes, *skipped],
+    )
+
+
+def _film(
+    shown: Shown,
+    tapes: Mapping[str, Tape],
+    flows: Flows,
+    cache: FlowCache | None,
+    colours: Tensor,
+    out: Path,
+    tick: Callable[[int], None],
+) -> Video:
+    """What flips where, then the mosaic of all systems."""
+    done = 0
+    for source, kept in zip(shown.sources, shown.kept):
+        for frame, motions in frames_with_motion(source, flows, cache) if kept else ():
+            for motion in motions.values():  # none before the first frame
+                pair = FramePair(motion.flow, motion.seen, source.label(frame.index - 1), frame.label)
+                for tape in tapes.values():
+                    tape.keep_flips(source, frame.index - 1, pair)
+            done += 1
+            tick(done)
+    made = mosaic(
+        (source.frame(index) for source, index in shown.frames()),
+        {name: tape.maps(shown.frames()) for name, tape in tapes.items()},
+        {name: tape.all_flips(shown.frames()) for name, tape in tapes.items()},
+        colours,
+        out,
+        shown.sources[0].fps,
+        progress=lambda count: tick(done + count),
+    )
+    return Video(out.read_bytes(), made.layout.tiles, made.frames)
 
 
 def entry(row: Row, first: Row, shown: Shown, tape: Tape | None, cost: Cost | None, colours: Tensor) -> Entry:

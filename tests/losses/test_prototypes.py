@@ -14,12 +14,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from temporalkd.losses import (
-    class_prototypes,
-    intra_class_variation,
-    prototype_distances,
-    prototype_triplet,
-)
+from temporalkd.losses import class_prototypes, intra_class_variation, prototype_distances, prototype_triplet
 from temporalkd.training.distributed import all_sum
 
 CLASSES = 4

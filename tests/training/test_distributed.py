@@ -51,9 +51,7 @@ def config_of(folder: Path, method: str) -> dict[str, Any]:
     return values
 
 
-WATCHED = {
-    "stckd": ("loss", "teacher_residual", "adversarial", "adversarial/critic", "adversarial/accuracy"),
-}
+WATCHED = {"stckd": ("loss", "teacher_residual", "adversarial", "adversarial/critic", "adversarial/accuracy")}
 
 
 @pytest.mark.parametrize("method", list(WATCHED))

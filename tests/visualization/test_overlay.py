@@ -5,14 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from temporalkd.visualization.overlay import (
-    RED,
-    colourise,
-    enlarge,
-    flips_in_red,
-    overlay,
-    resize,
-)
+from temporalkd.visualization.overlay import RED, colourise, enlarge, flips_in_red, overlay, resize
 
 PALETTE = [(10, 20, 30), (200, 100, 0), (0, 255, 128)]
 LABELS = torch.tensor([[0, 1, 2], [255, 1, 0]], dtype=torch.uint8)

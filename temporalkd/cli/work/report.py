@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from flow.files import write_whole
-from temporalkd import __version__
 from temporalkd.cli.work.systems import System, class_count, device, first_data, on_frames, open_systems
 from temporalkd.config import Config, load
 from temporalkd.console import progress
-from temporalkd.evaluation import Predictor, Row, averaged, frames_with_motion, memoize
+from temporalkd.evaluation import Predictor, Row, averaged, memoize
 from temporalkd.experiments.scoring import Scorer
-from temporalkd.metrics import FramePair
-from temporalkd.models import Cost, cost
 from temporalkd.paths import read_json
-from temporalkd.visualization.overlay import default_palette
-from temporalkd.visualization.report import Report, Video, mosaic, render_page, require_jinja
-from temporalkd.visualization.scored_report import COLUMNS, CURVES, Shown, Tape, entry
+from temporalkd.visualization.report import Report, render_page, require_jinja
+from temporalkd.visualization.scored_report import Tape, page
 
 
 def report(
@@ -92,78 +85,33 @@ def _contents(
     video: Path,
 ) -> Report:
     assert scorer.footage is not None
-    sources = scorer.footage.sources
-    shown = Shown.of(sources, next(iter(tapes.values())).sizes)
-    height, width = next(iter(tapes.values())).sizes[id(sources[0])]
     folders = {name: system.path for name, system in opened.items()}
     networks = {name: system.segmenter for name, system in opened.items() if system.segmenter is not None}
-    costs: dict[str, Cost] = {name: cost(segmenter, (height, width)) for name, segmenter in networks.items()}
-    colours = torch.tensor(scorer.footage.palette, dtype=torch.uint8)
-    if not len(colours):
-        colours = default_palette(scorer.classes)
-    frames = list(shown.frames())
     with progress("draw") as tick:
-        film = _film(scorer, shown, tapes, colours, video, lambda done: tick(done, 2 * len(frames)))
+        found = page(
+            rows,
+            scorer.footage,
+            tapes,
+            scorer.flows,
+            scorer.cache,
+            networks,
+            scorer.classes,
+            title=" · ".join(folders) if len(folders) < 4 else f"{len(folders)} runs",
+            caption="Accuracy and temporal consistency on the same frames, labels and motion.",
+            video=video,
+            progress=tick,
+        )
+    teachers = _teachers(folders)
     systems = [
         replace(
-            entry(row, rows[0], shown, tapes.get(row.system), costs.get(row.system), colours),
-            config=_config(folders.get(row.system)),
-            environment=_environment(folders.get(row.system)),
+            system,
+            kind="teacher" if system.name in teachers else system.kind,
+            config=_config(folders.get(system.name)),
+            environment=_environment(folders.get(system.name)),
         )
-        for row in rows
+        for system in found.systems
     ]
-    teachers = _teachers(folders)
-    systems = [replace(system, kind="teacher") if system.name in teachers else system for system in systems]
-    first = rows[0]
-    left_out = len(sources) - sum(shown.kept)
-    return Report(
-        title=" · ".join(folders) if len(folders) < 4 else f"{len(folders)} runs",
-        caption="Accuracy and temporal consistency on the same frames, labels and motion.",
-        facts={
-            "protocol": first.protocol,
-            "flow": first.fingerprint or first.flow,
-            "size": first.size,
-            "frames": str(first.frames),
-            "coverage": "-" if first["coverage"] is None else f"{first['coverage']:.1f} %",
-            "threads": f"{torch.get_num_threads()} on {device().type}",
-            "temporalkd": __version__,
-        },
-        class_names=scorer.footage.class_names or [str(c) for c in range(scorer.classes)],
-        class_colours=colours.tolist(),
-        fps=sources[0].fps,
-        frame_names=[Path(s.describe(i)).name for s, i in frames],
-        systems=systems,
-        columns=COLUMNS,
-        curves=CURVES,
-        video=film,
-        scatter=("miou", "consistency") if first["miou"] is not None else None,
-        notes=[f"{left_out} scenes of another size are in the table, not on the time axis."] if left_out else [],
-    )
-
-
-def _film(
-    scorer: Scorer, shown: Shown, tapes: Mapping[str, Tape], colours: Tensor, out: Path, tick: Callable[[int], None]
-) -> Video:
-    """What flips where, then the mosaic of all systems."""
-    done = 0
-    for source, kept in zip(shown.sources, shown.kept):
-        for frame, motions in frames_with_motion(source, scorer.flows, scorer.cache) if kept else ():
-            for motion in motions.values():  # none before the first frame
-                pair = FramePair(motion.flow, motion.seen, source.label(frame.index - 1), frame.label)
-                for tape in tapes.values():
-                    tape.keep_flips(source, frame.index - 1, pair)
-            done += 1
-            tick(done)
-    made = mosaic(
-        (source.frame(index) for source, index in shown.frames()),
-        {name: tape.maps(shown.frames()) for name, tape in tapes.items()},
-        {name: tape.all_flips(shown.frames()) for name, tape in tapes.items()},
-        colours,
-        out,
-        shown.sources[0].fps,
-        progress=lambda count: tick(done + count),
-    )
-    return Video(out.read_bytes(), made.layout.tiles, made.frames)
+    return replace(found, systems=systems)
 
 
 def _teachers(folders: Mapping[str, Path]) -> set[str]:

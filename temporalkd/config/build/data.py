@@ -8,7 +8,7 @@ from dataclasses import replace
 from temporalkd.config import Config, ConfigError
 from temporalkd.config.build.motion import cached_estimate
 from temporalkd.data.augment import Augment
-from temporalkd.data.footage import DatasetOptions, Footage, Setting
+from temporalkd.data.footage import DatasetOptions, Footage, Setting, mixed
 from temporalkd.data.prediction_store import Targets
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
@@ -60,7 +60,12 @@ def sampler(config: Config, data: Footage, without_labels: bool = False, targets
         if config.teacher is None:
             raise ConfigError("data.train: no frame has labels, and there is no teacher to learn from: set teacher")
         labelled, unlabelled = [], [*data.sources, *unlabelled]
-    if section.frames > 1 and estimate is None and config.flow is not None and _mixed([*labelled, *unlabelled]):
+    if section.unlabelled_share is not None and not (labelled and (unlabelled or without_labels)):
+        raise ConfigError(
+            "data.unlabelled_share: needs frames with labels and frames without: set data.unlabelled or data.semi"
+        )
+    unlike = section.frames > 1 and estimate is None and mixed([*labelled, *unlabelled])
+    if unlike:
         estimate = cached_estimate(config, True)
     return ClipSampler(
         labelled,
@@ -69,10 +74,11 @@ def sampler(config: Config, data: Footage, without_labels: bool = False, targets
         config.seed,
         unlabelled=unlabelled,
         augment=Augment(section.crop, section.scale, section.flip),
-        motion=section.frames > 1,
+        motion=section.frames > 1 and not (unlike and estimate is None),
         estimate=estimate,
         weak=(semi.share if semi else 0.0) if without_labels else None,
         targets=targets,
+        share=section.unlabelled_share,
     )
 
 
@@ -81,9 +87,3 @@ def _taught(config: Config) -> ModelSpec | None:
     weights = config.teacher.weights if config.teacher else None
     card = find(weights, "weights").with_suffix(".json") if weights else None
     return read_spec(card) if card and card.is_file() else None
-
-
-def _mixed(sources: Sequence[Source]) -> bool:
-    """Whether some of the sources know their motion and others do not: then it is estimated while clips are read."""
-    known = {source.motion(0, 1) is not None for source in sources if len(source) > 1}
-    return len(known) > 1

@@ -73,15 +73,7 @@ class Page(HTMLParser):
 def test_the_table_holds_the_numbers_given() -> None:
     rows = Page(render_page(report())).rows[:4]
     assert rows[0] == ["System", "mIoU %↑", "Consistency %↑", "Interior flips %↓", "Parameters M", "GMACs", "Frames/s"]
-    assert rows[1] == [
-        "first",
-        "61.25★ 60.50 to 62.75",
-        "81.50 80.25 to 82.50",
-        "2.75",
-        "3.43",
-        "4.21",
-        "31.4",
-    ]
+    assert rows[1] == ["first", "61.25★ 60.50 to 62.75", "81.50 80.25 to 82.50", "2.75", "3.43", "4.21", "31.4"]
     assert rows[2] == [
         "second",
         "60.75 59.50 to 61.50 −0.50 −1.25 to +0.25",  # the interval holds 0: not marked
