@@ -22,6 +22,9 @@ def compare(
     first_seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of runs and tables.")] = Path("results"),
     rows: Annotated[bool, typer.Option("--rows", help="Train each method's ablation rows instead.")] = False,
+    minutes: Annotated[
+        list[float], typer.Option(help="Equal time for each training instead of steps; repeat it for curves.")
+    ] = [],  # noqa: B006
     ema: Annotated[float, typer.Option(metavar="DECAY", help="Also score a moving average of one student.")] = 0.8,
 ) -> None:
     """Train several configs, each with several seeds, and compare them; continues where it was stopped."""
@@ -29,7 +32,9 @@ def compare(
     from temporalkd.experiments.comparison import failures, show
 
     try:
-        found = run_comparison(configs, out, range(first_seed, first_seed + seeds), overrides, rows, ema, say)
+        found = run_comparison(
+            configs, out, range(first_seed, first_seed + seeds), overrides, rows, ema, say, minutes=minutes
+        )
     except KeyboardInterrupt:
         fail("interrupted; run the same command to continue", 1, debug=False)
     show(found)

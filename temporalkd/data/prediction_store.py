@@ -124,17 +124,45 @@ class FlowAveragedStore:
         return total / count
 
 
-def fill(targets: Targets, sources: Iterable[Source], progress: Callable[[int, int], None] | None = None) -> None:
-    """Compute the targets of all frames that are not stored yet, each frame once."""
+def frames_of(sources: Iterable[Source]) -> list[tuple[Source, int]]:
+    """The frames that the sources' frames are made of, each once."""
     frames: dict[tuple[int, int], tuple[Source, int]] = {}
     for source in sources:
         for index in range(len(source)):
             origin, number, _ = source.origin(index)
             frames.setdefault((id(origin), number), (origin, number))
-    for done, (source, index) in enumerate(frames.values(), start=1):
+    return list(frames.values())
+
+
+def fill(targets: Targets, sources: Iterable[Source], progress: Callable[[int, int], None] | None = None) -> None:
+    """Compute the targets of all frames that are not stored yet, each frame once."""
+    frames = frames_of(sources)
+    for done, (source, index) in enumerate(frames, start=1):
         targets(source, index)
         if progress:
             progress(done, len(frames))
+
+
+class Uniform:
+    """Targets that say nothing, of the same number of pixels a cell as a given one.
+
+    Args:
+        like: (C, h, w), the target of a frame.
+        size: (height, width) of that frame.
+    """
+
+    def __init__(self, like: Tensor, size: tuple[int, int]):
+        self._classes = like.shape[0]
+        self._strides = [round(side / kept) for side, kept in zip(size, like.shape[1:])]
+        self._sizes: dict[tuple[int, int], tuple[int, ...]] = {}
+
+    def __call__(self, source: Source, index: int, pixels: Tensor | None = None) -> Tensor:
+        """(C, h, w) float32 log-probabilities."""
+        key = (id(source), index)
+        if key not in self._sizes:
+            self._sizes[key] = tuple((source.frame(index) if pixels is None else pixels).shape[-2:])
+        size = [-(-side // stride) for side, stride in zip(self._sizes[key], self._strides)]
+        return torch.zeros(self._classes, *size).log_softmax(0)
 
 
 class OfFootage:
@@ -149,22 +177,16 @@ class OfFootage:
         self.targets = targets
         origins = {id(o): o for source in sources for o in (source.origin(i)[0] for i in range(len(source)))}
         self._origins = list(origins.values())
-        self._strides: tuple[int, int] | None = None
-        self._sizes: dict[tuple[str, int], torch.Size] = {}
+        self._uniform: Uniform | None = None
 
     def __call__(self, source: Source, index: int, pixels: Tensor | None = None) -> Tensor:
         """(C, h, w) float32 log-probabilities."""
         if any(source is known for known in self._origins):
             return self.targets(source, index, pixels)
-        first, key = self._origins[0], (source.describe(index), index)
-        like = self.targets(first, 0)
-        if self._strides is None:
-            height, width = first.frame(0).shape[-2:]
-            self._strides = round(height / like.shape[1]), round(width / like.shape[2])
-        if key not in self._sizes:
-            self._sizes[key] = (source.frame(index) if pixels is None else pixels).shape[-2:]
-        size = [-(-side // stride) for side, stride in zip(self._sizes[key], self._strides)]
-        return torch.zeros(like.shape[0], *size).log_softmax(0)
+        if self._uniform is None:
+            first = self._origins[0].frame(0)
+            self._uniform = Uniform(self.targets(self._origins[0], 0, first), (first.shape[1], first.shape[2]))
+        return self._uniform(source, index, pixels)
 
 
 class Routed:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 import torch
 import yaml
@@ -21,6 +22,7 @@ from temporalkd.cli.work.compare import compare
 from temporalkd.config import load, parse
 from temporalkd.evaluation import SHARES, Row, network
 from temporalkd.experiments import comparison, run
+from temporalkd.experiments.comparison import curves, pace
 from temporalkd.experiments.comparison.plan import entries, slug, unequal
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.methods import METHODS
@@ -340,3 +342,66 @@ def test_every_row_of_every_method_is_a_config() -> None:
             assert {key: made[key] for key in options} == options
         assert len({slug(row) for row in rows}) == len(rows) and all(map(slug, rows))
     assert run_main(["config", "check", str(ROOT / "configs/street/etc.yaml")]) == 0
+
+
+def test_equal_minutes_give_each_its_steps_and_are_kept(
+    tmp_path: Path, elsewhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    footage = {**STREET, "length": 3, "seed": 5}
+    _, _, _ = write_three(tmp_path)
+    weights = str(tmp_path / "teacher" / "student.safetensors")
+    recipe = write(
+        tmp_path,
+        "recipe",
+        data={"unlabelled": footage},
+        teacher={"weights": weights, "store": True},
+        method={"name": "footage", "own": 0},
+    )
+    files = [tmp_path / "plain.yaml", recipe]
+    paces = {"plain": (0.5, 0.0), "recipe": (1.0, 1.0)}
+    real, told = pace._costs, []
+
+    def costs(configs: Any, say: Any) -> Any:
+        told.append([config.name for config in configs])
+        measured = real(configs, say)
+        assert all(step > 0 for step, _ in measured)
+        assert [store > 0 for _, store in measured] == [config.name == "recipe" for config in configs]
+        return [paces[config.name] for config in configs]
+
+    monkeypatch.setattr(pace, "_costs", costs)
+    trains = Here()
+    found = compare(files, tmp_path / "out", [4], say=quietly, train=trains, minutes=[0.05, 0.1])
+    budgets = {s["name"]: s["budget"]["steps"] for s in found["systems"] if s["kind"] == "student"}
+    assert budgets == {"plain, 0.05 min": 6, "recipe, 0.05 min": 2, "plain, 0.1 min": 12, "recipe, 0.1 min": 5}
+    assert told == [["plain", "recipe"]]
+    for path, name in (("plain/0.1min", "plain, 0.1 min"), ("recipe/0.05min", "recipe, 0.05 min")):
+        folder = tmp_path / "out" / path / "seed4"
+        assert load(folder / "config.yaml").training.steps == budgets[name]
+        assert json.loads((folder / "budget.json").read_text())["steps"] == budgets[name]
+        assert len([line for line in (folder / "log.jsonl").read_text().splitlines() if "loss" in line]) > 0
+    pairs = {(d["system"], d["minus"]) for d in found["differences"] if "EMA" not in d["system"]}
+    assert pairs == {(f"recipe, {m} min", f"plain, {m} min") for m in ("0.05", "0.1")}, "of the same minutes"
+    lines = curves.points(found, "miou")
+    assert {name: [point[0] for point in line] for name, line in lines.items()} == {key: [0.05, 0.1] for key in paces}
+    picture = cv2.imread(str(tmp_path / "out" / "curves.png"))
+    assert picture is not None and {(180, 119, 31), (40, 39, 214)} <= set(map(tuple, picture.reshape(-1, 3).tolist()))
+    text = (tmp_path / "out" / "compare.md").read_text()
+    assert "curves.png" in text and "recipe, 0.05 min: 2 steps of 1.00 s and 1 s for the teacher's store" in text
+
+    monkeypatch.setattr(pace, "_costs", lambda configs, say: pytest.fail("timed again") if configs else [])
+    again = Here()
+    assert shares(compare(files, tmp_path / "out", [4], say=quietly, train=again, minutes=[0.05, 0.1])) == shares(found)
+    assert again.trained == []
+
+
+def test_too_few_minutes_are_refused(tmp_path: Path, elsewhere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_costs", lambda configs, say: [(2.0, 100.0)])
+    with pytest.raises(ValueError, match=r"--minutes 1: too few for plain: 100 s .* store and 2\.00 s a step"):
+        compare([write(tmp_path, "plain")], tmp_path / "out", [4], say=quietly, train=Here(), minutes=[1])
+
+
+def test_a_row_that_changes_nothing_is_left_out(tmp_path: Path) -> None:
+    file = write(tmp_path, "recipe", teacher={"weights": "none"}, method={"name": "footage"})
+    assert "recipe: without motion" not in [entry.name for entry in entries([file], [], rows=True)]
+    with_motion = entries([file], ["method.motion=0.3", "data.frames=2"], rows=True)
+    assert "recipe: without motion" in [entry.name for entry in with_motion]

@@ -47,6 +47,8 @@ def write_config(folder: Path, method: str, workers: int = 0, processes: int = 1
         values["teacher"]["cached"] = True
     else:
         data |= {"jitter": 0.3, "crop": [40, 48], "scale": [0.8, 1.4]}
+    if method == "footage":
+        data["unlabelled"] = {**street, "count": 1, "seed": 7}
     if method == "stckd":
         values["second_teacher"] = {"weights": _teacher(folder / "second.safetensors", 10)}
         values["method"] |= {"width": 8}

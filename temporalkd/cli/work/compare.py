@@ -26,12 +26,15 @@ def compare(
     ema: float = 0.8,
     say: Callable[[str], None] = print,
     train: comparison.Train = comparison.in_process_of_its_own,
+    minutes: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Train every config with every seed, score all, and write compare.json and compare.md into `out`.
 
     Args:
         rows: instead of each config, the ablation of its method.
         ema: decay of the moving average of the plain student, which is scored too.
+        minutes: each system is trained once for each of these numbers, with the steps that fit into it, its teacher's
+            store included; `out` gets curves.png too. None: as many steps as each config says.
     Returns:
         What compare.json holds.
     Raises:
@@ -40,26 +43,42 @@ def compare(
     """
     if not 0 <= ema < 1:
         raise ConfigError(f"--ema {ema:g}: expected a decay from 0 to below 1")
+    if any(given <= 0 for given in minutes):
+        raise ConfigError(f"--minutes {min(minutes):g}: expected a number more than 0")
     systems = comparison.entries(configs, overrides, rows)
-    notes = comparison.unequal(systems)
-    inputs = comparison.refuse_foreign(systems, seeds, out)
+    notes = comparison.unequal(systems, steps=not minutes)
     teachers, scores = comparison.preflight(systems, seeds[0], device(), out)
+    if minutes:
+        systems = comparison.budgeted(systems, sorted(set(minutes)), seeds[0], out, say)
+    inputs = comparison.refuse_foreign(systems, seeds, out)
     write_whole(out / comparison.INPUTS, inputs)
     failed = comparison.train_all(systems, seeds, out, train, say)
-    plain = [entry for method in ("baseline", "kd") if (entry := _plain(systems, method)) is not None]
-    smoothed = plain[0] if plain and plain[0].config.method.name == "baseline" else systems[0]
+    plain = [entry for method in ("baseline", "kd") for entry in _plain(systems, method)]
+    smoothed = [*systems[:1], *_plain(systems, "baseline")][-1]
     subjects = comparison.subjects(systems, seeds, out, scores, teachers, smoothed, ema, failed)
     if not any(subject.rows for subject in subjects):
         raise ChildProcessError(f"every training failed, the first one with: {next(iter(failed.values()))}")
     found = _facts(systems, seeds, scores, subjects, notes)
-    found |= comparison.results(subjects, [entry.name for entry in plain or systems[:1]])
+    found |= comparison.results(subjects, [entry.name for entry in plain or _first(systems)])
     write_whole(out / "compare.json", (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
+    if minutes:
+        write_whole(out / comparison.CURVES, comparison.draw_curves(found))
     write_whole(out / "compare.md", comparison.markdown(found).encode())
     return found
 
 
-def _plain(systems: Sequence[Entry], method: str) -> Entry | None:
-    return next((entry for entry in systems if entry.is_plain(method)), None)
+def _plain(systems: Sequence[Entry], method: str) -> list[Entry]:
+    """The first that is this method and nothing else, for each number of minutes."""
+    found: dict[float, Entry] = {}
+    for entry in systems:
+        if entry.is_plain(method):
+            found.setdefault(entry.budget["minutes"] if entry.budget else 0.0, entry)
+    return list(found.values())
+
+
+def _first(systems: Sequence[Entry]) -> list[Entry]:
+    """The first system for each number of minutes."""
+    return list({str(entry.budget and entry.budget["minutes"]): entry for entry in reversed(systems)}.values())[::-1]
 
 
 def _facts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from flow.store import Store
 from temporalkd.config import Config, ConfigError
@@ -14,8 +15,11 @@ from temporalkd.methods import Method
 from temporalkd.models import StoredTeacher, Teacher, fingerprint, to_store
 
 
-def targets(config: Config, teacher: Teacher | None) -> Targets | None:
+def targets(config: Config, teacher: Teacher | None, folder: Path | None = None) -> Targets | None:
     """What clips get the teacher's predictions from, where they are to be stored.
+
+    Args:
+        folder: of the store; None: in the cache.
 
     Raises:
         ConfigError: they are to be averaged along the flow, and no flow is configured.
@@ -24,7 +28,7 @@ def targets(config: Config, teacher: Teacher | None) -> Targets | None:
     if teacher is None or section is None or not section.store:
         return None
     place, gigabytes = (config.flow.cache, config.flow.cache_gigabytes) if config.flow else (None, GIGABYTES)
-    store = Store(cache_folder(place) / "teacher", int(gigabytes * 2**30), "prediction store")
+    store = Store(folder or cache_folder(place) / "teacher", int(gigabytes * 2**30), "prediction store")
     predictions = PredictionStore(store, to_store(teacher), fingerprint(teacher))
     if section.flow_passes == 0:
         return predictions
@@ -42,7 +46,7 @@ def of_footage(method: Method, clips: ClipSampler) -> Sequence[Source]:
     Raises:
         ConfigError: it is asked about frames without labels alone, and there are none.
     """
-    if clips.targets is None or method.teaches_labelled:
+    if not method.needs_teacher or method.teaches_labelled:
         return clips.sources
     footage = [clips.sources[number] for number in dict.fromkeys(number for number, _ in clips.unlabelled)]
     if not footage:
@@ -50,7 +54,8 @@ def of_footage(method: Method, clips: ClipSampler) -> Sequence[Source]:
             "method: the teacher is asked about frames without labels, and the data has none: set data.unlabelled, or "
             "method.labelled to 1"
         )
-    clips.targets = OfFootage(clips.targets, footage)
+    if clips.targets is not None:
+        clips.targets = OfFootage(clips.targets, footage)
     return footage
 
 

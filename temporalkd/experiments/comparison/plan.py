@@ -33,6 +33,8 @@ class Entry:
     name: str
     path: str
     config: Config
+    budget: dict[str, Any] | None = None
+    """Of its minutes and steps, where all have equal minutes; see `pace.Budget`."""
 
     def at(self, seed: int) -> Config:
         """The config of one training."""
@@ -75,8 +77,12 @@ def _rows(config: Config, file: Path) -> Iterator[Entry]:
     if not own:
         yield Entry(config.name, config.name, config)
     values = config.model_dump(mode="json", by_alias=True)
+    known: list[Config] = []
     for row, options in own.items():
         changed = parse(values | {"method": values["method"] | options}, f"{file}, row {row!r}")
+        if changed in known:  # it takes away what this config does not have
+            continue
+        known.append(changed)
         yield Entry(f"{config.name}: {row}", f"{config.name}/{slug(row)}", changed)
 
 
@@ -85,8 +91,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def unequal(systems: Sequence[Entry]) -> list[str]:
+def unequal(systems: Sequence[Entry], steps: bool = True) -> list[str]:
     """What the systems do not have in common, though it would be better: one text a key.
+
+    Args:
+        steps: whether their numbers of steps should agree.
 
     Raises:
         ConfigError: they differ in what makes numbers comparable at all.
@@ -101,7 +110,12 @@ def unequal(systems: Sequence[Entry]) -> list[str]:
                     f"{inner}: {values[0]!r} in {first.name}, {values[1]!r} in {other.name}: "
                     "compared systems must agree"
                 )
-    keys = [inner for key in SHOULD_AGREE for inner in _all_keys(key, [_value(e.config, key) for e in systems])]
+    keys = [
+        inner
+        for key in SHOULD_AGREE
+        if steps or key != "training.steps"
+        for inner in _all_keys(key, [_value(e.config, key) for e in systems])
+    ]
     notes = [_spread(systems, key) for key in keys]
     for key in ("teacher", "second_teacher"):
         taught = [entry for entry in systems if _value(entry.config, key) is not None]

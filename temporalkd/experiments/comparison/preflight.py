@@ -34,7 +34,7 @@ def preflight(systems: Sequence[Entry], seed: int, device: torch.device, out: Pa
             teachers.setdefault(wanted.digest, wanted)
         unweighted = config.method.model_copy(update={"class_weight": None})  # counting classes is left to the training
         method = build.method(config.model_copy(update={"method": unweighted}), student, teacher, data)
-        build.sampler(config, data, method.self_training is not None)
+        build.of_footage(method, build.sampler(config, data, method.self_training is not None))
     return list(teachers.values()), Scores(systems[0].at(seed), student.classes, device, out / "scores")
 
 

@@ -27,6 +27,7 @@ class Subject:
         rows: seed -> scores; what has no seed has seed None.
         folders: seed -> run folder, of students.
         failed: seed -> why its training failed.
+        budget: of its minutes, where all have equal ones; it is compared with those of the same minutes.
     """
 
     name: str
@@ -35,17 +36,27 @@ class Subject:
     cost: Cost | None = None
     folders: Mapping[int, Path] = field(default_factory=dict)
     failed: Mapping[int, str] = field(default_factory=dict)
+    budget: Mapping[str, Any] | None = None
 
 
 def results(subjects: Sequence[Subject], compared_with: Sequence[str]) -> Values:
     """{"systems": [...], "differences": [...]}: shares in percent, differences in points."""
     by_name = {subject.name: subject for subject in subjects}
     trained = [subject for subject in subjects if subject.kind in ("student", "ema")]
-    pairs = [(one, by_name[other]) for other in compared_with for one in trained if one.name != other]
+    pairs = [
+        (one, by_name[other])
+        for other in compared_with
+        for one in trained
+        if one.name != other and _minutes(one) == _minutes(by_name[other])
+    ]
     return {
         "systems": [_system(subject) for subject in subjects],
         "differences": [found for pair in pairs for found in _differences(*pair)],
     }
+
+
+def _minutes(subject: Subject) -> float | None:
+    return subject.budget["minutes"] if subject.budget else None
 
 
 def failures(found: Values) -> list[str]:
@@ -61,6 +72,7 @@ def _system(subject: Subject) -> Values:
         "name": subject.name,
         "kind": subject.kind,
         "scores": {key: spread({seed: row[key] for seed, row in subject.rows.items()}) for key in SHARES},
+        "budget": dict(subject.budget) if subject.budget else None,
         "parameters": cost.parameters if cost else None,
         "gmacs": cost.gmacs if cost else None,
         "fps": cost.fps if cost and subject.kind != "ema" else None,

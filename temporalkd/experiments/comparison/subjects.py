@@ -41,10 +41,12 @@ def subjects(
         folders = {seed: entry.folder(out, seed) for seed in own}
         lost = {seed: failed[entry.name, seed] for seed in seeds if (entry.name, seed) in failed}
         scored: dict[int | None, Row] = {seed: rows[one.name, None] for seed, one in own.items()}
-        found.append(Subject(entry.name, "student", scored, pace if own else None, folders, lost))
+        found.append(Subject(entry.name, "student", scored, pace if own else None, folders, lost, entry.budget))
         if entry is smoothed:
             scored = {seed: rows[one.name, ema] for seed, one in own.items()}
-            found.append(Subject(f"{entry.name} EMA {ema:g}", "ema", scored, pace if own else None, failed=lost))
+            found.append(
+                Subject(f"{entry.name} EMA {ema:g}", "ema", scored, pace if own else None, {}, lost, entry.budget)
+            )
     for one in teachers:
         name = "teacher" if len(teachers) == 1 else one.name
         found.append(Subject(name, "teacher", {None: rows[one.name, None]}, _cost(one, rows, scores)))

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from temporalkd.evaluation import SHARES
 from temporalkd.evaluation.tables import screen
+from temporalkd.experiments.comparison.curves import CURVES
 from temporalkd.experiments.comparison.results import failures
 from temporalkd.experiments.comparison.scores import MEASURES
 
@@ -34,7 +35,8 @@ def markdown(found: Values) -> str:
     scores, costs, *differences = _sheets(found, brief=False)
     both = [(*line, *more[1:]) for line, more in zip(scores.lines, costs.lines)]
     whole = Sheet(scores.title, (*scores.headings, *costs.headings[1:]), both, [*scores.caption, *costs.caption])
-    return "# Comparison\n\n" + "\n".join(_as_markdown(sheet) for sheet in (whole, *differences))
+    picture = f"![{CURVES}]({CURVES})\n\n" if any(system["budget"] for system in found["systems"]) else ""
+    return "# Comparison\n\n" + picture + "\n".join(_as_markdown(sheet) for sheet in (whole, *differences))
 
 
 def _as_markdown(sheet: Sheet) -> str:
@@ -136,8 +138,23 @@ def _about_scores(found: Values) -> list[str]:
         lines.append("EMA: a causal moving average of a student's probabilities at inference; it lags behind motion.")
     if any(system["kind"] == "reference" for system in found["systems"]):
         lines.append("Ceiling: the labels; floor: the middle frame's labels repeated; constant: class 0 everywhere.")
+    lines += _about_minutes(found["systems"])
     lines += [f"Not an equal comparison: {note}." for note in found["notes"]]
     return lines + [f"Failed: {failed}" for failed in failures(found)]
+
+
+def _about_minutes(systems: Sequence[Values]) -> list[str]:
+    """What each training had for its minutes."""
+    students = [system for system in systems if system["kind"] == "student" and system["budget"]]
+    told = [
+        f"{system['name']}: {budget['steps']} steps of {budget['seconds_per_step']:.2f} s"
+        + (f" and {budget['store_seconds']:.0f} s for the teacher's store" if budget["store_seconds"] else "")
+        for system in students
+        for budget in [system["budget"]]
+    ]
+    return (
+        ["Equal minutes, by the pace that was measured before the trainings: " + "; ".join(told) + "."] if told else []
+    )
 
 
 def _coverage(share: float | None) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from flow.files import write_whole
 from temporalkd.config import dump
 from temporalkd.experiments import run_directory
+from temporalkd.experiments.comparison import pace
 from temporalkd.experiments.comparison.plan import Entry
 from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.signals import as_interrupts
@@ -47,7 +48,10 @@ def train_all(
         file = folder.with_suffix(".yaml")
         write_whole(file, dump(entry.at(seed)).encode())
         resume = (folder / "config.yaml").is_file() and run_directory.has_checkpoint(folder)
-        reason = (None if resume else _cleared(folder)) or train(file, folder, resume)
+        reason = None if resume else _cleared(folder)
+        if reason is None:
+            pace.record(entry, folder)
+            reason = train(file, folder, resume)
         if reason is None and not run_directory.is_finished(folder):
             reason = "it ended without a student"
         if reason is not None:
