@@ -60,8 +60,8 @@ class Data(Options):
     root: overrides where the data sets are looked for. decoder: the library that reads clips of video files.
     unlabelled_share: of the clips whose anchor has no label, in every batch as far as its size allows; null: every
     frame is drawn as often as any other, or, by methods that label frames themselves, half of them.
-    disturbance: strength of noise, blur, JPEG and exposure, which differ from frame to frame; a teacher's predictions
-    are those of the frame without, which needs teacher.store.
+    disturbance: strength of noise, blur, motion blur, JPEG, exposure and gamma, which differ from frame to frame; the
+    teacher sees the frame without it, unless teacher.disturbed.
     """
 
     root: str | None = None
@@ -115,13 +115,15 @@ class Teacher(Model):
 
     store: compute its predictions once for each frame and keep them on disk, beside the flow. They move with the frame
     through crop, scale and flip, and are those of the frame before jitter and disturbance. Terms may then read logits
-    alone. flow_passes: average what is stored along the flow, so many times.
+    alone. flow_passes: average what is stored along the flow, so many times. disturbed: a teacher that is not stored
+    sees data.disturbance as the student does.
     """
 
     ensemble: list[str] = []
     views: Views | None = None
     store: bool = False
     flow_passes: int = Field(0, ge=0)
+    disturbed: bool = False
 
 
 class SecondTeacher(Model):

@@ -116,6 +116,7 @@ class DistillationContext:
         flow_averaged_teacher: bool = False,
         all_sum: losses.AllSum = losses.local_sum,
         averages: Sequence[Segmenter] = (),
+        for_teacher: Tensor | None = None,
     ):
         """
         Args:
@@ -123,11 +124,13 @@ class DistillationContext:
             frames: (B, T, 3, H, W), what the networks see; None: the clip's own.
             progress: share of the training that is done, 0..1.
             all_sum: sums over the processes of a training, for the means of losses.
+            for_teacher: (B, T, 3, H, W), what a teacher that is run sees; None: the same.
             flow_averaged_teacher: average the teacher's predictions along the motion, see the loss of that name.
             averages: of each student, the network with the moving average of its weights.
         """
         self.clip, self.all_sum = clip, all_sum
         self.frames = clip.frames if frames is None else frames
+        self.for_teacher = self.frames if for_teacher is None else for_teacher
         self.progress, self.flow_averaged_teacher = progress, flow_averaged_teacher
         self.students: list[ClipPrediction] = []
         self.averages = averages
@@ -179,7 +182,9 @@ class DistillationContext:
             raise ValueError("this method distils from a teacher, and none is configured: set teacher.weights")
         with torch.no_grad():
             said = (
-                self.ask(self._teacher, self.frames) if self.clip.targets is None else self._stored(self.clip.targets)
+                self.ask(self._teacher, self.for_teacher)
+                if self.clip.targets is None
+                else self._stored(self.clip.targets)
             )
             return self._averaged(said) if self.flow_averaged_teacher else said
 

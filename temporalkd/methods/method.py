@@ -135,8 +135,11 @@ class Method:
     def eval_mode(self, wanted: bool) -> None:
         self._modules.eval_mode = wanted
 
-    def context(self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0) -> DistillationContext:
-        """The context of this clip; `frames` are what the networks see where that is not the clip's own frames."""
+    def context(
+        self, clip: Clip, frames: Tensor | None = None, progress: float = 0.0, for_teacher: Tensor | None = None
+    ) -> DistillationContext:
+        """The context of this clip; `frames` are what the networks see where that is not the clip's own frames, and
+        `for_teacher` what the teacher sees where that is something else."""
         return DistillationContext(
             clip,
             self.teacher,
@@ -146,6 +149,7 @@ class Method:
             self.flow_averaged_teacher,
             self.all_sum,
             [self._modules.average(number) for number in range(len(self._modules.averages))],
+            for_teacher,
         )
 
     def keep_average(self, decay: float = DECAY) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,13 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.training.distributed import Runtime
 from temporalkd.training.schedule import Plan
 from temporalkd.training.signals import leave_to_parent
+
+
+class Seen(NamedTuple):
+    """(B, T, 3, H, W), a batch's frames as the students see them, and as a teacher that is run on them does."""
+
+    students: Tensor
+    teacher: Tensor
 
 
 class Batches:
@@ -40,13 +47,12 @@ class Batches:
         """The first batches of half of the labelled clips, the same in every process."""
         return self._load(self.clips.labelled_half(), range(count), workers=0)
 
-    def coloured(self, clip: Clip, number: int) -> Tensor | None:
+    def coloured(self, clip: Clip, number: int) -> Seen:
         """The frames of this process's batch `number` in other colours, and disturbed, where the plan says so."""
         seed = (self.plan.seed * 1_000_003 + number * self.runtime.world + self.runtime.rank) % 2**31
-        frames = clip.frames if self.jitter is None else self.jitter(clip.frames, seed)
-        if self.disturbance is not None:
-            frames = self.disturbance(frames, seed)
-        return None if frames is clip.frames else frames
+        clean = clip.frames if self.jitter is None else self.jitter(clip.frames, seed)
+        frames = clean if self.disturbance is None else self.disturbance(clean, seed)
+        return Seen(frames, frames if self.plan.teacher_disturbed else clean)
 
     def _load(self, clips: ClipSampler, numbers: range, workers: int) -> Iterator[Clip]:
         positions = [[number * self.plan.batch + i for i in range(self.plan.batch)] for number in numbers]
@@ -94,6 +100,6 @@ class GivenBatches:
         """The first batches."""
         return self(0, count, workers=0)
 
-    def coloured(self, clip: Clip, number: int) -> Tensor | None:
+    def coloured(self, clip: Clip, number: int) -> Seen:
         """Colours are as they are given."""
-        return None
+        return Seen(clip.frames, clip.frames)

@@ -18,7 +18,8 @@ class Plan:
     on_nonfinite: what becomes of a step whose loss or gradient is not finite; of skipped ones, `nonfinite_limit` may
     come in a row. gradient_norms_at: where each term's gradient is measured. eval_mode: the students stay in eval mode.
     ema: decay of the moving average of the student's weights, which is evaluated and saved in its place; 0: none.
-    jitter: of the colours of a clip; disturbance: of each frame alone, see data.disturbance.
+    jitter: of the colours of a clip; disturbance: of each frame alone, see data.disturbance. teacher_disturbed: a
+    teacher that is run on the clips sees it too; otherwise it sees the frames before.
     """
 
     steps: int
@@ -34,6 +35,7 @@ class Plan:
     clip_grad: float | None = 5.0
     jitter: float = 0.0
     disturbance: float = 0.0
+    teacher_disturbed: bool = False
     workers: int = 0
     seed: int = 0
     evaluate_every: int = 0

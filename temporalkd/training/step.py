@@ -81,7 +81,8 @@ class Stepper:
             clip = next(clips)
             waited += time.monotonic() - asked
             with self.runtime.accumulating(method.trainable_modules, more=portion + 1 < plan.accumulate):
-                context = method.context(clip, self.batches.coloured(clip, done * plan.accumulate + portion), progress)
+                seen = self.batches.coloured(clip, done * plan.accumulate + portion)
+                context = method.context(clip, seen.students, progress, seen.teacher)
                 losses = method.losses(context)
                 weighted = method.weighted(losses, progress)
                 loss = torch.stack(list(weighted.values())).sum()

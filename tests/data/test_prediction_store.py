@@ -225,8 +225,9 @@ def test_a_stored_teacher_of_views_and_passes_trains(tmp_path: Path, monkeypatch
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no feature of role 'head', it has: logits"):
         Method(segmenter(seed=1), ETC().losses(), StoredTeacher(segmenter()), frames=3)
-    values = values_of(tmp_path, False, disturbance=1.0)
-    with pytest.raises(ConfigError, match=r"data\.disturbance: .*teacher\.store"):
+    values = values_of(tmp_path, True, disturbance=1.0)
+    values["teacher"]["disturbed"] = True
+    with pytest.raises(ConfigError, match=r"teacher\.disturbed: .*teacher\.store to false"):
         run.train(parse(values, "test"), tmp_path / "run", say=lambda line: None)
     values = values_of(tmp_path, True)
     values["teacher"]["flow_passes"] = 1

@@ -19,6 +19,7 @@ from temporalkd.data.street import Street
 from temporalkd.methods import Baseline, DistillationContext, LossTerm, Method, WeightedLoss
 from temporalkd.models import Segmenter, build
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
+from temporalkd.training.loader import Seen
 from temporalkd.training.step import Stepper
 from tests import tiny
 
@@ -82,7 +83,7 @@ def test_what_batch_norm_gathered_in_a_skipped_step_is_put_back(tmp_path: Path) 
     made = trainer(tmp_path, method, on_nonfinite="skip")
     original = made.batches.coloured
     made.batches.coloured = lambda clip, number: (  # type: ignore[method-assign]
-        clip.frames * math.nan if made.done == 2 else original(clip, number)
+        Seen(clip.frames * math.nan, clip.frames) if made.done == 2 else original(clip, number)
     )
     made.fit()
     assert "skipped" in rows(tmp_path)[3] and "loss" in rows(tmp_path)[4]

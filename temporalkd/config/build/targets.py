@@ -63,9 +63,11 @@ def in_training(config: Config, teacher: Teacher | None) -> Teacher | None:
     """The teacher, or what stands for one whose predictions come with the clips.
 
     Raises:
-        ConfigError: frames are disturbed, and so would a teacher see them.
+        ConfigError: a stored teacher is to see the frames disturbed.
     """
-    stored = config.teacher is not None and config.teacher.store
-    if teacher is not None and config.data.disturbance and not stored and config.method.name != "baseline":
-        raise ConfigError("data.disturbance: the teacher is to see the frame without it: set teacher.store to true")
-    return StoredTeacher(teacher) if teacher is not None and stored else teacher
+    section = config.teacher
+    if teacher is None or section is None or not section.store:
+        return teacher
+    if section.disturbed:
+        raise ConfigError("teacher.disturbed: what is stored is of the frame as it is: set teacher.store to false")
+    return StoredTeacher(teacher)

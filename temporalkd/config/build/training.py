@@ -57,6 +57,7 @@ def plan(config: Config) -> Plan:
         **config.training.model_dump(exclude=runtime_keys),
         jitter=config.data.jitter,
         disturbance=config.data.disturbance,
+        teacher_disturbed=config.teacher is not None and config.teacher.disturbed,
         seed=config.seed,
     )
 
