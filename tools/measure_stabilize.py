@@ -31,8 +31,9 @@ from temporalkd.data.street import Street
 from temporalkd.evaluation import FramePrediction, Predictor, averaged, evaluate, network
 from temporalkd.experiments.api import load
 from temporalkd.experiments.stabilize import stabilize
-from temporalkd.experiments.stabilize.job import mixed, unlabelled
-from temporalkd.metrics import SegmentationScore
+from temporalkd.experiments.stabilize.comparison import accuracy
+from temporalkd.experiments.stabilize.judge import unlabelled
+from temporalkd.experiments.stabilize.verdict import HALF, mixed
 from temporalkd.models import MultiView, Segmenter, freeze
 from temporalkd.visualization.subset import Subset
 
@@ -79,6 +80,7 @@ def trained(setting: Setting, name: str) -> Segmenter:
         steps=setting.steps,
         lr=setting.lr,
         seed=setting.seed,
+        mix=HALF,
         **TRAINED[name],
     ).network
 
@@ -136,16 +138,6 @@ def predictor(setting: Setting, name: str) -> Predictor:
     return known[name]() if name in known else network(trained(setting, name))
 
 
-def accuracy(system: Predictor, source: Source, classes: int) -> float | None:
-    """mIoU, percent, on the labelled frames of a source."""
-    score = SegmentationScore(classes, synced=False)
-    for index in source.labelled:
-        label = source.label(index)
-        if label is not None:
-            score.update(system(Frame(source, index)).map, label)
-    return 100 * float(score.compute()["miou"])
-
-
 def measure(
     model: Path,
     out: Annotated[Path, typer.Option("-o", help="The json; results of earlier calls are kept.")],
@@ -200,7 +192,7 @@ def measure(
         numbers: dict[str, Any] = {key: found[0][key] for key in COLUMNS if key != "consistency_dis"}
         numbers |= {"consistency_dis": found[-1]["consistency"], "seconds": seconds, "iou": found[0].per_class["iou"]}
         if others is not None:
-            numbers["elsewhere"] = accuracy(system, others, original.classes)
+            numbers["elsewhere"] = accuracy(system, [others], original.classes)
         key = {"model": str(model), "share": share, "steps": steps, "lr": lr, "seed": seed, "keep": keep, "row": name}
         key |= {"clip": f"street {street}" if street is not None else str(frames)}
         _add(out, key | numbers)

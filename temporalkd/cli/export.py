@@ -17,7 +17,7 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="Run folder or .safetensors file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file, .onnx.")],
     size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Frame size; default that of the run's data.val.")
+        str | None, typer.Option(metavar="HxW", help="Frame size; default data.val's, or the json's trained_size.")
     ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Frames of any size.")] = False,
     argmax: Annotated[bool, typer.Option("--argmax", help="Output the class map (uint8) instead of logits.")] = False,

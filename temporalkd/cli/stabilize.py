@@ -18,14 +18,22 @@ Accelerator = Literal["auto", "cpu", "gpu"]
 
 @app.command()
 def stabilize(
-    model: Annotated[Path, typer.Argument(help="Run folder, or .safetensors file with its json.")],
+    model: Annotated[Path, typer.Argument(help="Run folder, or file of weights with its json.")],
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos, or folders of frames.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The steady weights, NAME.safetensors.")],
-    size: Annotated[int, typer.Option(min=32, help="Longest side of the frames that are used.")] = 640,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The steady weights, .safetensors or .pth.")],
+    size: Annotated[
+        int | None,
+        typer.Option(min=32, help="Longest side of the frames that are used; default that of training, else 640."),
+    ] = None,
     max_frames: Annotated[int, typer.Option(min=2, help="Frames that are used, evenly in runs of 8.")] = 150,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of four frames.")] = 400,
     minutes: Annotated[float | None, typer.Option(help="Instead of --steps: as many as fit into this time.")] = None,
-    mix: Annotated[float, typer.Option(min=0, max=1, help="Share of the new weights in the result.")] = 0.5,
+    mix: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of the new weights in the result; default 0.5, or what the held-out part accepts."
+        ),
+    ] = None,
     keep: Annotated[
         list[Path], typer.Option(metavar="FOLDER", help="Other frames, on which it is to answer as it does now.")
     ] = [],  # noqa: B006
@@ -48,8 +56,8 @@ def stabilize(
     json: Json = False,
 ) -> None:
     """Make a network steady from unlabelled video of its camera: the same network, as fast, with other weights."""
-    if out.suffix != ".safetensors":
-        raise ConfigError(f"{out}: expected a name that ends in .safetensors")
+    if out.suffix not in (".safetensors", ".pth", ".pt"):
+        raise ConfigError(f"{out}: expected a name that ends in .safetensors, .pth or .pt")
     from json import dumps
 
     from temporalkd.experiments.stabilize import stabilize as run
@@ -79,7 +87,7 @@ def stabilize(
     except KeyboardInterrupt as stop:
         fail(str(stop) or "interrupted", 1, debug=False)
     if json:
-        print(dumps({"kept": done.kept, "reason": done.reason, "results": done.results}))
+        print(dumps({"kept": done.kept, "reason": done.reason, "mix": done.mix, "results": done.results}))
     else:
         print("\n".join(done.table))
     say(f"wrote {done.weights} and {done.folder}")

@@ -126,6 +126,12 @@ class ClipSampler(Dataset[Clip]):
             return [[anchor - g, anchor, anchor + g] for g in gaps if anchor - g >= 0 and anchor + g <= last]
         return [[anchor, k] for g in gaps for k in (anchor - g, anchor + g) if 0 <= k <= last]
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(H, W) of the first source's frames, before augmentation."""
+        height, width = self.sources[0].frame(0).shape[-2:]
+        return height, width
+
     def __len__(self) -> int:
         """Clips in an epoch."""
         return len(self.anchors)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import save as as_safetensors
 from torch import Tensor, nn
 
 from flow import FlowEstimator
@@ -28,6 +27,7 @@ from temporalkd.experiments.run_directory import has_checkpoint
 from temporalkd.methods import Method
 from temporalkd.models import ModelSpec, Segmenter, build, freeze, load_segmenter, load_weights, save_segmenter
 from temporalkd.models.normalisation import Given, Normalisation
+from temporalkd.models.weights import as_bytes
 from temporalkd.paths import read_json, read_lines
 from temporalkd.training import GivenBatches, Plan, PseudoLabels, Runtime, Trainer
 from temporalkd.training.distributed import unwrap
@@ -118,7 +118,10 @@ def train(
                 trainer.fit(resume)
             finally:
                 method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
-            save(method.best_student(), folder / WEIGHTS)
+            trained = method.best_student()
+            if trained.spec is not None and isinstance(given, ClipSampler):
+                trained.spec = replace(trained.spec, trained_size=given.frame_size)
+            save(trained, folder / WEIGHTS)
 
     runtime.launch(job)
     return Run(folder, method.best_student().eval())
@@ -128,7 +131,7 @@ def load(run: Name | Run, into: nn.Module | None = None) -> Segmenter:
     """The trained student of a run, in eval mode.
 
     Args:
-        run: a folder of `train` or of `temporalkd train`, or the .safetensors file itself.
+        run: a folder of `train` or of `temporalkd train`, or the file of weights itself, .safetensors, .pth or .pt.
         into: a network of the student's architecture, filled with the weights; needed where the network was not built
             by name. A Segmenter stays as it is wrapped, another module is wrapped as the student was.
     Raises:
@@ -321,17 +324,14 @@ def _estimator(flow: str | FlowEstimator, device: torch.device) -> Any:
 
 
 def save(student: Segmenter, path: Path) -> None:
-    """Write NAME.safetensors, with NAME.json where the network was built by name, else with segmenter.json; see `load`.
+    """Write the weights, with NAME.json where the network was built by name, else with segmenter.json; see `load`.
 
     Args:
-        path: the .safetensors file.
+        path: NAME.safetensors, .pth or .pt.
     """
     if student.spec is not None:
         save_segmenter(student, student.spec, path, {})
         return
-    # Cloned: tensors that share memory, as tied weights do, are two in the file.
-    state = student.network.state_dict()
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     settings = {
         "classes": student.classes,
         "roles": None if student.guessed else student.roles,
@@ -339,5 +339,5 @@ def save(student: Segmenter, path: Path) -> None:
         "outputs": student.outputs.kind,
         "input_size": student.input_size,
     }
-    write_whole(path, as_safetensors(tensors))
+    write_whole(path, as_bytes(student.network.state_dict(), path))
     write_whole(path.with_name(SETTINGS), (json.dumps(settings, indent=2) + "\n").encode())

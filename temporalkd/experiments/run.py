@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -68,6 +69,7 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
     targets = build.targets(config, teacher) if method.needs_teacher else None
     clips = build.sampler(config, data, method.self_training is not None, targets)
     asked = build.of_footage(method, clips)
+    spec = student.spec = replace(spec, trained_size=clips.frame_size)
     scorer = Scorer(config, runtime.device, classes=student.classes) if scored else None
     plan = build.plan(config)
     splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer and scorer.footage else {})}

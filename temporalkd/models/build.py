@@ -25,6 +25,7 @@ class ModelSpec:
     architecture: "segmentation_models_pytorch.FPN", "torchvision.lraspp_mobilenet_v3_large", or "package.module:name".
     arguments: passed to it by name. Weights are never among them: a network is built empty and then filled.
     roles: role -> module names; empty for the library's own (see Segmenter).
+    trained_size: (H, W) of the frames that it was trained on, whole, before crops and scaling; None: not known.
     """
 
     architecture: str
@@ -34,6 +35,7 @@ class ModelSpec:
     roles: dict[str, str | list[str]] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
     palette: tuple[tuple[int, int, int], ...] = ()
+    trained_size: tuple[int, int] | None = None
 
 
 def build(spec: ModelSpec) -> Segmenter:

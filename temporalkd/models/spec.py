@@ -44,6 +44,7 @@ def read_spec(path: Path) -> ModelSpec:
             roles={role: _texts(names) for role, names in card.get("roles", {}).items()},
             class_names=tuple(_texts(list(card.get("class_names", ())))),
             palette=tuple(_colour(colour) for colour in card.get("palette", ())),
+            trained_size=_size(card.get("trained_size")),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} does not describe a network: {type(error).__name__} {error}") from error
@@ -55,6 +56,15 @@ def _texts(names: Any) -> Any:
         if not isinstance(name, str):
             raise ValueError(f"{name!r} is not a name")
     return names
+
+
+def _size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    height, width = size
+    if not all(type(side) is int and side > 0 for side in size):
+        raise ValueError(f"trained_size: {size} is not a size, expected [height, width]")
+    return height, width
 
 
 def _colour(colour: Any) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -51,15 +53,25 @@ def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
 
 
 def save_segmenter(segmenter: Segmenter, spec: ModelSpec, path: Path, extra: Mapping[str, Any]) -> None:
-    """Write `name.safetensors` and `name.json`, each whole or not at all; `extra` (metrics) joins the json.
+    """Write `name.safetensors`, or .pth, and `name.json`, each whole or not at all; `extra` (metrics) joins the json.
 
     The json holds the weights' SHA-256, as safetensors has no checksum.
     """
-    tensors = {k: v.detach().cpu().contiguous() for k, v in segmenter.network.state_dict().items()}
-    content = save(tensors)
+    content = as_bytes(segmenter.network.state_dict(), path)
     card = asdict(spec) | {DIGEST: sha256(content).hexdigest()} | dict(extra)
     write_whole(path, content)
     write_whole(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+
+
+def as_bytes(state: Mapping[str, Tensor], path: Path) -> bytes:
+    """What a file of that name holds: safetensors, or where it ends in .pth or .pt what torch.save writes."""
+    # Cloned: tensors that share memory, as tied weights do, are two in the file.
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
+    if path.suffix not in (".pth", ".pt"):
+        return save(tensors)
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    return buffer.getvalue()
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,20 @@ from torch import Tensor, nn
 
 import temporalkd as tkd
 from temporalkd.data.selection import Selection, resized, select, spread
+from temporalkd.data.semi import PartlyLabelled
 from temporalkd.data.source import Source
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.experiments.stabilize import Stabilized
+from temporalkd.evaluation import network
+from temporalkd.experiments import api
+from temporalkd.experiments.stabilize import Options, Stabilized
+from temporalkd.experiments.stabilize.comparison import Shape, accuracy
 from temporalkd.experiments.stabilize.footage import choose
-from temporalkd.experiments.stabilize.job import Job, mixed
-from temporalkd.experiments.stabilize.judge import Judge, Shape, agreement
+from temporalkd.experiments.stabilize.job import Job
+from temporalkd.experiments.stabilize.judge import Judge, agreement, unlabelled
+from temporalkd.experiments.stabilize.report import shares, vanished
+from temporalkd.experiments.stabilize.verdict import Verdict, decide, mixed
 from temporalkd.models import Segmenter, freeze
+from temporalkd.training import Runtime
 from tests.tiny import SIZE, segmenter
 
 LENGTH = 64
@@ -80,8 +88,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
 
 def steady(network: Any, folder: Path, video: Any = None, **options: Any) -> Stabilized:
     known: dict[str, Any] = {
-        "steps": 8, "batch": 2, "check_every": 4, "flow": "dis", "film": False, "accelerator": "cpu", "lr": 1e-3,
-        "tell": lambda line: None,
+        "steps": 4, "batch": 2, "check_every": 2, "flow": "dis", "film": False, "accelerator": "cpu", "lr": 1e-3,
+        "mix": 0.5, "scales": (1.0, 1.25), "max_frames": 24, "tell": lambda line: None,
     }  # fmt: skip
     return tkd.stabilize(network, camera() if video is None else video, out=folder, **known | options)
 
@@ -94,7 +102,7 @@ def test_a_street_becomes_steadier(trained: Segmenter, tmp_path: Path) -> None:
     """A network this small changes more of its pixels than a real one."""
     before = weights(trained)
     lines: list[str] = []
-    done = steady(trained, tmp_path / "steady.safetensors", steps=40, check_every=20, agreement=0.85, tell=lines.append)
+    done = steady(trained, tmp_path / "steady.safetensors", steps=30, check_every=15, agreement=0.85, tell=lines.append)
     assert done.kept, done.reason
     results = done.results
     assert results["after"]["consistency_dis"] > results["before"]["consistency_dis"]
@@ -111,8 +119,11 @@ def test_a_street_becomes_steadier(trained: Segmenter, tmp_path: Path) -> None:
 
 
 def test_the_original_comes_back_where_it_would_change_too_much(trained: Segmenter, tmp_path: Path) -> None:
-    done = steady(trained, tmp_path / "run", agreement=1.0, steps=20, lr=2e-2, mix=1.0)
+    done = steady(trained, tmp_path / "run", agreement=1.0, lr=2e-2, mix=1.0)
     assert not done.kept and "original comes back" in done.reason
+    assert list(done.results) == ["before", "rejected candidate"]
+    assert done.results["rejected candidate"]["agreement"] < 100, "the candidate's numbers, not the original's"
+    assert "| percent | before | rejected candidate |" in (done.folder / "report.md").read_text()
     assert all(torch.equal(a, b) for a, b in zip(weights(done.network).values(), weights(trained).values()))
 
 
@@ -122,7 +133,7 @@ def test_a_resumed_run_gives_the_same_bits(trained: Segmenter, tmp_path: Path, m
 
     def interrupted(self: Any, *args: Any) -> None:
         step(self, *args)
-        if self.done == 5:
+        if self.done == 3:
             self.interrupts.asked = True
 
     monkeypatch.setattr(Job.train.__globals__["Trainer"], "_keep", interrupted)
@@ -138,6 +149,76 @@ def test_a_resumed_run_gives_the_same_bits(trained: Segmenter, tmp_path: Path, m
     assert all(torch.equal(a, b) for a, b in zip(weights(parts.network).values(), weights(whole.network).values()))
 
 
+def test_what_trained_comes_back_unless_it_must_not() -> None:
+    """Half of the new weights, unless the held-out part refuses half and accepts another share."""
+    before, after = segmenter(seed=0), segmenter(seed=1)
+    before.network.classifier.bias.data.fill_(0.0)  # type: ignore[union-attr]
+    after.network.classifier.bias.data.fill_(1.0)  # type: ignore[union-attr]
+
+    class Told(Judge):
+        """Knows a network's numbers by its share of the new weights."""
+
+        def __init__(self, agreements: dict[float, float], gain: float = 4.0):
+            self.agreements, self.gain, self.limit = agreements, gain, 0.95
+            self._before = {"consistency": 80.0, "flip_rate": 2.0, "flip_interior": 1.0, "agreement": 100.0}
+
+        def __call__(self, network: Segmenter) -> dict[str, float | None]:
+            share = float(network.network.classifier.bias[0])  # type: ignore[union-attr, index, arg-type]
+            found: dict[str, float | None] = dict(self.before)
+            found |= {"consistency": 80 + self.gain * share, "agreement": self.agreements[share]}
+            return found | {"accepted": None if self.objection(found) else found["consistency"]}
+
+    def decided(agreements: list[float], share: float | None = None, **settings: float) -> Verdict:
+        judge = Told(dict(zip((0.25, 0.5, 0.75, 1.0), agreements)), **settings)
+        return decide(before, after, share, judge, "after 9 steps")
+
+    half = decided([99, 98, 97, 96])
+    assert half.kept and half.share == 0.5 and list(half.seen) == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert float(half.candidate.network.classifier.bias[0]) == 0.5  # type: ignore[union-attr, index, arg-type]
+    less = decided([96, 94, 92, 90])
+    assert less.kept and less.share == 0.25 and "0.25 of the new weights" in less.reason
+    assert decided([90, 90, 96, 97]).share == 1.0, "the steadiest of those that are accepted"
+    assert not decided([90, 90, 90, 90]).kept and not decided([99, 99, 99, 99], gain=-1.0).kept
+    asked = decided([99, 98, 97, 96], 1.0)
+    assert asked.kept and asked.share == 1.0 and list(asked.seen) == [0.0, 1.0]
+    assert not decided([99, 98, 97, 90], 1.0).kept, "a share that is asked for is not replaced"
+    table = shares(half)
+    assert "| 0.5 (taken) | 82.00 | 2.00 | 1.00 | 98.00 |" in table and "| 0 | 80.00 | 2.00 | 1.00 | 100.00 |" in table
+    alone = decide(before, after, None, None, "after 9 steps")
+    assert alone.kept and alone.share == 0.5 and shares(alone) == []
+
+
+def test_a_class_that_vanishes_is_said() -> None:
+    found = {"before": {"class_shares": [90.0, 9.0, 1.0, 0.0]}, "after": {"class_shares": [95.5, 4.5, 0.4, 0.0]}}
+    (line,) = vanished(found, ["road", "car", "pole", "sign"])
+    assert "pole" in line and "1 %" in line and "0.4 %" in line
+
+
+def test_the_size_is_that_of_training(tmp_path: Path) -> None:
+    net = segmenter()
+    sizes = {}
+    for name, trained_size in (("known", (24, 40)), ("unknown", None)):
+        assert net.spec is not None
+        net.spec = replace(net.spec, trained_size=trained_size)
+        api.save(net, tmp_path / name / "net.pth")
+        for given in (None, 32):
+            job = Job(tkd.load(tmp_path / name / "net.pth"), Options(size=given), tmp_path, Runtime("cpu"), print)
+            sizes[name, given] = job.size
+    assert sizes == {("known", None): 40, ("known", 32): 32, ("unknown", None): 640, ("unknown", 32): 32}
+
+
+def test_labels_are_for_the_report_alone(trained: Segmenter, tmp_path: Path) -> None:
+    """Accuracy where labels lie outside of the held-out part, which are then none of the frames shown."""
+
+    video = PartlyLabelled(camera(), [1, 3])
+    done = steady(trained, tmp_path / "labelled", video, steps=1)
+    without = steady(trained, tmp_path / "unlabelled", unlabelled(camera()), steps=1)
+    assert all(torch.equal(a, b) for a, b in zip(weights(done.network).values(), weights(without.network).values()))
+    expected = accuracy(network(trained), [video], trained.classes)
+    assert done.results["before"]["miou_labelled"] == pytest.approx(expected)
+    assert "miou_labelled" not in without.results["before"] and "miou" not in without.results["before"]
+
+
 def test_mix_is_between_before_and_after() -> None:
     before, after = segmenter(seed=0), segmenter(seed=1)
     old, new = weights(before), weights(after)
@@ -147,41 +228,6 @@ def test_mix_is_between_before_and_after() -> None:
             torch.testing.assert_close(value, (1 - share) * old[key] + share * new[key])
 
 
-class Portrait(nn.Module):
-    """One sigmoid channel, and a fixed input."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.Conv2d(6, 1, 3, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert x.shape[2:] == (32, 32)
-        return nn.functional.interpolate(self.body(x), scale_factor=2, mode="bilinear").sigmoid()
-
-
-class Dict(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer, self.norm = nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4)
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"out": self.norm(self.layer(x))}
-
-
-def test_networks_of_any_kind(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    portrait: dict[str, Any] = {"classes": 2, "outputs": "probabilities", "input_size": (32, 32)}
-    done = steady(Portrait(), tmp_path / "portrait", camera(10), normalisation="none", **portrait)
-    assert done.network(torch.rand(1, 3, *SIZE)).logits.shape == (1, 2, *SIZE)
-    again = tkd.load(done.weights, into=Portrait())
-    assert again.input_size == (32, 32) and again.outputs.kind == "probabilities"
-    own = Dict()
-    norm = own.norm.running_mean.clone()  # type: ignore[union-attr]
-    done = steady(own, tmp_path / "dict", camera(10), classes=4, normalisation="imagenet")
-    assert torch.equal(done.network.network.norm.running_mean, norm), "BatchNorm keeps its statistics"  # type: ignore
-    assert done.kept and "no held-out part" in done.reason
-
-
 def test_motion_passes_and_footage_to_keep(trained: Segmenter, tmp_path: Path) -> None:
     done = steady(trained, tmp_path / "run", camera(10), motion=0.3, flow_passes=1, keep=[Street(9, 4, SIZE)], steps=3)
     log = [json.loads(line) for line in (done.folder / "log.jsonl").read_text().splitlines()]
@@ -189,7 +235,7 @@ def test_motion_passes_and_footage_to_keep(trained: Segmenter, tmp_path: Path) -
 
 
 def test_a_mended_recording_has_a_map_a_frame(trained: Segmenter, tmp_path: Path) -> None:
-    done = steady(trained, tmp_path / "run", camera(), mend=tmp_path / "maps", steps=2, size=48)
+    done = steady(trained, tmp_path / "run", camera(), mend=tmp_path / "maps", steps=2, size=32)
     assert len(list((tmp_path / "maps").glob("*.png"))) == LENGTH
     assert "no held-out part" in done.reason
 
@@ -198,7 +244,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"net\.onnx: an ONNX file cannot be trained"):
         steady(tmp_path / "net.onnx", tmp_path / "run")
     with pytest.raises(ValueError, match="classes: missing"):
-        steady(Dict(), tmp_path / "run", normalisation="none")
+        steady(nn.Conv2d(3, 4, 3), tmp_path / "run", normalisation="none")
     with pytest.raises(ValueError, match="no option 'stepps'"):
         steady(segmenter(), tmp_path / "run", stepps=3)
     with pytest.raises(ValueError, match="mix: 2"):

@@ -33,7 +33,7 @@ def export(
     """Write the ONNX file of a run folder's or checkpoint's student; yields lines of what was found on the way.
 
     Args:
-        size: (H, W) of the frames; default that of the run's data.val.
+        size: (H, W) of the frames; default that of the run's data.val, of a weights file the trained_size of its json.
         dynamic: frames of any size; checked at `size` and another one.
         argmax: the graph gives classes, not logits.
         calibrate: frames that an 8 bit graph takes its ranges from; brought to `size`.
@@ -49,7 +49,7 @@ def export(
         raise FileExistsError(f"{out} exists: name a new file with -o")
     segmenter, spec = load_system(checkpoint)
     source = open_frames(calibrate) if calibrate is not None else None
-    size = size or _size_of_footage(checkpoint)
+    size = size or (None if checkpoint.is_dir() else spec.trained_size) or _size_of_footage(checkpoint)
     card = card_of(spec, None if dynamic else size, argmax)
     model = onnx_graph(segmenter, card)
     student = OnnxStudent(model.SerializeToString(), str(out))

@@ -191,13 +191,13 @@ def unused(name: str, taken: Container[str]) -> str:
 
 
 def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
-    """The network of a run folder or of a .safetensors file with its json, on the device, in eval."""
+    """The network of a run folder or of a file of weights with its json, on the device, in eval."""
     if path.is_dir():
         _, segmenter, spec = load_run(path)
     elif not path.exists():
-        raise FileNotFoundError(f"{path}: no such run folder or .safetensors file")
-    elif path.suffix != ".safetensors":
-        raise ValueError(f"{path}: expected a run folder or a .safetensors file")
+        raise FileNotFoundError(f"{path}: no such run folder or file of weights")
+    elif path.suffix not in WEIGHTS:
+        raise ValueError(f"{path}: expected a run folder or a file of weights, {', '.join(WEIGHTS)}")
     else:
         segmenter, spec = load_segmenter(path)
     segmenter.to(device()).eval()

@@ -24,6 +24,7 @@ from temporalkd.models.normalisation import Given
 from temporalkd.training import Runtime
 
 STEADY = "steady.safetensors"
+SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
 @dataclass
@@ -36,7 +37,8 @@ class Stabilized:
         network: in eval mode; `network.network` is the module itself. The original where `kept` is false.
         kept: whether training made it steadier and it still agrees with the original.
         reason: what decided that, a sentence.
-        results: system -> numbers, percent, of "before" and "after".
+        results: system -> numbers, percent, of "before" and "after", or "rejected candidate" where `kept` is false.
+        mix: share of the trained weights in what is compared.
     """
 
     folder: Path
@@ -45,6 +47,7 @@ class Stabilized:
     kept: bool
     reason: str
     results: dict[str, dict[str, Any]]
+    mix: float
 
     @property
     def table(self) -> list[str]:
@@ -78,9 +81,9 @@ def stabilize(
     per frame, without memory, as fast as before. The network given is not changed.
 
     Args:
-        net: any module that segments frames, a Segmenter, or what `load` takes: a run's folder or a .safetensors file.
+        net: any module that segments frames, a Segmenter, or what `load` takes: a run's folder or a file of weights.
         videos: a video file, a folder of frames, a Source, or several of them.
-        out: NAME.safetensors, beside which NAME.run/ is written; or a folder, which gets both.
+        out: NAME.safetensors, .pth or .pt, beside which NAME.run/ is written; or a folder, which gets both.
         classes, normalisation, outputs, input_size: of a module that is no Segmenter, see `Segmenter`.
         keep: further stills or footage, on which the network is to answer as it does now.
         labels: folder of class maps of the (first) folder of frames, for the report alone.
@@ -114,8 +117,8 @@ def stabilize(
     original = freeze(_segmenter(net, classes, normalisation, outputs, input_size))
     assert isinstance(original, Segmenter)
     weights = Path(out) if Path(out).suffix else Path(out) / STEADY
-    if weights.suffix != ".safetensors":
-        raise ValueError(f"out: {out}: expected NAME.safetensors, or a folder")
+    if weights.suffix not in SUFFIXES:
+        raise ValueError(f"out: {out}: expected a name that ends in {', '.join(SUFFIXES)}, or a folder")
     folder = weights.with_suffix(".run") if Path(out).suffix else Path(out)
     several = [videos] if isinstance(videos, str | PathLike) or not isinstance(videos, Sequence) else videos
     recordings = [open_recording(v, labels if n == 0 else None) for n, v in enumerate(several)]
@@ -125,17 +128,18 @@ def stabilize(
         if not resume and (has_checkpoint(folder) or weights.exists()):
             raise FileExistsError(f"{weights}: already there, or its run is: resume it, or name another file")
         job = Job(original, settings, folder, runtime, tell)
-        footage = choose(recordings, settings.size, settings.max_frames, hold_out=mend is None)
+        tell(job.size_told)
+        footage = choose(recordings, job.size, settings.max_frames, hold_out=mend is None)
         tell(f"uses {footage.describe()}")
-        others = choose([open_recording(v) for v in keep], settings.size, settings.max_frames, hold_out=False).used
-        steady, kept, reason = job.train(footage, others, resume, lock.removed)
-        tell(reason)
-        results = job.report(footage, steady, [reason, f"Frames: {footage.describe()}."], film)
-        result = steady if kept else original
+        others = choose([open_recording(v) for v in keep], job.size, settings.max_frames, hold_out=False).used
+        verdict = job.train(footage, others, resume, lock.removed)
+        tell(verdict.reason)
+        result = verdict.candidate if verdict.kept else original
         api.save(result, weights)
+        results = job.report(footage, verdict, film)
         if mend is not None:
-            _mend(result, recordings, Path(mend), settings.size, tell)
-    return Stabilized(folder, weights, result, kept, reason, results)
+            _mend(result, recordings, Path(mend), job.size, tell)
+    return Stabilized(folder, weights, result, verdict.kept, verdict.reason, results, verdict.share)
 
 
 def _options(given: dict[str, Any]) -> Options:

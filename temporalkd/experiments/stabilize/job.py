@@ -6,12 +6,10 @@ import csv
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-
-import torch
-from torch import Tensor
 
 import flow as optical_flow
 from flow import FlowEstimator
@@ -20,32 +18,33 @@ from flow.store import Store
 from temporalkd.config.build import cache_folder, default_cache
 from temporalkd.console import duration, progress
 from temporalkd.data.augment import Augment
-from temporalkd.data.clip import IGNORE
 from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, Routed, Targets, fill
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.selection import Selection
-from temporalkd.data.semi import PartlyLabelled
-from temporalkd.data.source import Source
-from temporalkd.evaluation import network
 from temporalkd.experiments.provenance import environment, fingerprint
 from temporalkd.experiments.stabilize import report
+from temporalkd.experiments.stabilize.comparison import Comparison
 from temporalkd.experiments.stabilize.footage import Footage
-from temporalkd.experiments.stabilize.judge import Judge, compared
+from temporalkd.experiments.stabilize.judge import Judge, unlabelled
 from temporalkd.experiments.stabilize.options import Options
+from temporalkd.experiments.stabilize.verdict import HALF, SHARES, Verdict, decide, mixed
 from temporalkd.methods import Method, WeightedLoss
 from temporalkd.methods.spatial_terms import PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency
-from temporalkd.models import MultiView, Segmenter, StoredTeacher, freeze, to_store
+from temporalkd.models import MultiView, Segmenter, StoredTeacher, to_store
 from temporalkd.models import fingerprint as network_fingerprint
 from temporalkd.paths import read_json
 from temporalkd.training import Plan, Runtime, Trainer
 from temporalkd.training.checkpoint import BEST
 from temporalkd.training.checkpoint import load as load_checkpoint
 from temporalkd.training.distributed import unwrap
+from temporalkd.training.loader import Batches
 from temporalkd.training.log import METRICS
 
 SETTINGS, WATCHED = "stabilize.json", "accepted"
 GIGABYTES = 20
+SIZE = 640
+"""Longest side of the frames, where nothing says at which size the network was trained."""
 KEEP_SHARE = 4
 """One clip in so many is of footage that the network is to keep."""
 
@@ -58,27 +57,25 @@ class Job:
     """The steps of one stabilization, in the order in which they are taken."""
 
     def __init__(self, original: Segmenter, options: Options, folder: Path, runtime: Runtime, tell: Callable):
-        self.original, self.options, self.folder, self.runtime, self.tell = original, options, folder, runtime, tell
+        self.original, self.folder, self.runtime, self.tell = original, folder, runtime, tell
+        trained = original.spec.trained_size if original.spec else None
+        self.size: int = options.size or max(trained or (SIZE,))
+        """Longest side of the frames."""
+        why = "" if options.size else ", as in training" if trained else ", as no card tells the one of training"
+        self.size_told = f"longest side of the frames: {self.size} pixels{why}"
+        self.options = replace(options, size=self.size)
         self.cache = default_cache()
         self.store = Store(cache_folder() / "teacher", GIGABYTES * 2**30, "prediction store")
 
-    def train(
-        self, footage: Footage, keep: Sequence[Selection], resume: bool, removed: Callable[[], bool]
-    ) -> tuple[Segmenter, bool, str]:
+    def train(self, footage: Footage, keep: Sequence[Selection], resume: bool, removed: Callable[[], bool]) -> Verdict:
         """The steady network, whether it is to be kept, and why."""
         options, student = self.options, self.original.clone()
         student.requires_grad_(True)
         targets = self._targets(footage, keep)
         clips = self._clips(footage, keep, targets)
         judge = self._judge(footage) if footage.held else None
-        steps = self._steps(student, clips, footage, keep, resume)
-        with progress("targets") as tick:
-            fill(targets, [*footage.used, *keep], tick)
-        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0), options.kl)]
-        terms += [WeightedLoss("motion_consistency", MotionConsistency(), options.motion)]
-        method = Method(student, terms, StoredTeacher(self.original), frames=clips.length)
         plan = Plan(
-            steps=steps,
+            steps=options.steps,
             batch=max(1, options.batch // clips.length),
             lr=options.lr,
             jitter=options.jitter,
@@ -89,10 +86,16 @@ class Job:
             gradient_norms_every=0,
             eval_mode=True,
         )
+        plan = self._timed(student, clips, plan, footage, keep, resume)
+        with progress("targets") as tick:
+            fill(targets, [*footage.used, *keep], tick)
+        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0), options.kl)]
+        terms += [WeightedLoss("motion_consistency", MotionConsistency(), options.motion)]
+        method = Method(student, terms, StoredTeacher(self.original), frames=clips.length)
 
         def look(segmenter: Segmenter, last: bool) -> dict[str, float | None]:
             assert judge is not None
-            found = judge(mixed(self.original, segmenter, options.mix))
+            found = judge(mixed(self.original, segmenter, HALF if options.mix is None else options.mix))
             seen = [float(row["consistency"]) for row in _rows(self.folder / METRICS)] + [found["consistency"] or 0.0]
             if not last and _stands_still(seen, options.patience):
                 raise _Enough
@@ -108,53 +111,36 @@ class Job:
             "stabilize",
             None,
             removed,
-            "accepted",
+            WATCHED,
         )
-        ended = f"after {steps} steps"
+        ended = f"after {plan.steps} steps"
         try:
             trainer.fit(resume)
         except _Enough:
-            ended = f"after {trainer.done} of {steps} steps, as consistency did not rise any more"
+            ended = f"after {trainer.done} of {plan.steps} steps, as consistency did not rise any more"
         except KeyboardInterrupt:
             if trainer.done == 0:
                 raise
-            ended = f"after {trainer.done} of {steps} steps, interrupted"
+            ended = f"after {trainer.done} of {plan.steps} steps, interrupted"
         method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
         return self._verdict(method, judge, ended)
 
-    def _verdict(self, method: Method, judge: Judge | None, ended: str) -> tuple[Segmenter, bool, str]:
+    def _verdict(self, method: Method, judge: Judge | None, ended: str) -> Verdict:
         best = self.folder / "checkpoints" / BEST
         if judge is not None and best.is_file():
             method.trainable_modules.load_state_dict(load_checkpoint(best)["trainables"]["students"])
-        steady = mixed(self.original, method.student, self.options.mix)
-        if judge is None:
-            return steady, True, f"Kept {ended}; there was no held-out part to judge it by."
-        found = judge(steady)
-        objection = judge.objection(found)
-        if objection:
-            return steady, False, f"The original comes back: {ended}, on the held-out part {objection}."
-        return steady, True, (
-            f"Kept {ended}: on the held-out part consistency went from {judge.before['consistency']:.2f} to "
-            f"{found['consistency']:.2f}, and {found['agreement']:.2f} % of the pixels keep the original's class."
-        )  # fmt: skip
+        return decide(self.original, method.student, self.options.mix, judge, ended)
 
-    def report(self, footage: Footage, steady: Segmenter, told: Sequence[str], film: bool) -> dict[str, dict[str, Any]]:
+    def report(self, footage: Footage, verdict: Verdict, film: bool) -> dict[str, dict[str, Any]]:
         """Before and after, along the flow that was used and along DIS, which teaches nothing."""
         flows = {name: self._flow(name) for name in dict.fromkeys((self.options.flow, "dis"))}
-        shown = [source if _fits(source, steady.classes) else unlabelled(source) for source in footage.shown]
-        judge = Judge(self.original, shown, flows, self.cache)
-        with progress("compare") as tick:
-            rows, maps = judge.rows({"before": network(self.original), "after": network(steady)}, tick)
-        found = compared(rows, maps, steady.classes)
-        spec = steady.spec
-        names = list(spec.class_names) if spec and spec.class_names else [f"class {i}" for i in range(steady.classes)]
-        report.write(self.folder, told, found, names)
-        if film:
-            source = footage.shown[0]
-            first = {name: own[: len(source)] for name, own in maps.items()}
-            palette = spec.palette if spec else None
-            report.video(self.folder, source, first, flows[self.options.flow], self.cache, palette, names)
-        return found
+        after = report.AFTER if verdict.kept else report.REJECTED
+        networks = {report.BEFORE: self.original, after: verdict.candidate}
+        told = [verdict.reason, *report.shares(verdict), f"Frames: {footage.describe()}."]
+        with TemporaryDirectory(prefix="temporalkd-") as scratch:
+            comparison = Comparison(networks, footage, flows, self.cache, self.size, Path(scratch))
+            report.write(self.folder, told, comparison, film, self.tell)
+        return comparison.found
 
     def _targets(self, footage: Footage, keep: Sequence[Selection]) -> Targets:
         """Views of the frames that are used; the plain prediction of what is to be kept."""
@@ -197,10 +183,16 @@ class Job:
             clips.turns = [own] * (KEEP_SHARE - 1) + [others]
         return clips
 
-    def _steps(
-        self, student: Segmenter, clips: ClipSampler, footage: Footage, keep: Sequence[Selection], resume: bool
-    ) -> int:
-        """Their number, which a resumed run keeps; says how long all of it will take."""
+    def _timed(
+        self,
+        student: Segmenter,
+        clips: ClipSampler,
+        plan: Plan,
+        footage: Footage,
+        keep: Sequence[Selection],
+        resume: bool,
+    ) -> Plan:
+        """The plan with its number of steps, which a resumed run keeps; says how long all of it will take."""
         options, path = self.options, self.folder / SETTINGS
         asked = asdict(options) | {"network": network_fingerprint(self.original)}
         if resume and path.is_file():
@@ -210,31 +202,40 @@ class Job:
                 raise ValueError(
                     f"{path}: the run was begun with other options or another network: resume with the same"
                 )
-            return int(found["steps_taken"])
+            return replace(plan, steps=int(found["steps_taken"]))
         frame = footage.used[0].pixels[:1].to(self.runtime.device).float() / 255
         seen = _seconds(lambda: self.original(frame))
         computing = sum(map(len, footage.used)) * seen * MultiView(self.original, options.flip, options.scales).count
         computing += sum(map(len, keep)) * seen
-        height, width = clips.augment.crop if clips.augment and clips.augment.crop else frame.shape[-2:]
-        batch = torch.rand(options.batch, 3, height, width, device=self.runtime.device)
+        held = sum(map(len, footage.held))
+        estimator = self._flow(options.flow)
+        looking = 2 * held * _seconds(lambda: estimator(frame, frame)) if held else 0.0
+        batches = Batches(clips, plan, self.runtime)
 
         def step() -> None:
-            student(batch).logits.square().mean().backward()
+            clip = next(batches(0, 1, workers=0))
+            frames = batches.coloured(clip, 0)
+            student((clip.frames if frames is None else frames).flatten(0, 1)).logits.square().mean().backward()
             student.zero_grad()
 
         pace = _seconds(step)
-        steps = options.steps if options.minutes is None else max(20, int((60 * options.minutes - computing) / pace))
-        looks = (steps // options.check_every + 2) * sum(map(len, footage.held)) * seen
+        steps = options.steps
+        if options.minutes is not None:
+            spent = computing + looking + (1 + len(SHARES)) * held * seen
+            looks = held * seen / options.check_every  # a step's part of them
+            steps = max(20, int((60 * options.minutes - spent) / (pace + looks)))
+        looking += (steps // options.check_every + 1 + len(SHARES)) * held * seen
         self.tell(
             f"targets about {duration(computing)}, {steps} steps about {duration(steps * pace)}, "
-            f"looks at the held-out part about {duration(looks)}: about {duration(computing + steps * pace + looks)}"
+            f"looks at the held-out part about {duration(looking)}: "
+            f"about {duration(computing + steps * pace + looking)}"
         )
         write_whole(path, (json.dumps(asked | {"steps_taken": steps}, indent=2) + "\n").encode())
         prints = {"train": fingerprint(footage.recordings)}
         write_whole(
             self.folder / "environment.json", (json.dumps(environment(options.seed, prints), indent=2) + "\n").encode()
         )
-        return steps
+        return replace(plan, steps=steps)
 
     def _judge(self, footage: Footage) -> Judge:
         flows = {self.options.flow: self._flow(self.options.flow)}
@@ -243,23 +244,6 @@ class Job:
 
     def _flow(self, name: str) -> FlowEstimator:
         return optical_flow.build(name).to(self.runtime.device)
-
-
-@torch.no_grad()
-def mixed(before: Segmenter, after: Segmenter, share: float) -> Segmenter:
-    """The network with the weighted mean of two states: (1 - share) before + share after; integers are before's.
-
-    Source:
-        Wortsman et al., CVPR 2022 (WiSE-FT).
-    """
-    result = before.clone()
-    trained = after.network.state_dict()
-
-    def mean(old: Tensor, new: Tensor) -> Tensor:
-        return torch.lerp(old, new.to(old), share) if old.is_floating_point() else old
-
-    result.network.load_state_dict({key: mean(old, trained[key]) for key, old in before.network.state_dict().items()})
-    return freeze(result)  # type: ignore[return-value]
 
 
 def _seconds(work: Callable[[], Any]) -> float:
@@ -272,17 +256,6 @@ def _seconds(work: Callable[[], Any]) -> float:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
-
-
-def unlabelled(source: Source) -> Source:
-    """The source without its labels."""
-    return PartlyLabelled(source, ())
-
-
-def _fits(source: Source, classes: int) -> bool:
-    """Whether the labels, if there are any, are of so many classes."""
-    labels = (source.label(index) for index in source.labelled)
-    return all(bool((label[label != IGNORE] < classes).all()) for label in labels if label is not None)
 
 
 def _stands_still(values: Sequence[float], looks: int) -> bool:

@@ -1,24 +1,17 @@
-"""Before and after on the same frames: how steady, and how much it still says what the original said."""
+"""The held-out part: how steady a network is there, and how much it still says what the original said."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import cv2
-import numpy as np
-import torch
 from torch import Tensor
 
 from flow import FlowCache, FlowEstimator
+from temporalkd.data.semi import PartlyLabelled
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import FramePrediction, Predictor, Row, evaluate, network
-from temporalkd.metrics import BoundaryIoU
 from temporalkd.models import Segmenter, Teacher
-
-SMALL = 64
-"""Pixels below which a region of one class is a small one."""
 
 
 class Recorded:
@@ -31,37 +24,6 @@ class Recorded:
         answer = self.system(frame)
         self.maps.append(answer.map)
         return answer
-
-
-@dataclass
-class Shape:
-    """What class maps look like, whatever is right: shares in 0..1, the mean over frames."""
-
-    boundary: float
-    small_regions: float
-    classes: list[float]
-
-    @staticmethod
-    def of(maps: Sequence[Tensor], classes: int) -> Shape:
-        """boundary: pixels whose right or lower neighbour has another class; small_regions: number a frame."""
-        edges, regions = [], []
-        counts = torch.zeros(classes, dtype=torch.float64)
-        for map_ in maps:
-            edge = torch.zeros(map_.shape, dtype=torch.bool)
-            edge[:-1] |= map_[:-1] != map_[1:]
-            edge[:, :-1] |= map_[:, :-1] != map_[:, 1:]
-            edges.append(float(edge.double().mean()))
-            regions.append(_small_regions(map_.numpy()))
-            counts += torch.bincount(map_.flatten().long(), minlength=classes)[:classes]
-        return Shape(float(np.mean(edges)), float(np.mean(regions)), (counts / counts.sum()).tolist())
-
-
-def _small_regions(map_: np.ndarray) -> int:
-    found = 0
-    for value in np.unique(map_):
-        _, _, stats, _ = cv2.connectedComponentsWithStats((map_ == value).astype(np.uint8), connectivity=4)
-        found += int((stats[1:, cv2.CC_STAT_AREA] < SMALL).sum())
-    return found
 
 
 def agreement(maps: Sequence[Tensor], originals: Sequence[Tensor]) -> float:
@@ -126,27 +88,9 @@ class Judge:
         return None
 
 
-def compared(rows: Sequence[Row], maps: Mapping[str, Sequence[Tensor]], classes: int) -> dict[str, dict[str, Any]]:
-    """System -> plain numbers of all that is compared, percent; the first system is the original."""
-    original = next(iter(maps.values()))
-    found: dict[str, dict[str, Any]] = {}
-    for name, own in maps.items():
-        mine = [row for row in rows if row.system == name]
-        boundary = BoundaryIoU(classes, synced=False)
-        for map_, reference in zip(own, original, strict=True):
-            boundary.update(map_, reference)
-        shape = Shape.of(own, classes)
-        keys = ("flip_rate", "flip_interior", "flip_boundary", "miou", "boundary_iou", "vc8", "vc16")
-        found[name] = {
-            **{f"consistency_{row.flow}": row["consistency"] for row in mine},
-            **{key: mine[0][key] for key in keys if mine[0][key] is not None},
-            "agreement": 100 * agreement(own, original),
-            "boundary_iou_with_original": 100 * float(boundary.compute()["boundary_iou"]),
-            "boundary_pixels": 100 * shape.boundary,
-            "small_regions": shape.small_regions,
-            "class_shares": [100 * share for share in shape.classes],
-        }
-    return found
+def unlabelled(source: Source) -> Source:
+    """The source without its labels."""
+    return PartlyLabelled(source, ())
 
 
 def _steadiness(row: Row) -> dict[str, float]:

@@ -17,9 +17,11 @@ class Options:
         steps, lr, batch: AdamW with polynomial decay; a batch is so many frames.
         minutes: instead of `steps`: as many as fit into that time, by the pace measured before the start.
         crop, scale, jitter, disturbance: augmentation; the target is that of the frame before jitter and disturbance.
-        mix: share of the trained weights in the result; the rest is the original's.
+        mix: share of the trained weights in the result; the rest is the original's. None: half, unless the held-out
+            part refuses that and takes another share.
         agreement: smallest share of the held-out pixels that must keep the original's class.
-        size: longest side of the frames that are used, pixels.
+        size: longest side of the frames that are used, pixels; None: of the frames that the network was trained on,
+            where the json beside its weights tells trained_size, else 640.
         max_frames: frames that are used, evenly spread in runs of 8.
         check_every, patience: steps between two looks at the held-out part; training ends after so many looks without
             a gain.
@@ -42,9 +44,9 @@ class Options:
     scale: tuple[float, float] = (0.8, 1.33)
     jitter: float = 0.2
     disturbance: float = 1.0
-    mix: float = 0.5
+    mix: float | None = None
     agreement: float = 0.95
-    size: int = 640
+    size: int | None = None
     max_frames: int = 150
     check_every: int = 50
     patience: int = 3
@@ -53,8 +55,9 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, low, high in (("mix", 0.0, 1.0), ("agreement", 0.0, 1.0), ("steps", 1, 10**9), ("size", 32, 10**5)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: {getattr(self, name):g}, expected {low:g} to {high:g}")
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name}: {value:g}, expected {low:g} to {high:g}")
         if self.max_frames < 2 or self.batch < 1:
             raise ValueError(f"max_frames: {self.max_frames}, batch: {self.batch}, expected at least 2 and 1")
         if self.kl <= 0 and self.motion <= 0:
