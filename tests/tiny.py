@@ -137,6 +137,8 @@ def config(folder: Path, method: str = "baseline", **sections: dict[str, Any]) -
         save_segmenter(segmenter(seed=8, width=10), spec(width=10), path, {})
         values["second_teacher"] = {"weights": str(path)}
         values["method"] |= {"width": 8}
+    if method == "footage":
+        values["method"] |= {"labelled": 1}
     if method == "selfcorrecting":
         values["data"]["semi"] = {"labelled": 0.34, "share": 0.5, "margin": 1}
         values["method"] |= {"fit": 2, "rounds": 1}

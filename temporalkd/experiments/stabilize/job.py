@@ -215,7 +215,9 @@ class Job:
         def step() -> None:
             clip = next(batches(0, 1, workers=0))
             frames = batches.coloured(clip, 0)
-            student((clip.frames if frames is None else frames).flatten(0, 1)).logits.square().mean().backward()
+            student(
+                (clip.frames if frames is None else frames.students).flatten(0, 1)
+            ).logits.square().mean().backward()
             student.zero_grad()
 
         pace = _seconds(step)
