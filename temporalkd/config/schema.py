@@ -60,6 +60,7 @@ class Data(Options):
     root: overrides where the data sets are looked for. decoder: the library that reads clips of video files.
     unlabelled_share: of the clips whose anchor has no label, in every batch as far as its size allows; null: every
     frame is drawn as often as any other, or, by methods that label frames themselves, half of them.
+    moving_objects: share of the stills with synthetic motion in which an object, cut by its label, moves on its own.
     disturbance: strength of noise, blur, motion blur, JPEG, exposure and gamma, which differ from frame to frame; the
     teacher sees the frame without it, unless teacher.disturbed.
     """
@@ -78,6 +79,7 @@ class Data(Options):
     flip: bool = True
     jitter: float = Field(0.0, ge=0, lt=1)
     disturbance: float = Field(0.0, ge=0)
+    moving_objects: float = Field(0.0, ge=0, le=1)
 
 
 class Normalisation(Options):

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from temporalkd.data.footage import DEFAULT, GRAIN, LIGHT, DatasetOptions, Footage, Setting, register
+from temporalkd.data.footage import DEFAULT, DatasetOptions, Footage, Setting, move_stills, register
 from temporalkd.data.holdout import Split, runs
 from temporalkd.data.image_folder import IMAGES, FrameFolder, ImageFiles, files_in
-from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
 from temporalkd.data.selection import within
 from temporalkd.data.source import Source
@@ -70,9 +69,7 @@ class CamVid(DatasetOptions):
         seed = 0 if part == "holdout" else setting.seed
         # Clips of one batch must all carry motion or none of them.
         scenes = [
-            _among(folder, i, real[i])
-            if i in real
-            else MovedStill(folder, i, seed=seed, light=LIGHT, grain=GRAIN, exact=not real)
+            _among(folder, i, real[i]) if i in real else move_stills(folder, seed, [i], not real, setting.objects)[0]
             for i in chain(*chosen)
         ]
         return Footage(scenes, CLASSES, PALETTE)

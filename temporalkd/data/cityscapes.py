@@ -63,7 +63,9 @@ class Cityscapes(DatasetOptions):
             _require_pairs(images, labels, folder)
         indexed = {i: labels[name] for i, name in enumerate(images) if name in labels}
         files = ImageFiles(f"cityscapes-{self.split}", list(images.values()), indexed, reader, FPS)
-        return Footage(stills(files, self.synthetic_motion is not False, setting.seed), CLASSES, PALETTE)
+        return Footage(
+            stills(files, self.synthetic_motion is not False, setting.seed, setting.objects), CLASSES, PALETTE
+        )
 
 
 def _labels(root: Path, split: str, coarse: bool) -> tuple[dict[str, Path], MapReader]:

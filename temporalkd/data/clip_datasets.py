@@ -36,6 +36,7 @@ class ImageFolder(ClipSampler):
         unlabelled: videos, folders of frames, or folders of either, whose frames are drawn without labels;
             `unlabelled_frames`: (first, end) of each scene, end excluded; `share`: of the clips without labels.
         synthetic_motion: the images are unrelated stills, whose neighbours are made by moving them.
+        moving_objects: share of these stills in which an object, cut out by its label, moves on its own.
         seed: of all that is drawn.
     Raises:
         FileNotFoundError: no such folder, or nothing in it.
@@ -74,13 +75,14 @@ class ImageFolder(ClipSampler):
         unlabelled_frames: tuple[int, int | None] | None = None,
         share: float | None = None,
         synthetic_motion: bool = False,
+        moving_objects: float = 0.0,
         seed: int = 0,
     ):
         made = [
             FrameFolder(folder, maps, classes=classes, void=void, mapping=mapping, palette=palette, partial=True)
             for folder, maps in scene_folders(Path(images), None if labels is None else Path(labels))
         ]
-        footage = split_scenes(made, split, synthetic_motion, seed)
+        footage = split_scenes(made, split, synthetic_motion, seed, moving_objects)
         with_labels, without = (footage, []) if labels is not None else ([], footage)
         paths = [unlabelled] if isinstance(unlabelled, str | PathLike) else unlabelled
         beside = open_footage([Path(path) for path in paths], unlabelled_frames)

@@ -86,7 +86,7 @@ class Folder(DatasetOptions):
             for images, maps in scene_folders(self.located(self.images, setting), labels)
         ]
         chosen = [scene.part(within(scene, self.frames)) for scene in scenes]
-        parts = split_scenes(chosen, self.split, self.synthetic_motion, setting.seed)
+        parts = split_scenes(chosen, self.split, self.synthetic_motion, setting.seed, setting.objects)
         return Footage(parts, names, colours.colours if colours and not self.class_names else ())
 
 

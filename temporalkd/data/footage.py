@@ -50,13 +50,17 @@ LIGHT, GRAIN = 0.1, 0.02
 a prediction would be steady for free."""
 
 
-def move_stills(source: Source, seed: int = 0, among: Iterable[int] | None = None, exact: bool = True) -> list[Source]:
-    """Each labelled still, or each of `among`, with neighbours made by synthetic motion, exact flow included."""
+def move_stills(
+    source: Source, seed: int = 0, among: Iterable[int] | None = None, exact: bool = True, objects: float = 0.0
+) -> list[Source]:
+    """Each labelled still, or each of `among`, with neighbours made by synthetic motion; see `MovedStill`."""
     chosen = source.labelled if among is None else among
-    return [MovedStill(source, i, seed=seed, light=LIGHT, grain=GRAIN, exact=exact) for i in chosen]
+    return [MovedStill(source, i, seed=seed, light=LIGHT, grain=GRAIN, exact=exact, objects=objects) for i in chosen]
 
 
-def split_scenes(scenes: Sequence[ImageFiles], split: Split, moved: bool, seed: int = 0) -> list[Source]:
+def split_scenes(
+    scenes: Sequence[ImageFiles], split: Split, moved: bool, seed: int = 0, objects: float = 0.0
+) -> list[Source]:
     """The frames of a part as scenes; or each of its labelled stills (each one, where there are no labels) moved.
 
     The motion of what is held out does not depend on the seed.
@@ -68,7 +72,9 @@ def split_scenes(scenes: Sequence[ImageFiles], split: Split, moved: bool, seed: 
     return [
         still
         for scene, run in parts
-        for still in move_stills(scene, seed, [i for i in run if i in scene.labels or not scene.labels])
+        for still in move_stills(
+            scene, seed, [i for i in run if i in scene.labels or not scene.labels], objects=objects
+        )
     ]
 
 
@@ -85,10 +91,10 @@ def mixed(sources: Sequence[Source]) -> bool:
     return len({source.knows_motion for source in sources if len(source) > 1}) > 1
 
 
-def stills(files: ImageFiles, moved: bool, seed: int = 0) -> list[Source]:
+def stills(files: ImageFiles, moved: bool, seed: int = 0, objects: float = 0.0) -> list[Source]:
     """Each image, labelled or not, with neighbours made by synthetic motion, or alone."""
     every = range(len(files))
-    return move_stills(files, seed, every) if moved else [files.part([i]) for i in every]
+    return move_stills(files, seed, every, objects=objects) if moved else [files.part([i]) for i in every]
 
 
 @dataclass(frozen=True)
@@ -99,12 +105,14 @@ class Setting:
     seed: of synthetic motion.
     labelled: False: labels are neither needed nor read.
     decoder: the library that reads clips of video files.
+    objects: share of the moved stills in which an object moves on its own.
     """
 
     root: str | None = None
     seed: int = 0
     labelled: bool = True
     decoder: DecoderName = "pyav"
+    objects: float = 0.0
 
 
 DEFAULT = Setting()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from temporalkd.data.clip import IGNORE, Motion
+from temporalkd.data.layers import Layer, at, find_layer
 from temporalkd.data.source import Source
 
 # How much of each motion a clip may have, in half image widths a frame: zoom, two pans, a roll and two tilts of the
@@ -27,6 +28,10 @@ class MovedStill(Source):
     Zoom, pan, roll and a slight tilt grow smoothly with the distance from the middle, so motion and visibility between
     any two frames are known exactly. What comes from outside the still is filled by reflection and is never visible.
 
+    With `objects`, a region of the still's label that has the size of an object may move on its own in front of the
+    rest. It covers and uncovers what is behind it: what is covered in one of two frames, and what is filled in where
+    the object was, is not visible. A band of 2 pixels at its outline, where both mix, is not either.
+
     Args:
         still: where the still comes from.
         index: its frame in that source.
@@ -36,6 +41,7 @@ class MovedStill(Source):
         light: largest change of brightness at the ends of the video, as a share; 0 turns it off.
         grain: standard deviation of the noise on moved frames, as a share of white; 0 turns it off.
         label_all: give moved frames labels too (nearest, 255 outside the still); else only the middle has one.
+        objects: share of the stills in which an object moves on its own; 0 reads no label for that.
         exact: tell the motion; otherwise it is to be estimated, as that of real footage beside which the still is used.
 
     Raises:
@@ -54,6 +60,7 @@ class MovedStill(Source):
         grain: float = 0.0,
         label_all: bool = False,
         exact: bool = True,
+        objects: float = 0.0,
     ) -> None:
         if not 0 <= index < len(still):
             raise IndexError(f"{still.name} has {len(still)} frames; asked to move frame {index}")
@@ -64,7 +71,7 @@ class MovedStill(Source):
             raise ValueError(f"light and grain of a moved still must not be negative, got {light} and {grain}")
         self.still, self.index, self.length = still, index, length
         self.strength, self.seed, self.light, self.grain = strength, seed, light, grain
-        self.label_all, self.exact = label_all, exact
+        self.label_all, self.exact, self.objects = label_all, exact, objects
         self.middle = length // 2
         self.name = f"{still.name}-{index}-moved"
         self.fps = still.fps
@@ -89,7 +96,11 @@ class MovedStill(Source):
         picture = _decode(self.still, self.index)
         if index == self.middle:
             return picture.clone()
-        x, y = self._in_still(index)
+        x, y, real = self._in_still(index)
+        if not real.all():
+            layer = self._layer()
+            assert layer is not None
+            x = np.where(real, x, x + layer.aside)
         moved = cv2.remap(
             np.ascontiguousarray(picture.numpy().transpose(1, 2, 0)),
             x.astype(np.float32),
@@ -107,10 +118,10 @@ class MovedStill(Source):
         label = self.still.label(self.index)
         if label is None or index == self.middle:
             return label
-        x, y = self._in_still(index)
+        x, y, real = self._in_still(index)
         column, row = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
         height, width = label.shape
-        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        inside = real & (column >= 0) & (column < width) & (row >= 0) & (row < height)
         moved = label.numpy()[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
         return torch.from_numpy(np.where(inside, moved, IGNORE).astype(np.uint8))
 
@@ -123,7 +134,14 @@ class MovedStill(Source):
         height, width = self._size()
         there, back = self._flow(source, target), self._flow(target, source)
         x, y = _grid(height, width)
-        visible = _inside(x + there[0], y + there[1], height, width) & _inside(*self._in_still(source), height, width)
+        still_x, still_y, real = self._in_still(source)
+        visible = real & _inside(x + there[0], y + there[1], height, width) & _inside(still_x, still_y, height, width)
+        layer = self._layer()
+        if layer is not None:
+            covered = at(layer.outer, *_apply(np.linalg.inv(self._pose(target, True)), x + there[0], y + there[1]))
+            moves = self._moves(source, layer)
+            behind = ~covered & ~at(layer.outer, still_x, still_y)
+            visible &= np.where(moves, at(layer.inner, still_x, still_y), behind)
         flow, backward = (torch.from_numpy(f.astype(np.float32)) for f in (there, back))
         return Motion(flow, backward, torch.from_numpy(visible)[None])
 
@@ -135,8 +153,8 @@ class MovedStill(Source):
     def origin(self, index: int) -> tuple[Source, int, Tensor | None]:
         """The still, and where this frame's pixels lie in it."""
         self._check(index)
-        x, y = self._in_still(index)
-        where = np.where(_inside(x, y, *self._size()), np.stack([x, y]), np.nan)
+        x, y, real = self._in_still(index)
+        where = np.where(real & _inside(x, y, *self._size()), np.stack([x, y]), np.nan)
         return self.still, self.index, torch.from_numpy(where.astype(np.float32))
 
     def _flow(self, source: int, target: int) -> NDArray[np.float64]:
@@ -145,18 +163,45 @@ class MovedStill(Source):
         if source == target:
             return np.zeros((2, height, width))
         x, y = _grid(height, width)
-        pose = self._poses()
-        moved_x, moved_y = _apply(pose[target] @ np.linalg.inv(pose[source]), x, y)
-        return np.stack([moved_x - x, moved_y - y])
+        moved = np.stack(_apply(self._pose(target) @ np.linalg.inv(self._pose(source)), x, y))
+        layer = self._layer()
+        if layer is not None:
+            own = _apply(self._pose(target, True) @ np.linalg.inv(self._pose(source, True)), x, y)
+            moved = np.where(self._moves(source, layer), own, moved)
+        return moved - [x, y]
 
-    def _in_still(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where each pixel of a frame lies in the still."""
+    def _in_still(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Where each pixel of a frame lies in the still, and whether the still shows it: not what an object hides."""
         x, y = _grid(*self._size())
-        return (x, y) if index == self.middle else _apply(np.linalg.inv(self._poses()[index]), x, y)
+        if index == self.middle:
+            return x, y, np.ones(x.shape, bool)
+        behind = _apply(np.linalg.inv(self._pose(index)), x, y)
+        layer = self._layer()
+        if layer is None:
+            return *behind, np.ones(x.shape, bool)
+        own_x, own_y = _apply(np.linalg.inv(self._pose(index, True)), x, y)
+        moves = at(layer.mask, own_x, own_y)
+        where = np.where(moves, own_x, behind[0]), np.where(moves, own_y, behind[1])
+        return *where, moves | ~at(layer.mask, *behind)
 
-    def _poses(self) -> list[NDArray[np.float64]]:
-        """Homographies from the still's pixels to each frame's."""
-        return _poses(*self._size(), self.length, self.strength, self._entropy())
+    def _moves(self, index: int, layer: Layer) -> NDArray[np.bool_]:
+        """(H, W), the pixels of a frame that show the object that moves on its own."""
+        return at(layer.mask, *_apply(np.linalg.inv(self._pose(index, True)), *_grid(*self._size())))
+
+    def _pose(self, index: int, of_object: bool = False) -> NDArray[np.float64]:
+        """Homography from the still's pixels to a frame's; that of the object that moves on its own."""
+        pose = _poses(*self._size(), self.length, self.strength, self._entropy())[index]
+        layer = self._layer() if of_object else None
+        if layer is None:
+            return pose
+        right, down = (step * (index - self.middle) for step in layer.step)
+        return pose @ np.array([[1, 0, right], [0, 1, down], [0, 0, 1.0]])
+
+    def _layer(self) -> Layer | None:
+        """The object that moves on its own, if one does."""
+        if np.random.default_rng([*self._entropy(), 3]).random() >= self.objects:
+            return None
+        return _object(self.still, self.index, self._entropy(), self.strength)
 
     def _entropy(self) -> tuple[int, int]:
         digest = hashlib.blake2b(f"{self.still.name}/{self.index}".encode(), digest_size=8).digest()
@@ -184,6 +229,14 @@ class MovedStill(Source):
 def _decode(still: Source, index: int) -> Tensor:
     """The still, decoded once for the calls that concern it."""
     return still.frame(index)
+
+
+@lru_cache(maxsize=2)
+def _object(still: Source, index: int, entropy: tuple[int, int], strength: float) -> Layer | None:
+    """An object of a still, as fast in the picture as the camera."""
+    label = still.label(index)
+    rng = np.random.default_rng([*entropy, 4])
+    return None if label is None else find_layer(label, rng, strength * label.shape[1])
 
 
 @lru_cache(maxsize=64)

@@ -58,4 +58,4 @@ class VOC(DatasetOptions):
                 labels[index] = label
         reader = MapReader(len(CLASSES), palette=palette("voc"))
         files = ImageFiles(f"voc-{self.split}", paths, labels, reader)
-        return Footage(stills(files, self.synthetic_motion, setting.seed), CLASSES, PALETTE)
+        return Footage(stills(files, self.synthetic_motion, setting.seed, setting.objects), CLASSES, PALETTE)

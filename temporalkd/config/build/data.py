@@ -19,16 +19,23 @@ from temporalkd.paths import find
 
 
 def footage(
-    section: DatasetOptions, root: str | None, seed: int, labelled: bool = True, decoder: DecoderName = "pyav"
+    section: DatasetOptions,
+    root: str | None,
+    seed: int,
+    labelled: bool = True,
+    decoder: DecoderName = "pyav",
+    objects: float = 0.0,
 ) -> Footage:
     """The footage that a dataset section names; what is not to be `labelled` needs no labels on disk."""
-    return section.open(Setting(root, seed, labelled, decoder))
+    return section.open(Setting(root, seed, labelled, decoder, objects))
 
 
 def training_footage(config: Config) -> Footage:
     """data.train, with the labels hidden that data.semi hides."""
     section, semi = config.data, config.data.semi
-    data = footage(section.train, section.root, config.seed, decoder=section.decoder)
+    if semi is not None and section.moving_objects:
+        raise ConfigError("data.moving_objects: cuts objects out by labels, which data.semi hides: leave one out")
+    data = footage(section.train, section.root, config.seed, decoder=section.decoder, objects=section.moving_objects)
     if not data.class_names and (spec := _taught(config)) is not None:
         data = replace(data, class_names=spec.class_names, palette=spec.palette)
     if semi is None:
