@@ -112,8 +112,16 @@ class Views(Options):
     scales: list[PositiveFloat] = Field(default=[0.75, 1.0, 1.25], min_length=1)
 
 
+Classes = str | dict[int | str, int | str]
+"""A teacher's class -> the student's, by name or number; or the name of a table in models.class_tables."""
+
+
 class Teacher(Model):
-    """ensemble: weights of several networks, instead of `weights`; their probabilities are averaged.
+    """weights: a file, also .onnx, or a network of a library: "hf:FOLDER", "smp:FOLDER", "torchvision:NAME",
+    "timm:NAME".
+
+    classes: the teacher's class -> the student's, or the name of a table; without it equal names are joined.
+    ensemble: weights of several networks, instead of `weights`; their probabilities are averaged.
 
     store: compute its predictions once for each frame and keep them on disk, beside the flow. They move with the frame
     through crop, scale and flip, and are those of the frame before jitter and disturbance. Terms may then read logits
@@ -121,6 +129,7 @@ class Teacher(Model):
     sees data.disturbance as the student does.
     """
 
+    classes: Classes | None = None
     ensemble: list[str] = []
     views: Views | None = None
     store: bool = False
@@ -131,10 +140,12 @@ class Teacher(Model):
 class SecondTeacher(Model):
     """A further branch of the teacher.
 
+    classes: as the teacher's.
     fusion: "accuracy": each pixel listens to the branch that is surer of it and errs less on labelled training stills;
     "confidence": to the surer one alone; "mean": to both alike. temperature: of these weights, in nats.
     """
 
+    classes: Classes | None = None
     fusion: Literal["accuracy", "confidence", "mean"] = "accuracy"
     temperature: float = Field(0.1, gt=0)
 
