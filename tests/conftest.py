@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import wraps
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from flow import FlowCache
+from temporalkd.data.street import Street
 from temporalkd.experiments.signals import REQUESTS
+from temporalkd.losses import AffinityMemory
 from temporalkd.plugins import ALLOWED
 from tests.cli_support import World, isolated, make_world, run_main
 
@@ -33,6 +39,33 @@ def data_root() -> Path:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+def _remembered(draw: Callable[..., Any]) -> Callable[..., Any]:
+    known: dict[Any, Any] = {}
+
+    @wraps(draw)
+    def drawn(self: Street, *at: int) -> Any:
+        key = (self.seed, self.length, self.size, self.light, self.grain, self.fps, *at)
+        if key not in known:
+            known[key] = draw(self, *at)
+        return copy.deepcopy(known[key])
+
+    return drawn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Each street is drawn once, ETC's memory is fitted badly and speed measured on three frames; tests of these three
+    have them as they are.
+    """
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("frame", "label", "motion"):
+            patched.setattr(Street, name, _remembered(getattr(Street, name)))
+        patched.setattr(AffinityMemory.fit, "__defaults__", (2, 1e-2))
+        patched.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
+        patched.setattr(import_module("temporalkd.models.cost"), "_SECONDS", 0.0)  # `models.cost` is the function
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,7 @@ import pytest
 
 from temporalkd.models import ModelSpec, build
 from temporalkd.plugins import ALLOWED, REFUSED, imported
-from tests.cli_support import World, tiny_config, write_config
+from tests.cli_support import ROOT, World, tiny_config, write_config
 
 
 def test_no_import_refuses_what_a_config_names(world: World, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +79,15 @@ def test_what_the_user_names_is_imported(
 def test_a_network_fetches_and_loads_nothing_itself(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"networks are not fetched|say encoder_weights or weights"):
         build(ModelSpec("segmentation_models_pytorch.FPN", 3, arguments))
+
+
+def test_no_source_reads_what_runs_code() -> None:
+    forbidden = ("yaml.load(", "yaml.unsafe", "pickle.load", "shell=True", "os.system(", "weights_only=False", 'eval("')
+    for folder in ("flow", "temporalkd", "tools"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text()
+            assert not [word for word in forbidden if word in text], path
+            assert text.count("torch.load(") == text.count("weights_only=True"), path
 
 
 def test_no_import_keeps_modules_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

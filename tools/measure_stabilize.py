@@ -32,7 +32,7 @@ from temporalkd.evaluation import FramePrediction, Predictor, averaged, evaluate
 from temporalkd.experiments.api import load
 from temporalkd.experiments.stabilize import stabilize
 from temporalkd.experiments.stabilize.comparison import accuracy
-from temporalkd.experiments.stabilize.judge import unlabelled
+from temporalkd.experiments.stabilize.judge import on_one_list, unlabelled
 from temporalkd.experiments.stabilize.verdict import HALF, mixed
 from temporalkd.models import MultiView, Segmenter, freeze
 from temporalkd.visualization.subset import Subset
@@ -182,15 +182,18 @@ def measure(
         with progress(name) as tick:
             found = evaluate(
                 [scored],
-                {name: system},
+                {"original": network(original), name: system},
                 original.classes,
                 flows,
                 cache=default_cache(),
                 references=False,
                 progress=tick,
             )
-        numbers: dict[str, Any] = {key: found[0][key] for key in COLUMNS if key != "consistency_dis"}
-        numbers |= {"consistency_dis": found[-1]["consistency"], "seconds": seconds, "iou": found[0].per_class["iou"]}
+        for row in (row for row in found if row.system == "original"):  # one list of classes for all rows
+            on_one_list([other for other in found if other.flow == row.flow], row)
+        first, last = found[0 if name == "original" else 1], found[-1]
+        numbers: dict[str, Any] = {key: first[key] for key in COLUMNS if key != "consistency_dis"}
+        numbers |= {"consistency_dis": last["consistency"], "seconds": seconds, "iou": first.per_class["iou"]}
         if others is not None:
             numbers["elsewhere"] = accuracy(system, [others], original.classes)
         key = {"model": str(model), "share": share, "steps": steps, "lr": lr, "seed": seed, "keep": keep, "row": name}

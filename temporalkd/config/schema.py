@@ -54,6 +54,17 @@ class Semi(Options):
     seed: Seed = 0
 
 
+class MixOptions(Options):
+    """In a `share` of the clips, a part of another clip of the batch is pasted.
+
+    "cutmix": a rectangle; "classmix": half of the other clip's classes, moved along its motion. Labels, motion,
+    visibility and stored targets go with it.
+    """
+
+    kind: Literal["cutmix", "classmix"] = "cutmix"
+    share: float = Field(0.5, gt=0, le=1)
+
+
 class Data(Options):
     """Footage, and how clips are drawn from it.
 
@@ -80,6 +91,7 @@ class Data(Options):
     jitter: float = Field(0.0, ge=0, lt=1)
     disturbance: float = Field(0.0, ge=0)
     moving_objects: float = Field(0.0, ge=0, le=1)
+    mix: MixOptions | None = None
 
 
 class Normalisation(Options):

@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     from temporalkd.data.clip import Clip, as_clip, collate
     from temporalkd.data.clip_datasets import ImageFolder, Streets
     from temporalkd.data.image_folder import open_frames
+    from temporalkd.data.mix import Mix
     from temporalkd.data.sampler import ClipSampler
 
-__all__ = ["Clip", "ClipSampler", "ImageFolder", "Streets", "as_clip", "collate", "open_frames"]
+__all__ = ["Clip", "ClipSampler", "ImageFolder", "Mix", "Streets", "as_clip", "collate", "open_frames"]
 
 _FROM = {
     **dict.fromkeys(("Clip", "as_clip", "collate"), "clip"),
     **dict.fromkeys(("ImageFolder", "Streets"), "clip_datasets"),
     "ClipSampler": "sampler",
+    "Mix": "mix",
     "open_frames": "image_folder",
 }
 """Name -> the module of this package that defines it."""

@@ -39,6 +39,7 @@ class Clip:
         targets: (B, T, C, h, w) float32, a teacher's log-probabilities, moved with the frames, or None.
         target_valid: (B, T, 1, h, w) bool, false where the teacher saw nothing.
         weak: (B, H, W) int64, the anchor's weak label, 255 where unknown; None where nobody asked for weak labels.
+        pasted: (B, T, 1, H, W) bool, pixels of another clip, see `Mix`; None where nothing is pasted.
     `anchor` is the index of the labelled frame; `pairs` holds (anchor, neighbour) indices, one per flow.
     """
 
@@ -54,6 +55,7 @@ class Clip:
     weak: Tensor | None = None
     targets: Tensor | None = None
     target_valid: Tensor | None = None
+    pasted: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Clip:
         """The same clip on another device."""

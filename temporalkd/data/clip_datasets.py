@@ -10,6 +10,7 @@ from temporalkd.data.augment import Augment
 from temporalkd.data.footage import mixed, open_footage, split_scenes
 from temporalkd.data.holdout import Split
 from temporalkd.data.image_folder import FrameFolder, scene_folders
+from temporalkd.data.mix import Mix
 from temporalkd.data.palettes import Palette
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
@@ -37,6 +38,7 @@ class ImageFolder(ClipSampler):
             `unlabelled_frames`: (first, end) of each scene, end excluded; `share`: of the clips without labels.
         synthetic_motion: the images are unrelated stills, whose neighbours are made by moving them.
         moving_objects: share of these stills in which an object, cut out by its label, moves on its own.
+        mix: parts of the clips of a batch are pasted into each other, see `Mix`.
         seed: of all that is drawn.
     Raises:
         FileNotFoundError: no such folder, or nothing in it.
@@ -76,6 +78,7 @@ class ImageFolder(ClipSampler):
         share: float | None = None,
         synthetic_motion: bool = False,
         moving_objects: float = 0.0,
+        mix: Mix | None = None,
         seed: int = 0,
     ):
         made = [
@@ -87,7 +90,9 @@ class ImageFolder(ClipSampler):
         paths = [unlabelled] if isinstance(unlabelled, str | PathLike) else unlabelled
         beside = open_footage([Path(path) for path in paths], unlabelled_frames)
         augment, motion = Augment(crop, scale, flip), frames > 1 and not mixed([*footage, *beside])
-        super().__init__(with_labels, frames, gaps, seed, [*without, *beside], augment, motion=motion, share=share)
+        super().__init__(
+            with_labels, frames, gaps, seed, [*without, *beside], augment, motion=motion, share=share, mix=mix
+        )
 
 
 class Streets(ClipSampler):

@@ -21,6 +21,7 @@ from temporalkd.data.augment import Augment
 from temporalkd.data.clip import IGNORE, Clip
 from temporalkd.data.coordinates import Coordinates, identity, read_at
 from temporalkd.data.label_maps import read_map
+from temporalkd.data.mix import Mix
 from temporalkd.data.prediction_store import Targets
 from temporalkd.data.source import EstimateMotion, Source, motion_between
 
@@ -49,6 +50,7 @@ class ClipSampler(Dataset[Clip]):
             of the draws. None: nothing of that.
         share: of the clips whose anchor has no label, whatever the numbers of both kinds; they take turns. None: half
             of them where `weak` is given, else every anchor is drawn once an epoch.
+        mix: parts of the clips of a batch are pasted into each other.
         targets: a teacher's predictions, which clips carry; None: the teacher is run on the clip.
     Raises:
         ValueError: no source has an anchor with neighbours at such a gap; says which source and how long it is.
@@ -67,6 +69,7 @@ class ClipSampler(Dataset[Clip]):
         weak: float | None = None,
         targets: Targets | None = None,
         share: float | None = None,
+        mix: Mix | None = None,
     ):
         if frames not in (1, 2, 3):
             raise ValueError(f"frames must be 1, 2 or 3, got {frames}")
@@ -75,7 +78,7 @@ class ClipSampler(Dataset[Clip]):
         self.sources, self.length, self.gaps, self.seed = [*sources, *unlabelled], frames, gaps, seed
         self.with_labels = len(sources)
         self.augment, self.motion, self.estimate, self.weak = augment, motion, estimate, weak
-        self.targets = targets
+        self.targets, self.mix = targets, mix
         self.pseudo: Path | None = None
         """Folder of labels that stand in for the weak ones of anchors without labels."""
         with_labels, without = enumerate(sources), enumerate(unlabelled, self.with_labels)
@@ -159,6 +162,11 @@ class ClipSampler(Dataset[Clip]):
         if self.augment is not None:
             sample = self.augment(sample, augment_seed)
         return _to_clip(sample, indices.index(anchor))
+
+    def __getitems__(self, positions: Sequence[int]) -> list[Clip]:
+        """The clips of a batch, which a DataLoader asks for."""
+        clips = [self[position] for position in positions]
+        return clips if self.mix is None else self.mix(clips, [(self.seed, position, 13) for position in positions])
 
     def whole(self, anchor: Anchor) -> Clip:
         """The anchor's frame alone, as it is, without its label; with its weak one where clips carry such."""

@@ -21,6 +21,7 @@ from temporalkd.experiments.lock import RunLock, run_lock
 from temporalkd.experiments.scoring import Scorer, write_rows
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter, Teacher, save_segmenter
+from temporalkd.models.deployed import has_bf16
 from temporalkd.training import PseudoLabels, Runtime, Trainer
 
 Say = Callable[[str], None]
@@ -82,6 +83,8 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
         say(_cost(config, method, clips, runtime))
         if (absent := absent_classes(data)) is not None:
             say(f"warning: data.train: {absent}")
+        if config.training.precision == "bf16-mixed" and not has_bf16(runtime.device):
+            say(f"warning: training.precision: this {runtime.device.type} has no bfloat16: 32-true is faster")
         for line in build.doubts(config):
             say(line)
 

@@ -26,14 +26,18 @@ from temporalkd.losses.correction import (
     soft_cross_entropy,
 )
 from temporalkd.losses.decoupled import DecoupledMaps, decoupled_maps, dkd, nckd, tckd
+from temporalkd.losses.features import feature_cosine, feature_l2
 from temporalkd.losses.fusion import branch_weights, fused_target
 from temporalkd.losses.modules import (
+    DIST,
     DKD,
     Attention,
     ChannelKL,
     Collaboration,
     CondensedKLLoss,
     CrossEntropy,
+    FeatureCosine,
+    FeatureL2,
     HingeCritic,
     HingeGenerator,
     InterAffinity,
@@ -61,6 +65,7 @@ from temporalkd.losses.prototypes import (
 )
 from temporalkd.losses.recurrent import AffinityMemory, recurrent_dependency
 from temporalkd.losses.reduce import AllSum, local_sum, masked_mean, match_size
+from temporalkd.losses.relation import dist
 from temporalkd.losses.supervised import cross_entropy, resize_labels
 from temporalkd.losses.temporal import (
     disagreement,
@@ -71,6 +76,7 @@ from temporalkd.losses.temporal import (
 )
 
 __all__ = [
+    "DIST",
     "DKD",
     "LEAST_SIZE",
     "AffinityMemory",
@@ -84,6 +90,8 @@ __all__ = [
     "Critic",
     "CrossEntropy",
     "DecoupledMaps",
+    "FeatureCosine",
+    "FeatureL2",
     "HingeCritic",
     "HingeGenerator",
     "InterAffinity",
@@ -114,8 +122,11 @@ __all__ = [
     "cross_entropy",
     "decoupled_maps",
     "disagreement",
+    "dist",
     "dkd",
     "enhancement",
+    "feature_cosine",
+    "feature_l2",
     "flow_averaged_teacher",
     "frozen",
     "fused_target",

@@ -15,9 +15,11 @@ from temporalkd.losses.channelwise import channel_kl
 from temporalkd.losses.condensation import condensed_kl
 from temporalkd.losses.correction import collaboration, soft_cross_entropy
 from temporalkd.losses.decoupled import dkd
+from temporalkd.losses.features import feature_cosine, feature_l2
 from temporalkd.losses.pixelwise import pixel_kl, pixel_kl_to_probs
 from temporalkd.losses.prototypes import intra_class_variation, prototype_triplet
 from temporalkd.losses.recurrent import recurrent_dependency
+from temporalkd.losses.relation import dist
 from temporalkd.losses.supervised import cross_entropy
 from temporalkd.losses.temporal import motion_consistency, semantic_consistency, teacher_residual
 
@@ -105,6 +107,39 @@ class PixelKLToProbs(LossModule, of=pixel_kl_to_probs):
     >>> from temporalkd.losses import PixelKLToProbs
     >>> z = torch.rand(1, 4, 8, 8)
     >>> PixelKLToProbs()(z, z.softmax(1)).item() < 1e-6
+    True
+    """
+
+
+class DIST(LossModule, of=dist):
+    """`dist` as a module.
+
+    >>> import torch
+    >>> from temporalkd.losses import DIST
+    >>> z = torch.rand(1, 4, 8, 8)
+    >>> abs(DIST(intra=2.0)(z, z).item()) < 1e-5
+    True
+    """
+
+
+class FeatureL2(LossModule, of=feature_l2):
+    """`feature_l2` as a module.
+
+    >>> import torch
+    >>> from temporalkd.losses import FeatureL2
+    >>> f = torch.rand(1, 4, 8, 8)
+    >>> FeatureL2()(f, f).item()
+    0.0
+    """
+
+
+class FeatureCosine(LossModule, of=feature_cosine):
+    """`feature_cosine` as a module.
+
+    >>> import torch
+    >>> from temporalkd.losses import FeatureCosine
+    >>> f = torch.rand(1, 4, 8, 8)
+    >>> abs(FeatureCosine()(3 * f, f).item()) < 1e-6
     True
     """
 

@@ -298,8 +298,10 @@ class DistillationContext:
         return self._estimator.between(clip.frames.unbind(1), clip.pairs)
 
     def _both_real(self, t: int, k: int, flow: Tensor) -> Tensor:
-        """(B, 1, H, W), the pixels of frame t that lead into frame k, neither made up by augmentation."""
-        return self.clip.valid[:, t] & warp(self.clip.valid[:, k], flow, mode="nearest") & in_frame(flow)
+        """(B, 1, H, W), the pixels of frame t that lead into frame k, both of one clip and neither made up."""
+        real = self.clip.valid[:, t] & warp(self.clip.valid[:, k], flow, mode="nearest") & in_frame(flow)
+        pasted = self.clip.pasted
+        return real if pasted is None else real & (pasted[:, t] == warp(pasted[:, k], flow, mode="nearest"))
 
 
 def _resize_mask(mask: Tensor, size: Size) -> Tensor:

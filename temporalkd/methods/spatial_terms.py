@@ -112,6 +112,49 @@ class ChannelKL(Spatial):
         ).mean()
 
 
+@register_term("dist")
+class DIST(Spatial):
+    """losses.dist on native logits."""
+
+    def __init__(self, inter: float = 1.0, intra: float = 1.0, tau: float = 1.0, neighbours: float = 0.0):
+        super().__init__(neighbours)
+        self.inter, self.intra, self.tau = inter, intra, tau
+
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        pair = self.pair(context, t, "logits")
+        return losses.dist(*pair, self.inter, self.intra, self.tau, all_sum=context.all_sum)
+
+
+@register_term("feature")
+class Feature(Spatial):
+    """losses.feature_l2 or feature_cosine on features, adapted by a 1x1 convolution: the mean over roles and layers."""
+
+    def __init__(
+        self,
+        features: Sequence[str] = ("fused", "head"),
+        kind: Literal["l2", "cosine"] = "l2",
+        neighbours: float = 0.0,
+    ):
+        super().__init__(neighbours)
+        if kind not in ("l2", "cosine"):
+            raise ValueError(f"kind: {kind!r}, expected 'l2' or 'cosine'")
+        self.roles, self.loss = tuple(features), losses.feature_l2 if kind == "l2" else losses.feature_cosine
+        self.adapters = nn.ModuleDict()
+
+    def connect(self, students: Sequence[Segmenter], teacher: Teacher | None) -> None:
+        super().connect(students, teacher)
+        self.adapters = nn.ModuleDict({role: adapters(students[0], teacher, role) for role in self.roles})
+        self.prepares = any(isinstance(module, Adapter) for module in self.adapters.modules())
+
+    def prepare(self, contexts: Sequence[DistillationContext]) -> None:
+        for role, made in self.adapters.items():
+            match_adapters(made, contexts, role)  # type: ignore[arg-type]
+
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        pairs = [p for role, made in self.adapters.items() for p in self.layers(context, t, role, made)]  # type: ignore[arg-type]
+        return torch.stack([self.loss(*pair, all_sum=context.all_sum) for pair in pairs]).mean()
+
+
 @register_term("attention")
 class Attention(Spatial):
     """losses.attention on features of any role and channel counts: the mean over the role's layers."""

@@ -40,7 +40,7 @@ class Classifier:
 
     def __init__(self, segmenter: Segmenter, bf16: bool = False, compiled: bool = False):
         self.segmenter, self.device = segmenter.eval(), segmenter.mean.device
-        self.bf16 = bf16 and _has_bf16(self.device)
+        self.bf16 = bf16 and has_bf16(self.device)
         if bf16 and not self.bf16:
             warnings.warn(f"this {self.device.type} has no bf16: computed in fp32", stacklevel=2)
         self._plain = Bare(segmenter).eval()
@@ -93,7 +93,8 @@ def _leave_pointwise_to_onednn(network: nn.Module) -> None:
             layer.dilation = (2, 2)
 
 
-def _has_bf16(device: torch.device) -> bool:
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself; others are many times slower in it than in float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

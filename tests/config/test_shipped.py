@@ -59,7 +59,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but the step itself, on the data root, with a flow network that needs no weights."""
-    monkeypatch.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
     monkeypatch.setattr(run, "_cost", lambda *_: "")
     monkeypatch.setattr(optical_flow, "build", lambda kind, *_, **__: optical_flow.ZeroFlow())
     monkeypatch.chdir(tmp_path)
@@ -78,6 +77,9 @@ def one_step(path: Path, root: Path, *more: str) -> tuple[Config, dict[str, floa
     short += ["method.fit=2", "training.steps=2"] if given.method.name == "selfcorrecting" else []
     if given.data.unlabelled is not None and given.data.unlabelled.dataset == "street":
         short += [f"data.unlabelled.{value}" for value in ("count=1", "length=4", "size=[48, 64]")]
+    if given.data.val is not None and getattr(given.data.val, "frames", None) is not None:
+        short += ["data.val.frames=[1, null]"]
+        short += ["data.unlabelled.frames=[0, 1]"] if given.data.unlabelled is not None else []
     short += ["data.semi.labelled=0.5"] if given.data.semi is not None else []
     encoder = given.student.arguments.get("encoder_name")
     short += [f"student.arguments.encoder_name={SHALLOW[encoder]}"] if encoder in SHALLOW else []

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from temporalkd.data.source import Frame
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.evaluation import FramePrediction, Row, as_json, evaluate, network
 from tests import tiny
+from tests.processes import together
 
 CLIPS = 3  # of different lengths; the first process gets two
 
@@ -42,31 +40,20 @@ def failing(frame: Frame) -> FramePrediction:
     return FramePrediction(torch.zeros(frame.size, dtype=torch.uint8))
 
 
-def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    store = dist.FileStore(f"{folder}/store", 2)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+def work(folder: Path) -> None:
+    dist.init_process_group("gloo")
     asked: list[str] = []
     numbers = as_json(rows(asked, together=True))
     fewer = as_json(rows([], together=True, count=1))
     with pytest.raises(ValueError, match="street-1, frame 0: no answer") as caught:
         evaluate(streets(), {"s": failing}, len(CLASSES), {"exact": None}, references=False, together=True)
     told = {"asked": asked, "numbers": numbers, "fewer": fewer, "failure": str(caught.value)}
-    Path(f"{folder}/{rank}.json").write_text(json.dumps(told))
+    (folder / f"{dist.get_rank()}.json").write_text(json.dumps(told))
     dist.destroy_process_group()
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.mark.usefixtures("one_thread")
 def test_two_processes_know_what_one_would(tmp_path: Path) -> None:
-    mp.spawn(work, (str(tmp_path),), nprocs=2)
+    together(work, tmp_path)
     said = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
     asked: list[str] = []
     alone = as_json(rows(asked, together=False))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,7 @@ def test_only_what_is_missing_is_trained(done: tuple[Path, dict[str, Any]], else
 def test_interrupted_and_resumed_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real process, a real Ctrl-C: what the terminal's group of processes gets."""
     files = [
-        write(tmp_path, name, training={"steps": 20, "checkpoint_every": 2, "lr": lr})
+        write(tmp_path, name, training={"steps": 12, "checkpoint_every": 2, "lr": lr})
         for name, lr in (("a", 0.01), ("b", 0.02))
     ]
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -278,6 +279,19 @@ def test_a_training_that_fails_costs_no_other(tmp_path: Path, elsewhere: None) -
     again = compare(files, tmp_path / "out", [0, 1], say=quietly, train=train)
     assert [name for name, _ in train.trained] == ["b/seed0", "b/seed1", "c/seed1"]
     assert comparison.failures(again) == []
+
+
+def test_the_command_fails_where_a_training_did(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [write(tmp_path, name, training={"lr": lr}) for name, lr in (("a", 0.01), ("b", 0.02))]
+
+    def breaks(folder: Path) -> None:
+        if folder.parent.name == "b":
+            raise OSError("the disk is full")
+
+    monkeypatch.setattr("temporalkd.cli.work.compare.compare", partial(compare, train=Here(breaks)))
+    _, err = call("compare", *files, "--seeds", 1, "-o", "out", code=1)
+    assert err.splitlines()[-1].startswith("error: 1 training(s) failed") and "b, seed 0: the disk is full" in err
+    assert "| b (failed: seed 0) |" in Path("out/compare.md").read_text()
 
 
 # The command

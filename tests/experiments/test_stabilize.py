@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 import temporalkd as tkd
+from temporalkd.data.clip import Motion
 from temporalkd.data.selection import Selection, resized, select, spread
 from temporalkd.data.semi import PartlyLabelled
 from temporalkd.data.source import Source
 from temporalkd.data.street import CLASSES, Street
-from temporalkd.evaluation import network
+from temporalkd.evaluation import evaluate, network
 from temporalkd.experiments import api
 from temporalkd.experiments.stabilize import Options, Stabilized
 from temporalkd.experiments.stabilize.comparison import Shape, accuracy
@@ -281,6 +282,40 @@ def test_numbers_by_hand() -> None:
     shape = Shape.of([b], 3)
     assert shape.classes == [0.75, 0.25, 0.0]
     assert shape.small_regions == 2 and shape.boundary == 3 / 16
+
+
+class Shown(nn.Module):
+    """Red where the frame is, class 1; else class 0; `seen` False: class 0 alone."""
+
+    def __init__(self, seen: bool):
+        super().__init__()
+        self.seen = nn.Parameter(torch.tensor(float(seen)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        red = (x[:, :1] - 0.5) * self.seen - (1 - self.seen)
+        return torch.cat([torch.zeros_like(red), red], 1)
+
+
+class Blinking(Blank):
+    """A red square that is there in every other frame."""
+
+    def frame(self, index: int) -> Tensor:
+        pixels = super().frame(index)
+        pixels[0, :3, :3] = 255 * (index % 2)
+        return pixels
+
+    def motion(self, source: int, target: int) -> Motion:
+        return Motion(torch.zeros(2, 8, 8), torch.zeros(2, 8, 8), torch.ones(1, 8, 8, dtype=torch.bool))
+
+
+def test_a_class_that_vanishes_does_not_pay(flow_cache: Any) -> None:
+    before, after = (Segmenter(Shown(seen), 2, normalisation="none") for seen in (True, False))
+    judge = Judge(before, [Blinking(6)], {"exact": None}, flow_cache, limit=0.0)
+    found = judge(after)
+    assert judge.before["consistency"] == pytest.approx(100 * (55 / 64) / 2, abs=1e-3)
+    assert found["consistency"] == pytest.approx(50.0), "100 % of one class, and nothing of the other"
+    (row,) = evaluate([Blinking(6)], {"after": network(after)}, 2, {"exact": None}, references=False)
+    assert row["consistency"] == pytest.approx(100.0), "where it stands alone"
 
 
 def test_a_judge_objects(trained: Segmenter, flow_cache: Any) -> None:

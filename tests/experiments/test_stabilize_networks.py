@@ -118,7 +118,7 @@ def test_a_network_of_transformers(camera: Source, tmp_path: Path) -> None:
     sizes = {"depths": [1] * 4, "hidden_sizes": [8] * 4, "decoder_hidden_size": 8, "num_attention_heads": [1] * 4}
     config = transformers.SegformerConfig(num_labels=4, **sizes)
     make = transformers.SegformerForSemanticSegmentation
-    through(make(config), make(config), camera, tmp_path / "steady", classes=4)
+    through(make(config), make(config), camera, tmp_path / "steady", classes=4, normalisation="imagenet")
 
 
 @pytest.mark.parametrize("outputs", ["probabilities", "logits"])

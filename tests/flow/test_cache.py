@@ -12,6 +12,7 @@ from torchvision.models import optical_flow
 
 from flow import FlowCache, LazyFrame, visible
 from flow.raft import Raft
+from flow.store import Store
 
 from .conftest import Recorder, texture
 
@@ -233,3 +234,26 @@ def test_several_processes_share_one_folder(tmp_path):
         process.join(timeout=60)
         assert process.exitcode == 0
     assert not list(tmp_path.rglob("*.part"))
+
+
+def _claim_and_die(store, held):
+    with store.claim("x"):
+        held.set()
+        time.sleep(0.5)
+        os._exit(1)
+
+
+def test_a_claim_ends_with_its_process_and_with_patience(tmp_path, monkeypatch):
+    store = Store(tmp_path, 1000)
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    process = context.Process(target=_claim_and_die, args=(store, held))
+    process.start()
+    assert held.wait(timeout=60)
+    with store.claim("x"):
+        process.join(timeout=60)
+        assert process.exitcode == 1, "only then did we get it"
+        monkeypatch.setattr("flow.store.CLAIM_SECONDS", 0.01)
+        with store.claim("x"):  # by somebody who does not let go of it
+            pass
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "nothing is left behind"

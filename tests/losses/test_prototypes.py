@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from temporalkd.losses import class_prototypes, intra_class_variation, prototype_distances, prototype_triplet
 from temporalkd.training.distributed import all_sum
+from tests.processes import together
 
 CLASSES = 4
 Loss = Callable[..., Tensor]
@@ -183,20 +183,20 @@ def values_and_gradients(part: slice) -> dict[str, Tensor]:
     return results | {"distances": torch.stack(distances)}
 
 
-def in_process(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+def in_process(folder: Path) -> None:
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
     results = values_and_gradients(slice(rank, rank + 1))
     for tensor in results.values():
         dist.all_reduce(tensor)
     if rank == 0:
         averaged = {name: (tensor / 2).tolist() for name, tensor in results.items()}  # what DDP does to gradients
-        (Path(folder) / "results.json").write_text(json.dumps(averaged))
+        (folder / "results.json").write_text(json.dumps(averaged))
     dist.destroy_process_group()
 
 
 def test_two_processes_equal_one_with_the_whole_batch(tmp_path: Path) -> None:
-    mp.spawn(in_process, args=(str(tmp_path),), nprocs=2)
+    together(in_process, tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     for name, expected in values_and_gradients(slice(None)).items():
         assert results[name] == pytest.approx(expected.tolist(), rel=1e-9, abs=1e-14), name

@@ -24,7 +24,7 @@ def sequences(count: int, seed: int) -> list[list[Tensor]]:
 def memory() -> AffinityMemory:
     torch.manual_seed(0)
     fitted = AffinityMemory(grid=(4, 5))
-    fitted.fit(sequences(8, seed=1))
+    fitted.fit(sequences(8, seed=1), passes=40)
     return fitted
 
 

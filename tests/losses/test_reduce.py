@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 
 from temporalkd.losses.reduce import masked_mean
 from temporalkd.training.distributed import all_sum
+from tests.processes import together
 
 WORLD = 2
 
@@ -30,9 +30,9 @@ def share(rank: int) -> tuple[Tensor, dict[str, Tensor | None]]:
     }
 
 
-def mean_in_process(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
+def mean_in_process(folder: Path) -> None:
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
     values, weights = share(rank)
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
     results = {}
@@ -43,12 +43,12 @@ def mean_in_process(rank: int, folder: str) -> None:
         dist.all_reduce(both)
         results[name] = (both / WORLD).tolist()  # what is done to gradients, and to values in the log
     if rank == 0:
-        (Path(folder) / "results.json").write_text(json.dumps(results))
+        (folder / "results.json").write_text(json.dumps(results))
     dist.destroy_process_group()
 
 
 def test_over_processes_it_is_the_mean_of_one_gradients_included(tmp_path: Path) -> None:
-    mp.spawn(mean_in_process, args=(str(tmp_path),), nprocs=WORLD)
+    together(mean_in_process, tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     shares = [share(rank) for rank in range(WORLD)]
     values = torch.stack([v for v, _ in shares])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from temporalkd.metrics import PROTOCOLS, BoundaryIoU, Consistency, Flips, Persistence, SegmentationScore, WarpError
 from temporalkd.metrics.base import BaseMetric
+from tests.processes import together
 
 from .footage import CLASSES, Video, random_video
 
@@ -50,11 +50,10 @@ class All:
         return {name: m.compute() for name, m in {**self.along, **self.frames, "warp": self.warp_error}.items()}
 
 
-def work(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
+def work(folder: Path) -> None:
     warnings.simplefilter("ignore")
-    store = dist.FileStore(f"{folder}/store", 2)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=30))
+    dist.init_process_group("gloo")
+    rank = dist.get_rank()
     said: dict[str, Any] = {
         "a clip each": All().feed(rank).compute(),
         "rank 1 sees nothing": All().feed(*([0, 1] if rank == 0 else [])).compute(),
@@ -65,17 +64,14 @@ def work(rank: int, folder: str) -> None:
     growing.compute()
     said["series stay local"] = len(growing.along["flips"].series("flip_rate").counts)
     said["later clip"] = (growing if rank == 0 else growing.feed(1)).compute()
-    torch.save(said, f"{folder}/{rank}.pt")
+    torch.save(said, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("gloo")
-    context = mp.spawn(work, (str(folder),), nprocs=2, join=False)
-    assert context is not None
-    while not context.join():  # gloo's timeout ends a wait for the other, with an error
-        pass
+    together(work, folder)
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 

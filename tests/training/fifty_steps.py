@@ -1,8 +1,7 @@
-"""Train the configs of a folder one after the other; started by torchrun, so that one start serves them all."""
+"""Train the configs of a folder one after the other, so that one start of processes serves them all."""
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -51,7 +50,3 @@ def train(configs: Path, runs: str, *settings: str) -> None:
     for config in sorted(configs.glob("*.yaml")):
         out = configs / runs / config.stem
         run.train(load(config, settings), out, say=lambda line: None, score=False)
-
-
-if __name__ == "__main__":
-    train(Path(sys.argv[1]), *sys.argv[2:])

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
-from temporalkd.config import parse
+from temporalkd.config import load, parse
 from temporalkd.evaluation import as_json, network
 from temporalkd.experiments import run
 from temporalkd.experiments.scoring import Scorer
@@ -28,15 +29,15 @@ from temporalkd.methods import DistillationContext, LossTerm
 from temporalkd.models import load_segmenter
 from temporalkd.training import checkpoint
 from tests import tiny
+from tests.processes import together
 
 ROOT = Path(__file__).parents[2]
 
 
-def train_by_command(config: Path, folder: Path, *settings: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "temporalkd.cli", "train", str(config), "-o", str(folder)]
-    command += [part for setting in settings for part in ("--set", setting)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=120)
+def trained(config: Path, folder: Path, *settings: str) -> None:
+    """By one of the processes; the first one's output goes into a file beside the folder."""
+    with folder.with_suffix(f".{os.environ['RANK']}").open("w") as said, redirect_stdout(said):
+        run.train(load(config, settings), folder, say=print)
 
 
 def config_of(folder: Path, method: str) -> dict[str, Any]:
@@ -51,15 +52,18 @@ def config_of(folder: Path, method: str) -> dict[str, Any]:
     return values
 
 
-WATCHED = {"stckd": ("loss", "teacher_residual", "adversarial", "adversarial/critic", "adversarial/accuracy")}
+WATCHED = {
+    "stckd": ("loss", "teacher_residual", "adversarial", "adversarial/critic", "adversarial/accuracy"),
+    "kd": ("loss", "pixel_kl"),
+    "fckd": ("loss", "condensation"),
+}
 
 
 @pytest.mark.parametrize("method", list(WATCHED))
 def test_two_processes_equal_one_with_twice_the_batch(method: str, tmp_path: Path) -> None:
     values = config_of(tmp_path, method)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
-    done = train_by_command(tmp_path / "config.yaml", tmp_path / "two", "training.devices=2", "training.batch=1")
-    assert done.returncode == 0, done.stderr
+    together(trained, tmp_path / "config.yaml", tmp_path / "two", "training.devices=2", "training.batch=1")
     values["training"]["batch"] = 2
     run.train(parse(values, "test"), tmp_path / "one", say=lambda line: None)
     one, two = (load_file(tmp_path / name / "student.safetensors") for name in ("one", "two"))
@@ -86,8 +90,7 @@ def test_two_processes_score_the_student_as_one_would(tmp_path: Path) -> None:
     values["student"] |= network_of
     values["data"]["val"] |= {"count": 3}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
-    done = train_by_command(tmp_path / "config.yaml", tmp_path / "two", "training.devices=2", "training.batch=1")
-    assert done.returncode == 0, done.stderr
+    together(trained, tmp_path / "config.yaml", tmp_path / "two", "training.devices=2", "training.batch=1")
     (row,) = (
         r for r in json.loads((tmp_path / "two" / "evaluation.json").read_text())["results"] if r["system"] == "student"
     )
@@ -95,7 +98,7 @@ def test_two_processes_score_the_student_as_one_would(tmp_path: Path) -> None:
     scorer = Scorer(parse(values, "test"), torch.device("cpu"))
     (alone,) = scorer.rows({"student": network(student)}, references=False)
     assert row == json.loads(as_json([alone]))["results"][0]
-    assert row["frames"] == 9 and done.stdout.count("ceiling") == 1, "one process shows the scores"
+    assert row["frames"] == 9
     last = list(csv.DictReader((tmp_path / "two" / "metrics.csv").open()))[-1]
     assert float(last["miou"]) == alone["miou"]
 
@@ -105,19 +108,18 @@ def test_two_processes_share_the_labels_that_they_make(tmp_path: Path) -> None:
     values["method"] |= {"corrector": "conv", "rounds": 2}
     values["training"] |= {"steps": 4, "optimiser": "sgd", "batch": 2}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
-    done = train_by_command(tmp_path / "c.yaml", tmp_path / "two", "training.devices=2", "training.batch=2")
-    assert done.returncode == 0, done.stderr
+    together(trained, tmp_path / "c.yaml", tmp_path / "two", "training.devices=2", "training.batch=2")
     one = tmp_path / "one"
     values["training"]["batch"] = 4
     run.train(parse(values, "test"), one, say=lambda line: None)
-    alone, together = (
+    alone, both = (
         [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
         for name in ("one", "two")
     )
-    assert [(row["step"], row.get("round")) for row in together] == [(r["step"], r.get("round")) for r in alone]
+    assert [(row["step"], row.get("round")) for row in both] == [(r["step"], r.get("round")) for r in alone]
     for name in ("cross_entropy", "pixel_kl", "collaboration"):
         expected = [row[name] for row in alone if name in row]
-        assert [row[name] for row in together if name in row] == pytest.approx(expected, rel=0.05), name
+        assert [row[name] for row in both if name in row] == pytest.approx(expected, rel=0.05), name
     names = [sorted(p.name for p in (tmp_path / n / "pseudo").rglob("*.png")) for n in ("one", "two")]
     assert names[0] == names[1] and len(names[0]) == 16
 
@@ -154,9 +156,9 @@ def test_a_signal_stops_two_processes_at_the_same_step_and_dropout_goes_on(tmp_p
     step = checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"]
     assert 3 <= step < 40, err
     assert err.rstrip().endswith(f"error: tiny: interrupted at step {step}; --resume goes on from step {step}"), err
-    for name, more in (("cut", ["--resume"]), ("whole", [])):
-        _, err = start(tmp_path / "config.yaml", tmp_path / name, "--no-score", *more).communicate(timeout=120)
-        assert "error" not in err, err
+    _, err = start(tmp_path / "config.yaml", tmp_path / "cut", "--no-score", "--resume").communicate(timeout=120)
+    assert "error" not in err, err
+    together(trained, tmp_path / "config.yaml", tmp_path / "whole", "training.devices=2")
     one, two = (load_file(tmp_path / name / "student.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(one[key], two[key]) for key in one)
 
@@ -187,14 +189,28 @@ class OneSided(LossTerm):
         return zero + math.nan if dist.get_rank() == 1 and self.calls == 2 else zero
 
 
-def test_all_processes_skip_where_one_is_not_finite(tmp_path: Path) -> None:
+def nonfinite(config: Path, folder: Path) -> None:
+    """Skip a step, then stop at one; what each process says, in a file beside the folder."""
+    with folder.with_suffix(f".{os.environ['RANK']}").open("w") as said, redirect_stderr(said):
+        run.train(load(config, ["training.on_nonfinite=skip"]), folder / "skip", say=print, score=False)
+        with pytest.raises(FloatingPointError) as told:
+            run.train(load(config, ["training.on_nonfinite=stop"]), folder / "stop", say=print, score=False)
+        print(told.value, file=said)
+
+
+def test_all_processes_skip_or_stop_where_one_is_not_finite(tmp_path: Path) -> None:
     values = config_of(tmp_path, "baseline")
     values["method"]["terms"] = [{"import": "tests.training.test_distributed:OneSided"}]
-    values["training"] |= {"on_nonfinite": "skip", "batch": 1, "gradient_norms_every": 0, "evaluate_every": 0}
+    values["training"] |= {"devices": 2, "batch": 1, "gradient_norms_every": 0, "evaluate_every": 0}
+    values["training"] |= {"checkpoint_every": 1}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
-    process = start(tmp_path / "config.yaml", tmp_path / "two", "--no-score")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert "a term or gradient of another process is not finite at step 2: skipped, 1 in a row, 1 in all" in err
-    rows = [json.loads(line) for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines()]
+    together(nonfinite, tmp_path / "config.yaml", tmp_path / "two")
+    first, second = (tmp_path / f"two.{rank}" for rank in (0, 1))
+    of_another = "a term or gradient of another process is not finite at step 2"
+    assert f"{of_another}: skipped, 1 in a row, 1 in all" in first.read_text()
+    assert (
+        of_another in first.read_text().splitlines()[-1] and "is nan at step 2" in second.read_text().splitlines()[-1]
+    )
+    rows = [json.loads(line) for line in (tmp_path / "two" / "skip" / "log.jsonl").read_text().splitlines()]
     assert [row.get("skipped") for row in rows] == [None, 1, None, None]
+    assert checkpoint.load(tmp_path / "two" / "stop" / "checkpoints" / "last.pt")["step"] == 1

@@ -6,25 +6,21 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 from torch import nn
 
 from temporalkd.config import parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.experiments import run
-from temporalkd.experiments.scoring import Scorer
 from temporalkd.methods import TrainableModules
 from temporalkd.training import checkpoint
 from tests import tiny
-from tests.cli_support import ROOT
+from tests.processes import together
 
 
 def train(values: dict[str, Any], folder: Path, resume: bool = False) -> dict[str, Any]:
@@ -79,49 +75,46 @@ def test_a_disk_that_is_full_or_read_only(code: int, says: str, tmp_path: Path) 
     goes_on_as_if_nothing_had_happened(values, tmp_path)
 
 
-@pytest.mark.parametrize("place", ["step"])
-def test_a_folder_that_is_removed_is_there_again(place: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_is_there_again(tmp_path: Path) -> None:
     """What was trained is not lost, and the training does not go on without its records unseen."""
     values = config(tmp_path, log_every=1, evaluate_every=3)
     folder, calls = tmp_path / "cut", []
     values["data"]["val"] = values["data"]["train"]
-    owner, name = (TrainableModules, "forward") if place == "step" else (Scorer, "rows")
-    original = getattr(owner, name)
+    original = TrainableModules.forward
 
     def removed(*arguments: Any, **options: Any) -> Any:
         calls.append(0)
-        if len(calls) == (3 if place == "step" else 1):
+        if len(calls) == 3:
             shutil.rmtree(folder)
         return original(*arguments, **options)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(owner, name, removed)
+        patched.setattr(TrainableModules, "forward", removed)
         with pytest.raises(FileNotFoundError, match=r"cut was removed while .* --resume goes on from step 3"):
             train(values, folder)
     assert {"config.yaml", "environment.json", "checkpoints"} <= {path.name for path in folder.iterdir()}
     goes_on_as_if_nothing_had_happened(values, tmp_path)
 
 
-@pytest.mark.parametrize("resume", [True])
-def test_two_trainings_do_not_write_into_one_folder(resume: bool, tmp_path: Path) -> None:
+def refused(values: dict[str, Any], folder: Path) -> None:
+    with pytest.raises(OSError, match="cut: another training writes there"):
+        train(values, folder, resume=True)
+
+
+def test_two_trainings_do_not_write_into_one_folder(tmp_path: Path) -> None:
     """A second one is refused while the first is at it, and what the first does is as if nobody had asked."""
     values, forward, told = config(tmp_path), TrainableModules.forward, []
 
     def asked(self: TrainableModules, context: Any) -> Any:
         if not told:
-            code = (
-                "import sys, pathlib, yaml\nfrom temporalkd.experiments import run\n"
-                "from temporalkd.config import parse\n"
-                f"run.train(parse(yaml.safe_load(sys.stdin), 'x'), pathlib.Path(sys.argv[1]), {resume})"
-            )
-            command = [sys.executable, "-c", code, str(tmp_path / "cut")]
-            told.append(subprocess.run(command, input=yaml.safe_dump(values), cwd=ROOT, capture_output=True, text=True))
+            told.append(True)
+            together(refused, values, tmp_path / "cut", count=1)
         return forward(self, context)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(TrainableModules, "forward", asked)
         first = train(values, tmp_path / "cut")
-    assert "cut: another training writes there" in told[0].stderr.splitlines()[-1]
+    assert told
     whole = train(values, tmp_path / "whole")
     assert all(torch.equal(whole[key], first[key]) for key in whole)
     names = [

@@ -20,7 +20,7 @@ from temporalkd.config import Config, load, parse
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.experiments import run
-from temporalkd.methods import ETC, RAMP, Baseline, DistillationContext, LossTerm, Method, WeightedLoss
+from temporalkd.methods import ETC, METHODS, RAMP, Baseline, DistillationContext, LossTerm, Method, WeightedLoss
 from temporalkd.models import Segmenter
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
 from temporalkd.training.step import Stepper
@@ -28,12 +28,6 @@ from tests import tiny
 from tests.cli_support import write_frames
 
 CPU = "cpu"
-
-
-@pytest.fixture(autouse=True)
-def short_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory of ETC is fitted on one batch: how well does not matter here."""
-    monkeypatch.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
 
 
 def quiet(line: str) -> None:
@@ -120,6 +114,19 @@ def test_an_interrupted_training_goes_on_as_if_nothing_happened(
     assert states[0]["best"] == states[1]["best"] > 0 and torch.equal(*(state["rng"][0]["cpu"] for state in states))
 
 
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_a_seed_gives_one_student_interrupted_or_not(method: str, tmp_path: Path, monkeypatch: Any) -> None:
+    values = tiny.config(tmp_path, method, training={"steps": 4, "checkpoint_every": 2, "gradient_norms_every": 0})
+    whole, again = (train(values, tmp_path / name, score=False) for name in ("whole", "again"))
+    assert same(whole, again) and not same(whole, tiny.segmenter(seed=3).network.state_dict())
+    go_on = interrupt_after(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        train(values, tmp_path / "cut", score=False)
+    go_on()
+    torch.manual_seed(99)
+    assert same(whole, train(values, tmp_path / "cut", resume=True, score=False))
+
+
 def test_a_run_is_not_overwritten_nor_resumed_with_another_config(tmp_path: Path) -> None:
     values = tiny.config(tmp_path)
     train(values, tmp_path / "run")
@@ -197,10 +204,26 @@ def test_the_moving_average_is_evaluated_and_saved(tmp_path: Path) -> None:
     assert same(plain, trained), "the average changes nothing of what is trained"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_bfloat16_trains_and_is_doubted_where_the_device_has_none(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "has_bf16", lambda device: there)
+    values = tiny.config(tmp_path, training={"steps": 2, "precision": "bf16-mixed"})
+    told: list[str] = []
+    run.train(parse(values, "test"), tmp_path / "run", say=told.append, score=False)
+    assert any("this cpu has no bfloat16" in line for line in told) != there
+    assert all(math.isfinite(row["loss"]) for row in rows(tmp_path / "run"))
+    student = load_file(tmp_path / "run" / "student.safetensors")
+    assert {tensor.dtype for tensor in student.values()} == {torch.float32}
+
+
 def test_a_teacher_of_footage_is_not_asked_about_stills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEMPORALKD_CACHE", str(tmp_path / "cache"))
     street = {"dataset": "street", "count": 1, "size": list(tiny.SIZE)}
-    values = tiny.config(tmp_path, "footage", data={"unlabelled": {**street, "length": 4, "seed": 7}})
+    unlabelled = {**street, "length": 4, "seed": 7}
+    values = tiny.config(tmp_path, "footage", data={"unlabelled": unlabelled})
+    values["method"]["labelled"] = 0
     values["teacher"]["store"] = True
     train(values, tmp_path / "run")
     assert len(list((tmp_path / "cache" / "teacher").glob(PATTERN))) == 4

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,8 @@ from lightning_fabric.strategies import DDPStrategy
 
 from temporalkd.training import Runtime
 from tests import tiny
+from tests.processes import together
 from tests.training.fifty_steps import train
-from tests.training.test_distributed import ROOT
 
 STEPS = 25
 SYSTEMS: dict[str, dict[str, Any]] = {
@@ -39,11 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         values["method"] |= options
         values["training"] |= {"steps": STEPS, "optimiser": "sgd", "gradient_norms_every": 0}
         (folder / f"{method}.yaml").write_text(yaml.safe_dump(values))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = ["-m", "tests.training.fifty_steps", str(folder), "two", "training.devices=2", "training.batch=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*torchrun, *script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
+    together(train, folder, "two", "training.devices=2", "training.batch=2")
     train(folder, "one", "training.batch=4")
     return folder
 

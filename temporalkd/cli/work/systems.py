@@ -200,8 +200,8 @@ def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
         segmenter, spec = open_source(str(path))
     elif not path.exists():
         raise FileNotFoundError(f"{path}: no such run folder or file of weights")
-    elif path.suffix not in WEIGHTS:
-        raise ValueError(f"{path}: expected a run folder or a file of weights, {', '.join(WEIGHTS)}")
+    elif path.suffix not in WEIGHTS or (path.suffix != ".safetensors" and not path.with_suffix(".json").is_file()):
+        raise ValueError(f"{path}: expected a run folder, or weights ({', '.join(WEIGHTS)}) with a json beside them")
     else:
         segmenter, spec = load_segmenter(path)
     segmenter.to(device()).eval()

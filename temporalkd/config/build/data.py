@@ -9,6 +9,7 @@ from temporalkd.config import Config, ConfigError
 from temporalkd.config.build.motion import cached_estimate
 from temporalkd.data.augment import Augment
 from temporalkd.data.footage import DatasetOptions, Footage, Setting, mixed
+from temporalkd.data.mix import Mix
 from temporalkd.data.prediction_store import Targets
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
@@ -86,6 +87,7 @@ def sampler(config: Config, data: Footage, without_labels: bool = False, targets
         weak=(semi.share if semi else 0.0) if without_labels else None,
         targets=targets,
         share=section.unlabelled_share,
+        mix=Mix(section.mix.kind, section.mix.share) if section.mix else None,
     )
 
 

@@ -23,6 +23,7 @@ SHOULD_AGREE = (
     *("data.train", "data.semi", "data.unlabelled", "data.crop", "data.scale", "data.flip", "data.jitter", "flow"),
     *(f"training.{key}" for key in ("steps", "batch", "accumulate", "devices", "nodes", "precision", "optimiser")),
     *(f"training.{key}" for key in ("lr", "weight_decay", "momentum", "schedule", "power", "warmup", "clip_grad")),
+    "training.ema",
 )
 """Not data.frames and data.gaps, which belong to the method."""
 

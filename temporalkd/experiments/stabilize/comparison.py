@@ -19,7 +19,7 @@ from temporalkd.data.selection import select
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import Predictor, Row, evaluate, network
 from temporalkd.experiments.stabilize.footage import Footage
-from temporalkd.experiments.stabilize.judge import agreement, unlabelled
+from temporalkd.experiments.stabilize.judge import agreement, on_one_list, unlabelled
 from temporalkd.metrics import BoundaryIoU, SegmentationScore
 from temporalkd.models import Segmenter
 from temporalkd.visualization.scored_report import Tape
@@ -59,6 +59,8 @@ class Comparison:
             self.rows = evaluate(
                 self.shown, self.tapes, self.classes, flows, cache=cache, references=False, progress=tick
             )
+        for row in self.rows[:: len(networks)]:  # the original's, along each flow
+            on_one_list([other for other in self.rows if other.flow == row.flow], row)
         self.maps = {
             name: [tape.map(source, i) for source in self.shown for i in range(len(source))]
             for name, tape in self.tapes.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torch import Tensor
 
@@ -52,29 +51,30 @@ class Judge:
         self.original, self.sources, self.flows, self.cache, self.limit = original, sources, flows, cache, limit
         self._before: dict[str, float] | None = None
         self._maps: list[Tensor] = []
+        self._row: Row | None = None
 
-    def rows(self, systems: Mapping[str, Predictor], progress: Any = None) -> tuple[list[Row], dict[str, list[Tensor]]]:
-        """A row a system and flow, and each system's class maps."""
-        asked = {name: Recorded(system) for name, system in systems.items()}
+    def _scored(self, segmenter: Teacher) -> tuple[Row, list[Tensor]]:
+        """Its numbers along the first flow, and its class maps."""
+        asked = Recorded(network(segmenter))
         classes = self.original.classes
-        rows = evaluate(self.sources, asked, classes, self.flows, cache=self.cache, references=False, progress=progress)
-        return rows, {name: system.maps for name, system in asked.items()}
+        rows = evaluate(self.sources, {"network": asked}, classes, self.flows, cache=self.cache, references=False)
+        return rows[0], asked.maps
 
     @property
     def before(self) -> dict[str, float]:
         """The original's own numbers, percent."""
         if self._before is None:
-            rows, maps = self.rows({"before": network(self.original)})
-            self._maps = maps["before"]
-            self._before = _steadiness(rows[0]) | {"agreement": 100.0}
+            self._row, self._maps = self._scored(self.original)
+            self._before = _steadiness(self._row) | {"agreement": 100.0}
         return self._before
 
     def __call__(self, segmenter: Segmenter) -> dict[str, float | None]:
         """Consistency, flips and agreement, percent; "accepted" is the consistency, None where it is not to be kept."""
         assert self.before  # and with it the maps that it is compared with
-        rows, maps = self.rows({"after": network(segmenter)})
-        found: dict[str, float | None] = dict(_steadiness(rows[0]))
-        found["agreement"] = 100 * agreement(maps["after"], self._maps)
+        row, maps = self._scored(segmenter)
+        on_one_list([row], self._row)
+        found: dict[str, float | None] = dict(_steadiness(row))
+        found["agreement"] = 100 * agreement(maps, self._maps)
         found["accepted"] = None if self.objection(found) else found["consistency"]
         return found
 
@@ -86,6 +86,23 @@ class Judge:
         if same < 100 * self.limit:
             return f"only {same:.2f} % of the pixels keep the original's class, the limit is {100 * self.limit:g} %"
         return None
+
+
+def on_one_list(rows: Sequence[Row], original: Row | None) -> None:
+    """Average the consistency of rows over the classes that the original predicts, so that none pays by vanishing.
+
+    A class that is predicted no more counts 0. Intervals and paired differences, which are over a row's own classes,
+    are dropped where that changes the number.
+    """
+    theirs = original.per_class["consistency"] if original is not None else []
+    listed = [number for number, value in enumerate(theirs) if value is not None]
+    for row in rows if listed else ():
+        own = row.per_class["consistency"]
+        value = sum(own[number] or 0.0 for number in listed) / len(listed)
+        if abs(value - (row["consistency"] or 0.0)) > 1e-3:  # shares are rounded
+            row.intervals["consistency"] = None
+            row.series = {key: series for key, series in row.series.items() if key != "consistency"}
+        row.shares["consistency"] = value
 
 
 def unlabelled(source: Source) -> Source:

@@ -6,8 +6,7 @@ import html
 import json
 import re
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,13 +31,6 @@ COLUMNS = {
     "flips": "flip_rate", "interior flips": "flip_interior", "stays right": "gated", "right twice": "right_twice",
     "E_warp": "warp_error", "VC8": "vc8", "VC16": "vc16",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(sys.modules["temporalkd.models.cost"], "_SECONDS", 0.05)
-        yield
 
 
 @dataclass
