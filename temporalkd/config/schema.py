@@ -214,7 +214,7 @@ class Training(Options):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: PositiveInt | Literal["auto"] = 1
     nodes: PositiveInt = 1
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     eval_mode: bool = False
     ema: float = Field(0.0, ge=0, lt=1)
 

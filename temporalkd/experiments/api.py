@@ -90,7 +90,7 @@ def train(
         lr: the highest learning rate.
         batch: clips in a step, 4 if not given; an iterable makes its own batches.
         resume: go on from the last checkpoint in `out`. Exact for data sets of `tkd.data`; an iterable starts anew.
-        accelerator, precision: "cpu", "gpu" or "auto"; "32-true" or "bf16-mixed".
+        accelerator, precision: "cpu", "gpu" or "auto"; "32-true", "bf16-mixed" or "16-mixed".
         plan: further fields of `temporalkd.training.Plan`: optimiser, weight_decay, schedule, warmup, workers, ...
     Raises:
         FileExistsError: `out` holds a run and `resume` is not set.
