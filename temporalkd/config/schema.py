@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from flow import estimators
 from temporalkd.config.errors import Protocol
 from temporalkd.data.datasets import DATASETS, Imported
 from temporalkd.data.footage import DatasetOptions
+from temporalkd.loggers import LOGGERS, ImportedLogger, LoggerOptions
+from temporalkd.loggers.base import spelled_out
 from temporalkd.methods import METHODS, ImportedMethod, MethodOptions
 from temporalkd.options import Colour, Gaps, Options, Scale, Seed, Size, Spread
 
 if TYPE_CHECKING:
     Dataset = DatasetOptions
+    LoggerChoice = LoggerOptions
     MethodChoice = MethodOptions
 else:
     Dataset = Annotated[Union[*DATASETS.values(), Imported], Field(discriminator="dataset")]
+    LoggerChoice = Annotated[
+        Union[*LOGGERS.values(), ImportedLogger], Field(discriminator="name"), BeforeValidator(spelled_out)
+    ]
     MethodChoice = Annotated[Union[*METHODS.values(), ImportedMethod], Field(discriminator="name")]
 
 
@@ -216,6 +222,7 @@ class Training(Options):
     nodes: PositiveInt = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     eval_mode: bool = False
+    loggers: list[LoggerChoice] = Field(default=["tensorboard"], validate_default=True)
     ema: float = Field(0.0, ge=0, lt=1)
 
 

@@ -119,7 +119,7 @@ class Trainer:
             method.trainables[name], optimisers[name] = runtime.setup(module, optimisers[name])
         if found is not None:
             self._go_on(found, optimisers)
-        log = RunLog(self.folder, plan.steps, self.name, enabled=runtime.is_main).open(self.done, self.evaluated)
+        log = RunLog(self.folder, plan.steps, self.name, runtime.is_main, plan.loggers).open(self.done, self.evaluated)
         try:
             self._loop(optimisers, log)
         finally:
