@@ -67,6 +67,7 @@ def open_hugging_face(
     import transformers
 
     folder = folder_of(name, download)
+    transformers.utils.logging.disable_progress_bar()  # of reading a file on this machine
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     kind = (config.architectures or ["?"])[0]
     scale = _scale(folder, config, kind, normalisation)
