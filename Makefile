@@ -31,9 +31,9 @@ check-weights: $(VENV)/.dev  ## default weights of all methods, by gradient: 15 
 test: check  ## all that CI runs: as many workers as cores, one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-test-extras: $(VENV)/.dev  ## examples that need packages which no extra installs
-	$(BIN)/python -m pip install --quiet lightning
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_examples.py
+test-extras: $(VENV)/.dev  ## what needs Lightning, transformers, wandb or mlflow
+	$(BIN)/python -m pip install --quiet lightning -e '.[hf,wandb,mlflow]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_examples.py tests/models/test_sources.py tests/config/test_teacher.py tests/test_loggers.py
 
 docs: $(VENV)/.dev  ## the documentation, into site/; fails on warnings
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

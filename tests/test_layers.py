@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"flow"},
     {"console", "options", "paths", "plugins"},
-    {"losses", "metrics"},
+    {"loggers", "losses", "metrics"},
     {"data", "models"},
     {"methods"},
     {"evaluation"},

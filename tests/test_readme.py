@@ -75,7 +75,7 @@ def test_a_network_of_ones_own_is_named_again(workshop: Path, call: Callable[...
 
 
 def test_the_examples_are_short_and_complete() -> None:
-    assert len(CONFIGS) == 6
+    assert len(CONFIGS) == 7
     assert len(FILES) == len(EXAMPLES), "two files of one name"
     assert all(len(text.splitlines()) <= 20 for text in EXAMPLES.values())
 

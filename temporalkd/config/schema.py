@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
 
 from flow import estimators
 from temporalkd.config.errors import Protocol
 from temporalkd.data.datasets import DATASETS, Imported
 from temporalkd.data.footage import DatasetOptions
+from temporalkd.loggers import LOGGERS, ImportedLogger, LoggerOptions
+from temporalkd.loggers.base import spelled_out
 from temporalkd.methods import METHODS, ImportedMethod, MethodOptions
 from temporalkd.options import Colour, Gaps, Options, Scale, Seed, Size, Spread
 
 if TYPE_CHECKING:
     Dataset = DatasetOptions
+    LoggerChoice = LoggerOptions
     MethodChoice = MethodOptions
 else:
     Dataset = Annotated[Union[*DATASETS.values(), Imported], Field(discriminator="dataset")]
+    LoggerChoice = Annotated[
+        Union[*LOGGERS.values(), ImportedLogger], Field(discriminator="name"), BeforeValidator(spelled_out)
+    ]
     MethodChoice = Annotated[Union[*METHODS.values(), ImportedMethod], Field(discriminator="name")]
 
 
@@ -124,8 +130,16 @@ class Views(Options):
     scales: list[PositiveFloat] = Field(default=[0.75, 1.0, 1.25], min_length=1)
 
 
+Classes = str | dict[int | str, int | str]
+"""A teacher's class -> the student's, by name or number; or the name of a table in models.class_tables."""
+
+
 class Teacher(Model):
-    """ensemble: weights of several networks, instead of `weights`; their probabilities are averaged.
+    """weights: a file, also .onnx, or a network of a library: "hf:FOLDER", "smp:FOLDER", "torchvision:NAME",
+    "timm:NAME".
+
+    classes: the teacher's class -> the student's, or the name of a table; without it equal names are joined.
+    ensemble: weights of several networks, instead of `weights`; their probabilities are averaged.
 
     store: compute its predictions once for each frame and keep them on disk, beside the flow. They move with the frame
     through crop, scale and flip, and are those of the frame before jitter and disturbance. Terms may then read logits
@@ -133,6 +147,7 @@ class Teacher(Model):
     sees data.disturbance as the student does.
     """
 
+    classes: Classes | None = None
     ensemble: list[str] = []
     views: Views | None = None
     store: bool = False
@@ -143,10 +158,12 @@ class Teacher(Model):
 class SecondTeacher(Model):
     """A further branch of the teacher.
 
+    classes: as the teacher's.
     fusion: "accuracy": each pixel listens to the branch that is surer of it and errs less on labelled training stills;
     "confidence": to the surer one alone; "mean": to both alike. temperature: of these weights, in nats.
     """
 
+    classes: Classes | None = None
     fusion: Literal["accuracy", "confidence", "mean"] = "accuracy"
     temperature: float = Field(0.1, gt=0)
 
@@ -203,8 +220,9 @@ class Training(Options):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: PositiveInt | Literal["auto"] = 1
     nodes: PositiveInt = 1
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     eval_mode: bool = False
+    loggers: list[LoggerChoice] = Field(default=["tensorboard"], validate_default=True)
     ema: float = Field(0.0, ge=0, lt=1)
 
 

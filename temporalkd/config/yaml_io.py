@@ -93,8 +93,8 @@ _NAMING = ("architecture", "import", "kind", "flow", "imported", "name")
 def _import_strings(values: Any) -> Iterator[str]:
     if isinstance(values, dict):
         for key, value in values.items():
-            if key in _NAMING and isinstance(value, str) and ":" in value:
-                yield value
+            named = value if key == "loggers" and isinstance(value, list) else [value] if key in _NAMING else []
+            yield from (one for one in named if isinstance(one, str) and ":" in one)
             yield from _import_strings(value)
     elif isinstance(values, list):
         for value in values:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from flow import FlowEstimator
 from flow import build as build_flow
 from flow.files import write_whole
+from temporalkd.config.build import mapped, open_network
 from temporalkd.console import progress
 from temporalkd.data.image_folder import MapFolder, open_frames
 from temporalkd.data.sampler import ClipSampler
@@ -25,8 +26,18 @@ from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.provenance import environment, fingerprint
 from temporalkd.experiments.run_directory import has_checkpoint
 from temporalkd.methods import Method
-from temporalkd.models import ModelSpec, Segmenter, build, freeze, load_segmenter, load_weights, save_segmenter
-from temporalkd.models.normalisation import Given, Normalisation
+from temporalkd.models import (
+    MappedClasses,
+    ModelSpec,
+    Segmenter,
+    build,
+    freeze,
+    is_source,
+    load_segmenter,
+    load_weights,
+    save_segmenter,
+)
+from temporalkd.models.normalisation import Given, Normalisation, resolve
 from temporalkd.models.weights import as_bytes
 from temporalkd.paths import read_json, read_lines
 from temporalkd.training import GivenBatches, Plan, PseudoLabels, Runtime, Trainer
@@ -79,7 +90,7 @@ def train(
         lr: the highest learning rate.
         batch: clips in a step, 4 if not given; an iterable makes its own batches.
         resume: go on from the last checkpoint in `out`. Exact for data sets of `tkd.data`; an iterable starts anew.
-        accelerator, precision: "cpu", "gpu" or "auto"; "32-true" or "bf16-mixed".
+        accelerator, precision: "cpu", "gpu" or "auto"; "32-true", "bf16-mixed" or "16-mixed".
         plan: further fields of `temporalkd.training.Plan`: optimiser, weight_decay, schedule, warmup, workers, ...
     Raises:
         FileExistsError: `out` holds a run and `resume` is not set.
@@ -173,16 +184,25 @@ def load_teacher(
     weights: Name | None = None,
     classes: int | None = None,
     normalisation: Given | None = None,
+    onto: Sequence[str] | None = None,
+    mapping: str | Mapping[str | int, str | int] | None = None,
+    download: bool = False,
     **arguments: Any,
-) -> Segmenter:
+) -> Segmenter | MappedClasses:
     """A trained network, frozen, as a teacher.
 
     Args:
-        source: a run's folder, or a .safetensors file with its json beside it; or, with `weights` and `classes`, an
-            architecture: "torchvision.deeplabv3_resnet50", "segmentation_models_pytorch.FPN"; or
-            "transformers.NAME", a folder or repository that AutoModelForSemanticSegmentation.from_pretrained takes.
+        source: a run's folder, a .safetensors file with its json beside it, or an .onnx file (logits alone);
+            "hf:FOLDER" or "hf:OWNER/NAME" (transformers: SegFormer, UperNet, DPT, Mask2Former, EoMT, ...; of a backbone
+            such as DINOv2 features alone), "smp:FOLDER", "torchvision:NAME", "timm:NAME" (an encoder, features alone);
+            or, with `weights` and `classes`, an architecture: "torchvision.deeplabv3_resnet50",
+            "segmentation_models_pytorch.FPN", "transformers.SegformerForSemanticSegmentation".
         weights: .safetensors, .pth or .pt of that architecture.
         normalisation: as for `Segmenter`; None: looked up.
+        onto: the student's class names, where the teacher has others; classes of equal names are joined.
+        mapping: the teacher's class -> the student's, names or numbers, instead of equal names; or the name of a table:
+            "cityscapes-camvid", "ade20k-cityscapes", "ade20k-camvid".
+        download: fetch what is not on this machine; without it nothing is.
         arguments: of the architecture, encoder_name="resnet18" say.
     Raises:
         FileNotFoundError, ValueError: no such file or name; an architecture without weights, which teaches nothing.
@@ -195,24 +215,27 @@ def load_teacher(
     ValueError: weights: missing, an untrained segmentation_models_pytorch.FPN cannot teach: give weights
     """
     name = str(source)
-    library, _, rest = name.partition(".")
-    if library == "transformers":
-        from transformers import AutoModelForSemanticSegmentation
-
-        model = AutoModelForSemanticSegmentation.from_pretrained(rest, **arguments)
-        found = Segmenter(model, classes or model.config.num_labels, normalisation=normalisation)
-    elif library in ("torchvision", "segmentation_models_pytorch") and not Path(name).exists():
+    library = name.partition(".")[0]
+    names: Sequence[str] = ()
+    if library in ("torchvision", "segmentation_models_pytorch", "transformers") and not Path(name).exists():
         if weights is None:
             raise ValueError(f"weights: missing, an untrained {name} cannot teach: give weights")
         if classes is None:
             raise ValueError("classes: missing, the number of outputs")
         made = build(ModelSpec(name, classes, arguments))
         load_weights(made.network, Path(weights))
-        found = Segmenter(made.network, classes, made.roles, normalisation)
+        found = Segmenter(made.network, classes, made.roles, normalisation, input_size=made.input_size)
+    elif is_source(name) or name.endswith(".onnx"):
+        scale = None if normalisation is None else resolve(normalisation, nn.Identity())
+        found, spec = open_network(name, "source", scale, download)
+        names = spec.class_names
     else:
         found = load(source)
+        names = found.spec.class_names if found.spec else ()
     freeze(found)
-    return found
+    if mapping is not None and onto is None:
+        raise ValueError("onto: missing, the student's class names, which mapping leads to")
+    return found if onto is None else mapped(found, names, onto, mapping, "mapping")  # type: ignore[arg-type]
 
 
 def evaluate(

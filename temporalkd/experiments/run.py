@@ -96,7 +96,7 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
         if last and runtime.is_main:  # whatever happens to the scoring, the student is there
             save_segmenter(segmenter, spec, weights, build.known_labels(config))
         systems = {"student": network(segmenter)}
-        if last and teacher is not None:
+        if last and teacher is not None and teacher.classes:
             systems["teacher"] = network(teacher)
         tells = runtime.is_main and not sys.stderr.isatty()  # a terminal has the bar of the training
         found = scorer.rows(systems, last, progress=lines(f"{config.name}: scored") if tells else None, together=True)

@@ -119,7 +119,16 @@ def has_ended(folder: Path, steps: int, scored: bool) -> bool:
 
 def clear(folder: Path) -> None:
     """Take back what a training wrote that ended before its first checkpoint: there is nothing to resume."""
-    names = ("config.yaml", "environment.json", "resources.json", "log.jsonl", "metrics.csv")
+    names = (
+        "config.yaml",
+        "environment.json",
+        "resources.json",
+        "log.jsonl",
+        "metrics.csv",
+        "log.csv",
+        "wandb.json",
+        "mlflow.json",
+    )
     _sweep(folder, *names, "events.out.tfevents.*", *LEFTOVERS, LOCK)
     for place in (folder / "checkpoints", folder):
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ class OnnxStudent:
         self._input = inputs[0].name
         height, width = inputs[0].shape[2:]
         return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+    def card(self) -> dict[str, Any]:
+        """What `temporalkd export` wrote into the file about its network; empty in files of other tools."""
+        written = self._session.get_modelmeta().custom_metadata_map.get("temporalkd", "{}")
+        found: dict[str, Any] = json.loads(written)
+        return found
 
     def require(self, frame: str, size: tuple[int, int]) -> None:
         """Refuse a frame of another size (H, W) than the graph's."""

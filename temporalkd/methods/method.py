@@ -65,8 +65,11 @@ class Method:
             raise ValueError(f"two terms of one name among {[w.name for w in terms]}")
         if not self.terms:
             raise ValueError("no term has a weight other than 0: there is nothing to train on")
-        if teacher is not None and teacher.classes != student.classes:
-            raise ValueError(f"the teacher has {teacher.classes} classes, the student {student.classes}")
+        if teacher is not None and teacher.classes not in (student.classes, 0):
+            raise ValueError(
+                f"the teacher has {teacher.classes} classes, the student {student.classes}: say which are the same, "
+                "teacher.classes in a config, load_teacher(..., mapping=...) in Python"
+            )
         if flow_averaged_teacher and frames < 2:
             raise ValueError(f"flow-averaged targets need clips of 2 frames, data.frames is {frames}")
         self.self_training = self_training

@@ -65,8 +65,8 @@ class PixelKL(Spatial):
         self.reads_labelled = labelled > 0
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        student, teacher, _ = self.pair(context, t, "logits", self.branch)
-        counted = context.counted(t, teacher.shape[-2:], self.labelled)
+        student, teacher, valid = self.pair(context, t, "logits", self.branch)
+        counted = valid * context.counted(t, teacher.shape[-2:], self.labelled)
         return losses.pixel_kl(student, teacher, counted, self.tau, self.standardise, all_sum=context.all_sum)
 
 

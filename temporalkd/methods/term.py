@@ -83,6 +83,8 @@ class LossTerm(nn.Module):
         """
         if self.needs_teacher and teacher is None:
             raise ValueError("distils from a teacher, and none is configured: set teacher.weights")
+        if self.needs_teacher and not getattr(teacher, "classes", 1) and "logits" in (self.roles or ("logits",)):
+            raise ValueError("reads the teacher's logits, and the teacher is an encoder, which has features alone")
         if self.branch not in ("", "first") and self.branch not in getattr(teacher, "branches", ()):
             raise ValueError(f"distils from the teacher's branch {self.branch!r}, there is none: set second_teacher")
         for who, network in (
@@ -150,7 +152,8 @@ class Spatial(LossTerm):
         """The single feature of a role in frame t."""
         teacher = context.teacher.branch(branch).feature(role, t)
         student = losses.match_size(context.student.feature(role, t), teacher)
-        return Pair(student, teacher, context.valid(t, teacher.shape[-2:]))
+        valid = context.valid(t, teacher.shape[-2:])
+        return Pair(student, teacher, valid & says_something(teacher) if role == "logits" else valid)
 
     @staticmethod
     def layers(context: DistillationContext, t: int, role: str, adapters: nn.ModuleList | None = None) -> list[Pair]:
@@ -162,7 +165,9 @@ class Spatial(LossTerm):
         found = []
         for number, (student, teacher) in enumerate(pairs, start=1):
             adapted = adapters[-number](student) if adapters else student
-            found.append(Pair(losses.match_size(adapted, teacher), teacher, context.valid(t, teacher.shape[-2:])))
+            valid = context.valid(t, teacher.shape[-2:])
+            valid = valid & says_something(teacher) if role == "logits" else valid
+            found.append(Pair(losses.match_size(adapted, teacher), teacher, valid))
         return found[::-1]
 
     def forward(self, context: DistillationContext) -> Tensor:
@@ -171,6 +176,11 @@ class Spatial(LossTerm):
             for t in context.neighbours:
                 loss = loss + self.neighbours * self.at(context, t)
         return loss
+
+
+def says_something(logits: Tensor) -> Tensor:
+    """(B, 1, h, w) bool, where logits (B, C, h, w) differ between classes: where they do not, nothing is said."""
+    return logits.amax(1, keepdim=True) > logits.amin(1, keepdim=True)
 
 
 class Adapter(nn.Sequential):

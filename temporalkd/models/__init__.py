@@ -5,8 +5,10 @@ from temporalkd.models.cost import Cost, cost, median_seconds
 from temporalkd.models.deployed import Bare, Classifier
 from temporalkd.models.fingerprint import fingerprint
 from temporalkd.models.joint import BRANCHES, JointTeacher, Teacher, ensemble, views
+from temporalkd.models.mapped import MappedClasses, class_targets
 from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, freeze
 from temporalkd.models.shared_dropout import SharedDropout
+from temporalkd.models.sources import is_source, open_source
 from temporalkd.models.spec import read_spec
 from temporalkd.models.stored import StoredTeacher, to_store
 from temporalkd.models.views import MultiView
@@ -18,6 +20,7 @@ __all__ = [
     "Classifier",
     "Cost",
     "JointTeacher",
+    "MappedClasses",
     "ModelSpec",
     "MultiView",
     "Normalisation",
@@ -27,14 +30,17 @@ __all__ = [
     "StoredTeacher",
     "Teacher",
     "build",
+    "class_targets",
     "cost",
     "ensemble",
     "fingerprint",
     "freeze",
+    "is_source",
     "load_encoder",
     "load_segmenter",
     "load_weights",
     "median_seconds",
+    "open_source",
     "read_spec",
     "save_segmenter",
     "to_store",

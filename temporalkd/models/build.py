@@ -1,4 +1,4 @@
-"""Networks by name: segmentation-models-pytorch, torchvision, or a callable of the user's own."""
+"""Networks by name: segmentation-models-pytorch, torchvision, transformers, or a callable of the user's own."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from typing import Any
 
 from torch import nn
 
-from temporalkd.models.known import Roles, smp_roles, torchvision_roles
+from temporalkd.models.known import Roles, known_roles, smp_roles, torchvision_roles
 from temporalkd.models.segmenter import Normalisation, Segmenter
 from temporalkd.plugins import imported
 
 SMP = "segmentation_models_pytorch."
 TORCHVISION = "torchvision."
+TRANSFORMERS = "transformers."
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """All that is needed to build a network again; what the json beside the weights holds.
 
-    architecture: "segmentation_models_pytorch.FPN", "torchvision.lraspp_mobilenet_v3_large", or "package.module:name".
+    architecture: "segmentation_models_pytorch.FPN", "torchvision.lraspp_mobilenet_v3_large",
+        "transformers.SegformerForSemanticSegmentation", or "package.module:name".
     arguments: passed to it by name. Weights are never among them: a network is built empty and then filled.
     roles: role -> module names; empty for the library's own (see Segmenter).
     trained_size: (H, W) of the frames that it was trained on, whole, before crops and scaling; None: not known.
@@ -44,22 +46,26 @@ def build(spec: ModelSpec) -> Segmenter:
     Raises:
         ValueError: unknown architecture or argument, which names the nearest.
     """
-    network, roles = _network(spec)
+    network, roles, settings = _network(spec)
     if not isinstance(network, Segmenter):
-        network = Segmenter(network, spec.classes, {**roles, **spec.roles}, spec.normalisation)
+        network = Segmenter(network, spec.classes, {**roles, **spec.roles}, spec.normalisation, **settings)
     network.spec = spec
     return network
 
 
-def _network(spec: ModelSpec) -> tuple[nn.Module, Roles]:
+def _network(spec: ModelSpec) -> tuple[nn.Module, Roles, dict[str, Any]]:
+    """The network, its roles, and further arguments of the Segmenter around it."""
     if ":" in spec.architecture:
-        return _call(imported(spec.architecture), spec, {"classes": spec.classes}), {}
+        return _call(imported(spec.architecture), spec, {"classes": spec.classes}), {}, {}
     if spec.architecture.startswith(SMP):
-        return _smp(spec)
+        return *_smp(spec), {}
     if spec.architecture.startswith(TORCHVISION):
-        return _torchvision(spec)
+        return *_torchvision(spec), {}
+    if spec.architecture.startswith(TRANSFORMERS):
+        return _transformers(spec)
     raise ValueError(
-        f"unknown architecture {spec.architecture!r}, expected {SMP}NAME, {TORCHVISION}NAME or package.module:name"
+        f"unknown architecture {spec.architecture!r}, expected {SMP}NAME, {TORCHVISION}NAME, {TRANSFORMERS}NAME or "
+        "package.module:name"
     )
 
 
@@ -95,6 +101,17 @@ def _torchvision(spec: ModelSpec) -> tuple[nn.Module, Roles]:
     fixed = {"weights": None, "weights_backbone": None, "num_classes": spec.classes}
     network = _call(models.get_model_builder(name), spec, fixed)
     return network, torchvision_roles(network)
+
+
+def _transformers(spec: ModelSpec) -> tuple[nn.Module, Roles, dict[str, Any]]:
+    from temporalkd.models.hugging_face import of_transformers
+
+    name = spec.architecture.removeprefix(TRANSFORMERS)
+    try:
+        network, settings = of_transformers(name, spec.classes, spec.arguments)
+    except (TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise ValueError(f"{spec.architecture}({spec.arguments}): {error}") from error
+    return network, known_roles(network, spec.classes), settings
 
 
 def _call(builder: Callable[..., Any], spec: ModelSpec, fixed: dict[str, Any]) -> Any:

@@ -10,11 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from temporalkd.losses import branch_weights, fused_target
+from temporalkd.models.mapped import MappedClasses
 from temporalkd.models.segmenter import Prediction, Segmenter
 from temporalkd.models.stored import StoredTeacher
 from temporalkd.models.views import MultiView
 
-Branch = Segmenter | MultiView
+Branch = Segmenter | MultiView | MappedClasses
 Fusion = Literal["accuracy", "confidence", "mean"]
 
 
@@ -103,7 +104,7 @@ BRANCHES = ("first", "second", *(f"number {number}" for number in range(3, 100))
 
 
 def views(
-    model: Segmenter | JointTeacher, *, flip: bool = True, scales: Sequence[float] = (0.75, 1.0, 1.25)
+    model: Segmenter | MappedClasses | JointTeacher, *, flip: bool = True, scales: Sequence[float] = (0.75, 1.0, 1.25)
 ) -> MultiView | JointTeacher:
     """A network, or each network of an ensemble, seen mirrored and at several sizes, as a teacher.
 
@@ -129,7 +130,7 @@ def views(
     return MultiView(model, flip, scales)
 
 
-def ensemble(*models: Segmenter | MultiView) -> JointTeacher:
+def ensemble(*models: Branch) -> JointTeacher:
     """Several networks of the same classes as one teacher: their probabilities averaged, features of the first.
 
     Args:
@@ -146,7 +147,7 @@ def ensemble(*models: Segmenter | MultiView) -> JointTeacher:
     return JointTeacher(dict(zip(BRANCHES, models)), "mean")
 
 
-def _plain(joint: JointTeacher) -> dict[str, Segmenter]:
+def _plain(joint: JointTeacher) -> dict[str, Segmenter | MappedClasses]:
     return {
         name: branch.network if isinstance(branch, MultiView) else branch for name, branch in joint.networks.items()
     }

@@ -50,24 +50,36 @@ def _of_smp_encoder(network: nn.Module) -> tuple[Any, str] | None:
 
 
 def _of_image_processor(network: nn.Module) -> tuple[Any, str] | None:
-    """Of preprocessor_config.json in the folder, or the local cache, that the network was loaded from."""
+    """Of the folder, or the local cache, that the network was loaded from."""
     name = str(getattr(getattr(network, "config", None), "_name_or_path", ""))
-    path: Any = Path(name) / "preprocessor_config.json"
-    if name and not path.is_file():
-        from transformers.utils import cached_file
+    folder = Path(name)
+    if name and not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
 
-        try:
-            path = cached_file(name, path.name, local_files_only=True)
-        except OSError:  # not in the local cache
-            return None
-    if not name or path is None:
-        return None
-    settings = json.loads(Path(path).read_text())
-    if not settings.get("do_normalize", True):
-        return ((0, 0, 0), (1, 1, 1)), f"of the image processor of {name}"
-    if "image_mean" not in settings or "image_std" not in settings:
-        return None
-    return (settings["image_mean"], settings["image_std"]), f"of the image processor of {name}"
+        found = try_to_load_from_cache(name, PREPROCESSOR)
+        folder = Path(found).parent if isinstance(found, str) else folder
+    statistics = image_processor_statistics(folder) if name else None
+    return None if statistics is None else (statistics, f"of the image processor of {name}")
+
+
+PREPROCESSOR = "preprocessor_config.json"
+
+
+def image_processor_statistics(folder: Path) -> Any:
+    """(mean, std) for RGB in [0, 1], as an image processor's file in the folder says; None where there is none."""
+    places = [(folder / PREPROCESSOR, None), (folder / "processor_config.json", "image_processor")]
+    for path, section in places:
+        settings = json.loads(path.read_text()) if path.is_file() else {}
+        settings = settings.get(section, {}) if section else settings
+        if settings and not settings.get("do_normalize", True):
+            mean, std = [0.0] * 3, [1.0] * 3
+        elif "image_mean" in settings and "image_std" in settings:
+            mean, std = settings["image_mean"], settings["image_std"]
+        else:
+            continue
+        unit = 255 * settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 255.0
+        return [value / unit for value in mean], [value / unit for value in std]
+    return None
 
 
 def known_roles(network: nn.Module, classes: int) -> Roles:
@@ -77,6 +89,8 @@ def known_roles(network: nn.Module, classes: int) -> Roles:
         return smp_roles(network)
     if library == TORCHVISION and hasattr(network, "classifier"):
         return torchvision_roles(network)
+    if library == TRANSFORMERS and (roles := transformers_roles(network)):
+        return roles
     convolutions = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
     widths = {classes, 1} if classes == 2 else {classes}
     last = [name for name, module in convolutions if name and module.out_channels in widths]
@@ -103,3 +117,20 @@ def torchvision_roles(network: Any) -> Roles:
         return {"native": "classifier", "head": "classifier.cbr", "fused": "classifier.cbr", "low": low}
     fused = "classifier.0" if kind == "DeepLabV3" else "<classifier.4"
     return {"native": "classifier", "head": "<classifier.4", "fused": fused, "low": low}
+
+
+def transformers_roles(network: Any) -> Roles:
+    """Of a semantic segmenter of transformers: SegFormer, UperNet and DPT; of others none."""
+    decode: Any = getattr(network, "decode_head", None)
+    classifier = "decode_head.classifier"
+    if hasattr(decode, "linear_projections") or hasattr(decode, "linear_c"):
+        stages = "linear_projections" if hasattr(decode, "linear_projections") else "linear_c"
+        low = [f"<decode_head.{stages}.{number}" for number in range(len(getattr(decode, stages)))]
+    elif hasattr(decode, "lateral_convs"):
+        low = [f"<decode_head[{number}]" for number in range(len(decode.lateral_convs) + 1)]
+    elif type(network).__name__ == "DPTForSemanticSegmentation":
+        classifier = "head.head.4"
+        low = [f"neck[{number}]" for number in reversed(range(len(network.neck.convs)))]  # it begins with the deepest
+    else:
+        return {}
+    return {"native": classifier, "head": f"<{classifier}", "fused": f"<{classifier}", "low": low}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -184,6 +185,45 @@ class Segmenter(nn.Module):
         divisor = 1 if self.input_size is not None else self.normalisation.divisor
         x = (frames - self.mean) / self.std
         return F.pad(x, (0, -width % divisor, 0, -height % divisor)).contiguous(memory_format=torch.channels_last)
+
+    def save_pretrained(self, folder: str | Path, run: str | Path | None = None, licence: str | None = None) -> None:
+        """Write model.safetensors, model.json and a model card, README.md, into a folder.
+
+        Args:
+            run: the folder of the training: the card gets its scores with intervals, their protocol, and its data.
+            licence: of the weights, as the Hub spells it: "apache-2.0".
+        Raises:
+            ValueError: the network was not built by name, so that it could not be built again.
+        """
+        from temporalkd.models.hub import save_pretrained
+
+        save_pretrained(self, folder, run, licence)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, download: bool = False) -> Segmenter:
+        """The network that `save_pretrained` or `push_to_hub` wrote, in eval mode.
+
+        Args:
+            name: a folder, or OWNER/NAME of the Hugging Face Hub.
+            download: fetch it from the Hub where it is not on this machine; without it nothing is downloaded.
+        Raises:
+            FileNotFoundError: no such network on this machine.
+        """
+        from temporalkd.models.hub import from_pretrained
+
+        return from_pretrained(name, download)
+
+    def push_to_hub(
+        self, repository: str, run: str | Path | None = None, licence: str | None = None, private: bool = False
+    ) -> str:
+        """Upload what `save_pretrained` writes to OWNER/NAME of the Hub, logged in by `hf auth login`.
+
+        Returns:
+            Where it is.
+        """
+        from temporalkd.models.hub import push_to_hub
+
+        return push_to_hub(self, repository, run, licence, private)
 
     def _listen(self, name: str) -> None:
         match = re.fullmatch(r"(<?)([\w.]+)(?:\[(\d+)\])?", name)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from temporalkd.models.mapped import MappedClasses
 from temporalkd.models.segmenter import Prediction, Segmenter, enlarged
 
 
@@ -28,7 +29,9 @@ class MultiView(nn.Module):
         Chen et al., 2017 (DeepLab v3): probabilities averaged over flips and scales when a network is evaluated.
     """
 
-    def __init__(self, network: Segmenter, flip: bool = True, scales: Sequence[float] = (0.75, 1.0, 1.25)):
+    def __init__(
+        self, network: Segmenter | MappedClasses, flip: bool = True, scales: Sequence[float] = (0.75, 1.0, 1.25)
+    ):
         super().__init__()
         if 1.0 not in scales or min(scales) <= 0:
             raise ValueError(f"scales: {list(scales)}, expected numbers more than 0, 1 among them")

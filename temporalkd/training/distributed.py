@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import math
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,11 +13,13 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric, wrappers
+from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from temporalkd.training.errors import PEER, of_another_process
 
 T = TypeVar("T")
+PrecisionName = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 class Runtime:
@@ -25,24 +28,29 @@ class Runtime:
     Args:
         accelerator: "cpu", "gpu", or "auto": CUDA where there is some. Apple's GPUs lack the float64 of some counts.
         devices: processes on this machine, or "auto".
-        precision: "32-true" or "bf16-mixed".
+        precision: "32-true", "bf16-mixed", or "16-mixed", which scales the loss, for GPUs without bfloat16.
     """
 
     def __init__(
         self,
         accelerator: str = "auto",
         devices: int | str = 1,
-        precision: Literal["32-true", "bf16-mixed"] = "32-true",
+        precision: PrecisionName = "32-true",
         nodes: int = 1,
     ):
         if accelerator == "auto":
             accelerator = "cuda" if torch.cuda.is_available() else "cpu"
         strategy = "auto" if devices == 1 and nodes == 1 else "ddp"
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no frames of C++ where a process leaves early
+        self.scaler = None
+        """Of the loss in 16-mixed."""
+        how: dict[str, Any] = {"precision": precision}
+        if precision == "16-mixed":  # given, as Fabric alone would compute in bfloat16 on a CPU
+            device = "cpu" if accelerator == "cpu" else "cuda"
+            self.scaler = torch.amp.GradScaler(device)
+            how = {"plugins": [MixedPrecision("16-mixed", device, self.scaler)]}
         try:
-            self._fabric = Fabric(
-                accelerator=accelerator, devices=devices, precision=precision, num_nodes=nodes, strategy=strategy
-            )
+            self._fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=strategy, **how)
         except RuntimeError as error:
             raise ValueError(f"training.accelerator {accelerator!r}, training.devices {devices!r}: {error}") from error
 
@@ -112,6 +120,15 @@ class Runtime:
         limit = float("inf") if norm is None else norm
         total = self._fabric.clip_gradients(module, optimiser, max_norm=limit, error_if_nonfinite=False)
         return float(total) if total is not None else 0.0
+
+    def overflows(self, norm: float) -> bool:
+        """Whether a gradient that is not finite is due to the loss's scale: the step is skipped, the scale halved."""
+        return self.scaler is not None and not math.isfinite(norm) and self.scaler.get_scale() >= 1
+
+    def skip_step(self) -> None:
+        """Instead of the step of an optimiser whose gradients were clipped."""
+        if self.scaler is not None:
+            self.scaler.update()
 
     def share_buffers(self, module: nn.Module) -> None:
         """Give every process the main one's buffers, as a forward would: until then each has its own statistics."""

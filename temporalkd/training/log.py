@@ -1,4 +1,4 @@
-"""What a run writes about itself: log.jsonl, metrics.csv, TensorBoard events, and the line on the screen."""
+"""What a run writes about itself: log.jsonl, metrics.csv, what loggers take, and the line on the screen."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from flow.files import write_whole
 from temporalkd.console import duration
+from temporalkd.loggers import Logging, make_logger
 
 Values = Mapping[str, float | int | None]
 
@@ -25,11 +26,13 @@ LOG, METRICS = "log.jsonl", "metrics.csv"
 class RunLog:
     """The records of one run; a context manager. With enabled=False (other processes) it does nothing."""
 
-    def __init__(self, folder: Path, steps: int, name: str, enabled: bool = True):
+    def __init__(
+        self, folder: Path, steps: int, name: str, enabled: bool = True, loggers: Sequence[Any] = ("tensorboard",)
+    ):
         self.folder, self.steps, self.name, self.enabled = folder, steps, name, enabled
+        self.loggers = [make_logger(given) for given in loggers] if enabled else []
         self.console = Console(stderr=True)
         self._progress: Progress | None = None
-        self._board: Any = None
         self._last_line = 0.0
 
     def open(self, step: int, evaluated: int) -> RunLog:
@@ -37,7 +40,7 @@ class RunLog:
         if not self.enabled:
             return self
         self._drop_after(step, evaluated)
-        self._open_board()
+        self._open_loggers(step)
         if self.console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False),
@@ -57,8 +60,9 @@ class RunLog:
         """Flush and take the progress bar down."""
         if self._progress:
             self._progress.stop()
-        if self._board:
-            self._board.close()
+        if self.enabled:
+            for logger in self.loggers:
+                logger.close()
 
     def step(self, step: int, values: Values | None) -> None:
         """A step is done; `values` where it is one that is recorded."""
@@ -68,7 +72,7 @@ class RunLog:
         if values is not None:
             with (self.folder / LOG).open("a") as file:
                 file.write(json.dumps({"step": step, **values}) + "\n")
-            self._to_board("train", step, values)
+            self._to_loggers("train", step, values)
             note = f"loss {values.get('loss', float('nan')):.3f}"
         if self._progress:
             self._progress.update(self._task, completed=step)
@@ -86,7 +90,7 @@ class RunLog:
             return
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps({"step": step, "round": number, **values}) + "\n")
-        self._to_board("train", step, values)
+        self._to_loggers("train", step, values)
 
     def evaluation(self, step: int, values: Values) -> None:
         """A row of metrics.csv."""
@@ -100,7 +104,7 @@ class RunLog:
             if new:
                 writer.writeheader()
             writer.writerow(row)
-        self._to_board("val", step, values)
+        self._to_loggers("val", step, values)
         shown = "  ".join(f"{k} {v:.2f}" for k, v in values.items() if v is not None)
         self.console.print(f"{self.name}: step {step}  {shown}", highlight=False, markup=False)
 
@@ -111,27 +115,21 @@ class RunLog:
                 with path.open("ab") as file:
                     os.fsync(file.fileno())
 
-    def _to_board(self, kind: str, step: int, values: Values) -> None:
-        if self._board:
-            for key, value in values.items():
-                if value is not None:
-                    self._board.add_scalar(f"{kind}/{key}", value, step)
+    def _to_loggers(self, kind: str, step: int, values: Values) -> None:
+        named = _named(kind, values)
+        for logger in self.loggers:
+            logger.log(step, named)
 
-    def _open_board(self) -> None:
-        """Begin the events anew, from the records: what a killed process had yet to write of them is lost."""
-        try:
-            from torch.utils.tensorboard.writer import SummaryWriter
-        except ImportError:
-            return
-        for path in self.folder.glob("events.out.tfevents.*"):
-            path.unlink()
-        self._board = SummaryWriter(str(self.folder))
-        for line in _lines(self.folder / LOG):
-            values = json.loads(line)
-            self._to_board("train", values["step"], {k: v for k, v in values.items() if k not in ("step", "round")})
+    def _open_loggers(self, step: int) -> None:
+        history = [
+            (found["step"], _named("train", {k: v for k, v in found.items() if k not in ("step", "round")}))
+            for found in map(json.loads, _lines(self.folder / LOG))
+        ]
         for row in csv.DictReader(line.decode() for line in _lines(self.folder / METRICS)):
-            numbers = {key: float(value) if value else None for key, value in row.items()}
-            self._to_board("val", int(row["step"]), {k: v for k, v in numbers.items() if k != "step"})
+            numbers = {key: float(value) for key, value in row.items() if value and key != "step"}
+            history.append((int(row["step"]), _named("val", numbers)))
+        for logger in self.loggers:
+            logger.open(Logging(self.folder, self.name, step, history))
 
     def _drop_after(self, step: int, evaluated: int) -> None:
         log, metrics = self.folder / LOG, self.folder / METRICS
@@ -144,6 +142,10 @@ class RunLog:
                 write_whole(metrics, b"".join([header, *kept]))
             else:
                 metrics.unlink()
+
+
+def _named(kind: str, values: Values) -> dict[str, float]:
+    return {f"{kind}/{name}": value for name, value in values.items() if value is not None}
 
 
 def _lines(path: Path) -> list[bytes]:

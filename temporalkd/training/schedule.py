@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ class Plan:
 
     on_nonfinite: what becomes of a step whose loss or gradient is not finite; of skipped ones, `nonfinite_limit` may
     come in a row. gradient_norms_at: where each term's gradient is measured. eval_mode: the students stay in eval mode.
+    loggers: names, options or objects, see training.loggers.
     ema: decay of the moving average of the student's weights, which is evaluated and saved in its place; 0: none.
     jitter: of the colours of a clip; disturbance: of each frame alone, see data.disturbance. teacher_disturbed: a
     teacher that is run on the clips sees it too; otherwise it sees the frames before.
@@ -47,6 +48,7 @@ class Plan:
     nonfinite_limit: int = 20
     eval_mode: bool = False
     ema: float = 0.0
+    loggers: Sequence[Any] = ("tensorboard",)
 
     def rate(self, step: int) -> float:
         """The learning rate at a step, as a share of `lr`."""

@@ -56,8 +56,11 @@ class Stepper:
         self.guard.remember()
         values, norms, context, waited = self._accumulate(done, clips)
         norm = self.runtime.clip_gradients(method.trainable_modules, main, plan.clip_grad)
-        rejected = self._rejected(done, saved, not_finite(values, norm), *method.trainables)
-        if not rejected:
+        wrong = not_finite(values, 0.0 if self.runtime.overflows(norm) else norm)
+        rejected = self._rejected(done, saved, wrong, *method.trainables)
+        if rejected:
+            self.runtime.skip_step()
+        else:
             main.step()
             method.update_averages()
         main.zero_grad()

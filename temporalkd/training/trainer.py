@@ -119,7 +119,7 @@ class Trainer:
             method.trainables[name], optimisers[name] = runtime.setup(module, optimisers[name])
         if found is not None:
             self._go_on(found, optimisers)
-        log = RunLog(self.folder, plan.steps, self.name, enabled=runtime.is_main).open(self.done, self.evaluated)
+        log = RunLog(self.folder, plan.steps, self.name, runtime.is_main, plan.loggers).open(self.done, self.evaluated)
         try:
             self._loop(optimisers, log)
         finally:
@@ -137,6 +137,8 @@ class Trainer:
         self.done = self.saved = state["step"]
         self.evaluated, self.best = state["evaluated"], state["best"]
         self.guard.restore(state["guard"])
+        if self.runtime.scaler is not None and state.get("scaler"):
+            self.runtime.scaler.load_state_dict(state["scaler"])
         checkpoint.set_rng_state(state["rng"][self.runtime.rank])
 
     def _loop(self, optimisers: Optimisers, log: RunLog) -> None:
@@ -224,6 +226,7 @@ class Trainer:
                 "guard": self.guard.state(),
                 "trainables": {name: unwrap(module).state_dict() for name, module in self.method.trainables.items()},
                 "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
+                "scaler": self.runtime.scaler.state_dict() if self.runtime.scaler else {},
                 "rng": rng,
             }
             log.sync()

@@ -110,7 +110,7 @@ def test_set_that_is_no_assignment(tmp_path: Path, override: str) -> None:
         ("training.steps=many", ["training.steps", "integer", "'many'"]),
         ("training.steps=0", ["training.steps", "greater than 0", "got 0"]),
         ("training.lr=-1", ["training.lr", "greater than 0", "got -1"]),
-        ("training.precision=16", ["training.precision", "'32-true' or 'bf16-mixed'", "16"]),
+        ("training.precision=16", ["training.precision", "'32-true', 'bf16-mixed' or '16-mixed'", "16"]),
         ("training.devices=0", ["training.devices", "got 0"]),
         ("data.frames=4", ["data.frames", "1, 2 or 3", "got 4"]),
         ("data.gaps=3", ["data.gaps", "got 3"]),

@@ -20,10 +20,10 @@ from temporalkd.evaluation import ClassMapper, FramePrediction, Predictor, class
 from temporalkd.evaluation import folder_of_maps as of_maps
 from temporalkd.experiments.run_directory import load_run
 from temporalkd.export import OnnxStudent
-from temporalkd.models import Classifier, ModelSpec, Segmenter, load_segmenter
+from temporalkd.models import Classifier, ModelSpec, Segmenter, is_source, load_segmenter, open_source
 
 WEIGHTS = (".safetensors", ".pt", ".pth")
-KINDS = "a run folder, .safetensors or .onnx file, or a folder or lossless video of class maps"
+KINDS = "hf:FOLDER and so on, a run folder, .safetensors or .onnx file, or a folder or lossless video of class maps"
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ def open_systems(words: Sequence[str], maps: Maps = Maps()) -> dict[str, System]
 
 def _network(name: str, path: Path) -> System | None:
     """A network or .onnx file; None: class maps."""
+    if not path.exists() and is_source(str(path)):
+        return System(name, path, *load_system(path))
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such system, expected {KINDS}")
     if path.suffix == ".onnx":
@@ -194,6 +196,8 @@ def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
     """The network of a run folder or of a file of weights with its json, on the device, in eval."""
     if path.is_dir():
         _, segmenter, spec = load_run(path)
+    elif not path.exists() and is_source(str(path)):
+        segmenter, spec = open_source(str(path))
     elif not path.exists():
         raise FileNotFoundError(f"{path}: no such run folder or file of weights")
     elif path.suffix not in WEIGHTS or (path.suffix != ".safetensors" and not path.with_suffix(".json").is_file()):

@@ -15,7 +15,7 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.semi import hide_labels
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
-from temporalkd.models import ModelSpec, read_spec
+from temporalkd.models import ModelSpec, is_source, read_spec
 from temporalkd.paths import find
 
 
@@ -94,5 +94,5 @@ def sampler(config: Config, data: Footage, without_labels: bool = False, targets
 def _taught(config: Config) -> ModelSpec | None:
     """What the json beside the teacher's weights says: the classes where the data names none."""
     weights = config.teacher.weights if config.teacher else None
-    card = find(weights, "weights").with_suffix(".json") if weights else None
+    card = find(weights, "weights").with_suffix(".json") if weights and not is_source(weights) else None
     return read_spec(card) if card and card.is_file() else None

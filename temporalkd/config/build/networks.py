@@ -11,19 +11,25 @@ import torch
 
 from temporalkd import losses
 from temporalkd.config import Config, ConfigError, schema
+from temporalkd.console import say
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.footage import Footage
+from temporalkd.export import open_onnx
 from temporalkd.models import (
     JointTeacher,
+    MappedClasses,
     ModelSpec,
     Normalisation,
     Segmenter,
     Teacher,
     build,
+    class_targets,
     ensemble,
+    is_source,
     load_encoder,
     load_segmenter,
     load_weights,
+    open_source,
     views,
 )
 from temporalkd.paths import find, read_json
@@ -32,7 +38,9 @@ from temporalkd.paths import find, read_json
 def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segmenter, ModelSpec]:
     """The network of a model section, with its weights; `data` says how many classes an untrained one gets."""
     if section.weights and section.architecture is None:
-        return load_segmenter(_found(section.weights, where))
+        given = "normalisation" in section.model_fields_set
+        scale = Normalisation(**section.normalisation.model_dump()) if given else None
+        return open_network(section.weights, where, scale)
     if section.architecture is None:
         raise ConfigError(f"{where}: name an architecture, or weights with a json beside them")
     if data is None or not data.class_names:
@@ -58,6 +66,57 @@ def model(section: schema.Model, where: str, data: Footage | None) -> tuple[Segm
     if section.weights:
         load_weights(segmenter.network, _found(section.weights, where))
     return segmenter, spec
+
+
+def open_network(
+    weights: str, where: str = "teacher", scale: Normalisation | None = None, download: bool = False
+) -> tuple[Segmenter, ModelSpec]:
+    """A trained network: weights with a json beside them, an .onnx file, or one of a library, see `models.open_source`.
+
+    Raises:
+        FileNotFoundError, ValueError: it is not there, or cannot be used.
+    """
+    if is_source(weights) and not Path(weights).exists():
+        return open_source(weights, scale, download)
+    file = _found(weights, where)
+    if file.suffix != ".onnx":
+        return load_segmenter(file)
+    network = open_onnx(file)
+    names = network.network.class_names
+    return network, ModelSpec(f"onnx:{file}", network.classes, class_names=names if isinstance(names, tuple) else ())
+
+
+def mapped(
+    network: Segmenter, own: Sequence[str], others: Sequence[str], table: schema.Classes | None, where: str
+) -> Segmenter | MappedClasses:
+    """A teacher with the student's classes: itself where they are its own, else through the table or equal names.
+
+    Args:
+        own, others: class names of the teacher and the student, empty where they are not known.
+    Raises:
+        ConfigError: a table that does not fit.
+    """
+    names = [[name.lower() for name in side] for side in (own, others)]
+    if not network.classes or (table is None and (not own or not others or names[0] == names[1])):
+        return network
+    if table is None and len(own) == len(others) and not set(names[0]) & set(names[1]):
+        warnings.warn(
+            f"{where}: class {own[0]!r} is {others[0]!r} of the data: taken as the same classes", stacklevel=2
+        )
+        return network
+    try:
+        targets = class_targets(own, others, table, network.classes, where)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    labels = own or [str(number) for number in range(network.classes)]
+    pairs = [f"{name} -> {others[target]}" for name, target in zip(labels, targets) if target is not None]
+    missing = [name for number, name in enumerate(others) if number not in targets]
+    left = [name for name, target in zip(labels, targets) if target is None]
+    say(
+        f"{where}: {', '.join(pairs)}; left out: {', '.join(left) or 'none'}"
+        + (f"; not taught: {', '.join(missing)}" if missing else "")
+    )
+    return MappedClasses(network, targets, len(others))
 
 
 def _encoder_file(source: str, where: str) -> Path:
@@ -112,33 +171,38 @@ def teacher(config: Config, data: Footage) -> Teacher | None:
     return views(found, flip=seen.flip, scales=seen.scales)
 
 
-def _networks(config: Config, first: schema.Teacher, data: Footage) -> Segmenter | JointTeacher:
+def _networks(config: Config, first: schema.Teacher, data: Footage) -> Segmenter | MappedClasses | JointTeacher:
     if first.ensemble:
         if first.weights or config.second_teacher is not None or len(first.ensemble) < 2:
             raise ConfigError(
                 "teacher.ensemble: name two weights or more, and neither teacher.weights nor second_teacher"
             )
-        return ensemble(*(load_segmenter(_found(weights, "teacher.ensemble"))[0] for weights in first.ensemble))
+        opened = [open_network(weights, "teacher.ensemble") for weights in first.ensemble]
+        return ensemble(
+            *(
+                mapped(each, spec.class_names, data.class_names, first.classes, "teacher.classes")
+                for each, spec in opened
+            )
+        )
     networks = []
     for where, section in (("teacher", first), ("second_teacher", config.second_teacher)):
         if section is not None:
             if not section.weights:
                 raise ConfigError(f"{where}.weights: missing: a teacher needs trained weights")
             network, spec = model(section, where, data)
-            same_classes(f"{where}.weights: {section.weights}", spec.class_names, data.class_names, "data.train")
-            networks.append(network)
+            networks.append(mapped(network, spec.class_names, data.class_names, section.classes, f"{where}.classes"))
     if config.second_teacher is None:
         return networks[0]
     second = config.second_teacher
     errors = None
     if second.fusion == "accuracy":
-        same = {network.classes for network in networks} == {len(data.class_names)}  # otherwise refused further on
-        errors = [label_error(network, data) if same else 0.0 for network in networks]
+        same = {each.classes for each in networks} == {len(data.class_names)}  # otherwise refused further on
+        errors = [label_error(each, data) if same else 0.0 for each in networks]
     return JointTeacher(dict(zip(("first", "second"), networks)), second.fusion, second.temperature, errors)
 
 
 @torch.no_grad()
-def label_error(network: Segmenter, data: Footage, stills: int = 8) -> float:
+def label_error(network: Segmenter | MappedClasses, data: Footage, stills: int = 8) -> float:
     """Cross-entropy of a network with the labels, in nats, mean over stills spread evenly over the data."""
     labelled = [(source, index) for source in data.sources for index in source.labelled]
     chosen = labelled[:: max(len(labelled) // stills, 1)][:stills]
@@ -169,7 +233,8 @@ def doubts(config: Config) -> Iterator[str]:
     """A line for each teacher that is not known to have been trained on the same labels as its students."""
     sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
     for where, section in sections.items() if config.data.semi is not None else ():
-        card = find(section.weights, "weights").with_suffix(".json") if section and section.weights else None
+        weights = section.weights if section else None
+        card = find(weights, "weights").with_suffix(".json") if weights and not is_source(weights) else None
         found = read_json(card) if card and card.is_file() else {}
         if section and found.get("semi") != known_labels(config)["semi"]:
             yield (

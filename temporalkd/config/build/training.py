@@ -52,9 +52,10 @@ def _peer(config: Config, data: Footage, number: int) -> Segmenter:
 
 def plan(config: Config) -> Plan:
     """The schedule of the training section."""
-    runtime_keys = {"accelerator", "devices", "nodes", "precision"}
+    own = {"accelerator", "devices", "nodes", "precision", "loggers"}
     return Plan(
-        **config.training.model_dump(exclude=runtime_keys),
+        **config.training.model_dump(exclude=own),
+        loggers=config.training.loggers,
         jitter=config.data.jitter,
         disturbance=config.data.disturbance,
         teacher_disturbed=config.teacher is not None and config.teacher.disturbed,

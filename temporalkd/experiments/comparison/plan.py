@@ -12,6 +12,7 @@ from typing import Any
 
 from temporalkd.config import Config, ConfigError, load, parse
 from temporalkd.experiments.run_directory import differing
+from temporalkd.models import is_source
 from temporalkd.paths import find, read_json
 
 INPUTS = "inputs.json"
@@ -192,7 +193,7 @@ def _weights(config: Config) -> Iterator[tuple[str, Path]]:
         if section is not None:
             named[f"{key}.weights"] = section.weights
     for key, value in named.items():
-        if value is not None and not value.startswith("package:"):
+        if value is not None and not value.startswith("package:") and not is_source(value):
             try:
                 yield key, find(value, "weights")
             except FileNotFoundError as error:

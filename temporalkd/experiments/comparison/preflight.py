@@ -11,7 +11,7 @@ import torch
 from temporalkd.config import build
 from temporalkd.experiments.comparison.plan import Entry, digest
 from temporalkd.experiments.comparison.scores import Scores, Wanted
-from temporalkd.models import Teacher
+from temporalkd.models import Teacher, is_source
 from temporalkd.paths import find
 
 
@@ -42,7 +42,7 @@ def _wanted(entry: Entry) -> Wanted:
     """The teacher of one network or two; the same for all systems that name it."""
     sections = [section for section in (entry.config.teacher, entry.config.second_teacher) if section is not None]
     weights = [section.weights for section in sections if section.weights is not None]
-    files = " ".join(digest(find(path, "weights")) for path in weights)
+    files = " ".join(path if is_source(path) else digest(find(path, "weights")) for path in weights)
     described = " ".join(section.model_dump_json() for section in sections)
     return Wanted(f"teacher {' + '.join(weights)}", f"{files} {described}", partial(_teacher, entry))
 

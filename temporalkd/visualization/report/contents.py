@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 from temporalkd.visualization.report.mosaic import VIEWS, Tile
 
+GREY = 6
+"""The colour of references, which no system has."""
 Kind = Literal["student", "teacher", "prediction", "ema", "reference"]
 
 
@@ -188,3 +191,9 @@ def _inside(what: str, pairs: Iterable[int], count: int) -> None:
 def finite(number: float | None) -> float | None:
     """The number as a float, or None where there is none or it is not finite."""
     return None if number is None or not math.isfinite(number) else float(number)
+
+
+def hues(systems: Sequence[System]) -> list[int]:
+    """Number of each system's colour in the page; references are grey and differ by their dashes alone."""
+    numbers = count()
+    return [GREY if system.kind == "reference" else next(numbers) % GREY for system in systems]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from temporalkd.visualization.report.contents import Report, Value, finite
+from temporalkd.visualization.report.contents import Report, Value, finite, hues
 
 
 def script_data(report: Report) -> dict[str, Any]:
@@ -19,12 +19,13 @@ def script_data(report: Report) -> dict[str, Any]:
         "systems": [
             {
                 "name": system.name,
+                "hue": hue,
                 "pairs": {
                     c.key: [None if finite(n) is None else round(n or 0.0, 4) for n in system.per_pair.get(c.key, ())]
                     for c in curves
                 },
             }
-            for system in report.systems
+            for system, hue in zip(report.systems, hues(report.systems))
         ],
         "scatter": _scatter(report),
         "video": None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from temporalkd.visualization.report.contents import Column, Report, System, Value, finite
+from temporalkd.visualization.report.contents import Column, Report, System, Value, finite, hues
 from temporalkd.visualization.report.script import script_data
 from temporalkd.visualization.report.settings import differing_settings
 
@@ -57,6 +57,7 @@ def view(report: Report) -> dict[str, Any]:
     cells = [cell for row in rows for cell in row.cells]
     return {
         "report": report,
+        "hues": hues(systems),
         "columns": [*columns, *(column for column, _ in costs)],
         "rows": rows,
         "ranked": any(cell.best for cell in cells),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from temporalkd.visualization.report import Column, Value, render_page
+from temporalkd.visualization.report.contents import System, hues
 
 from .support import COLUMNS, FRAMES, SYSTEMS, report, with_curves_and_moments
 
@@ -163,3 +164,13 @@ def test_missing_jinja_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ValueError, match=r"pip install -e '\.\[report\]' in the checkout"):
         render_page(report())
+
+
+def test_references_share_no_colour_with_systems() -> None:
+    kinds = ["student", "reference", *["prediction"] * 6, "reference"]
+    found = hues([System(str(number), kind) for number, kind in enumerate(kinds)])  # type: ignore[arg-type]
+    of = {
+        reference: {hue for hue, kind in zip(found, kinds) if (kind == "reference") == reference}
+        for reference in (True, False)
+    }
+    assert not of[True] & of[False] and len(of[False]) == 6

@@ -29,7 +29,7 @@ function startCurves() {
     playhead = drawn("line", { class: "playhead", y1: margin.top, y2: height - margin.bottom }, svg);
     data.systems.forEach((system, index) => {
       if (!shown[index] || !system.pairs[curve.key].length) return;
-      const line = { d: path(system.pairs[curve.key]), class: `curve stroke run-${index % 7} dash-${index % 4}` };
+      const line = { d: path(system.pairs[curve.key]), class: `curve stroke run-${system.hue} dash-${index % 4}` };
       drawn("path", { ...line, "data-system": index }, svg);
     });
     cross = drawn("line", { class: "cross", y1: margin.top, y2: height - margin.bottom, visibility: "hidden" }, svg);
@@ -100,7 +100,7 @@ function startCurves() {
     readout.replaceChildren(element("b", {}, null, `frames ${pair + 1} → ${pair + 2}`));
     data.systems.forEach((system, index) => {
       if (!shown[index] || !system.pairs[curve.key].length) return;
-      const line = element("span", { class: `run-${index % 7}` }, readout);
+      const line = element("span", { class: `run-${system.hue}` }, readout);
       line.append(find(`#comparison tr[data-system="${index}"] .key`).cloneNode(true));
       element("span", {}, line, system.name);
       element("b", {}, line, written(system.pairs[curve.key][pair]));

@@ -20,7 +20,7 @@ function startPlayer() {
   scrub.max = range.last;
 
   function panel(parent, index, [, , width, height]) {
-    const figure = element("figure", { class: `run-${index % 7}` }, parent);
+    const figure = element("figure", { class: `run-${data.systems[index].hue}` }, parent);
     const canvas = element("canvas", { width, height, role: "img", "aria-label": data.systems[index].name }, figure);
     canvas.addEventListener("click", toggle);
     const caption = element("figcaption", {}, figure);

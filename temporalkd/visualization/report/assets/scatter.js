@@ -30,7 +30,7 @@ function startScatter(box) {
 
   function drawPoint(svg, point, x, y, width) {
     if (!shown[point.system]) return;
-    const group = drawn("g", { class: `run-${point.system % 7}`, "data-system": point.system }, svg);
+    const group = drawn("g", { class: `run-${data.systems[point.system].hue}`, "data-system": point.system }, svg);
     const [left, low] = [x(point.x[0]), y(point.y[0])];
     if (point.x.length > 1) drawn("path", { class: "whisker", d: `M${x(point.x[1])} ${low}H${x(point.x[2])}` }, group);
     if (point.y.length > 1) drawn("path", { class: "whisker", d: `M${left} ${y(point.y[1])}V${y(point.y[2])}` }, group);
