@@ -12,7 +12,7 @@ from torch import Tensor
 
 from flow import in_frame, resize_flow, warp
 from flow.store import Store
-from temporalkd.data.coordinates import SMALLEST
+from temporalkd.data.clip import SMALLEST
 from temporalkd.data.source import EstimateMotion, Source, motion_between
 
 Predict = Callable[[Tensor], Tensor]

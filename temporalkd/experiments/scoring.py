@@ -11,7 +11,7 @@ import torch
 from flow.files import write_whole
 from temporalkd.config import Config, ConfigError, build
 from temporalkd.data.footage import Footage
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.images import ImageFiles
 from temporalkd.evaluation import Predictor, Row, as_json, evaluate
 
 

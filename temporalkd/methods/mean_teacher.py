@@ -9,7 +9,8 @@ from torch import Tensor
 
 from temporalkd import losses
 from temporalkd.methods.context import ClipPrediction, DistillationContext
-from temporalkd.methods.term import Spatial, register_term
+from temporalkd.methods.spatial_terms import Spatial
+from temporalkd.methods.term import register_term
 from temporalkd.models import MultiView
 
 

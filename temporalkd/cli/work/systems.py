@@ -12,7 +12,8 @@ from torch import Tensor
 
 from temporalkd.config import Config, ConfigError, parse
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.image_folder import IMAGES, ImageFiles, MapFolder
+from temporalkd.data.image_folder import IMAGES, MapFolder
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.map_video import MapVideo
 from temporalkd.data.palettes import Palette
 from temporalkd.data.source import Source

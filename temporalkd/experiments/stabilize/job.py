@@ -17,7 +17,7 @@ from flow.files import write_whole
 from flow.store import Store
 from temporalkd.config.build import cache_folder, default_cache
 from temporalkd.console import duration, progress
-from temporalkd.data.augment import Augment
+from temporalkd.data.clip import Augment
 from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, Routed, Targets, fill
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.selection import Part, Selection
@@ -38,8 +38,8 @@ from temporalkd.training import Plan, Runtime, Trainer
 from temporalkd.training.checkpoint import BEST
 from temporalkd.training.checkpoint import load as load_checkpoint
 from temporalkd.training.distributed import unwrap
-from temporalkd.training.loader import Batches
 from temporalkd.training.log import METRICS
+from temporalkd.training.step import Batches
 
 SETTINGS, WATCHED = "stabilize.json", "accepted"
 GIGABYTES = 20
