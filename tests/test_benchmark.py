@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -96,6 +97,7 @@ def test_predict_writes_the_loops_maps_and_every_form_is_scored(
     size = (64, 96)
     scene = module.Scene(Street(0, 3, size), tiny.segmenter().eval(), tiny.spec(), Street(1, 3, size), "a street")
     monkeypatch.setattr(module, "_scene", lambda: scene)
+    monkeypatch.setattr(module, "_process", lambda: ThreadPoolExecutor(1))
     monkeypatch.setattr("torch.compile", lambda network, **_: network)
     video, images, *forms = module.predict(repeats=1)
     assert "a video of 64x96" in video.what and "PNG files of 64x96" in images.what
