@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,12 +134,6 @@ def listing(folder: Path) -> dict[str, int]:
     """All files below a folder with their sizes, hidden ones too; the flow cache is not output."""
     found = {str(p.relative_to(folder)): p.stat().st_size if p.is_file() else -1 for p in folder.rglob("*")}
     return {name: size for name, size in found.items() if not name.startswith("cache")}
-
-
-def run_script(path: str, arguments: list[str], cwd: Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    """A script of the checkout in a process of its own."""
-    command = [sys.executable, str(ROOT / path), *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout)
 
 
 def results(out: str) -> list[dict[str, Any]]:

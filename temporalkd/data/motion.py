@@ -43,10 +43,6 @@ class MovedStill(Source):
         label_all: give moved frames labels too (nearest, 255 outside the still); else only the middle has one.
         objects: share of the stills in which an object moves on its own; 0 reads no label for that.
         exact: tell the motion; otherwise it is to be estimated, as that of real footage beside which the still is used.
-
-    Raises:
-        ValueError: a setting is out of its range, or the motion is too strong for so many frames.
-        IndexError: the source has no such frame.
     """
 
     def __init__(
@@ -62,13 +58,6 @@ class MovedStill(Source):
         exact: bool = True,
         objects: float = 0.0,
     ) -> None:
-        if not 0 <= index < len(still):
-            raise IndexError(f"{still.name} has {len(still)} frames; asked to move frame {index}")
-        for name, value, least in (("length", length, 1), ("strength", strength, 0), ("seed", seed, 0)):
-            if value < least:
-                raise ValueError(f"a moved still's {name} must be at least {least}, got {value}")
-        if min(light, grain) < 0:
-            raise ValueError(f"light and grain of a moved still must not be negative, got {light} and {grain}")
         self.still, self.index, self.length = still, index, length
         self.strength, self.seed, self.light, self.grain = strength, seed, light, grain
         self.label_all, self.exact, self.objects = label_all, exact, objects
@@ -92,7 +81,6 @@ class MovedStill(Source):
 
     def frame(self, index: int) -> Tensor:
         """(3, H, W) uint8 RGB."""
-        self._check(index)
         picture = _decode(self.still, self.index)
         if index == self.middle:
             return picture.clone()
@@ -112,7 +100,6 @@ class MovedStill(Source):
 
     def label(self, index: int) -> Tensor | None:
         """(H, W) uint8 class indices, 255 where ignored or outside the still; None on frames without a label."""
-        self._check(index)
         if index not in self.labelled:
             return None
         label = self.still.label(self.index)
@@ -127,8 +114,6 @@ class MovedStill(Source):
 
     def motion(self, source: int, target: int) -> Motion | None:
         """Exact motion between any two frames; visible where both frames show that point of the still."""
-        self._check(source)
-        self._check(target)
         if not self.exact:
             return None
         height, width = self._size()
@@ -152,7 +137,6 @@ class MovedStill(Source):
 
     def origin(self, index: int) -> tuple[Source, int, Tensor | None]:
         """The still, and where this frame's pixels lie in it."""
-        self._check(index)
         x, y, real = self._in_still(index)
         where = np.where(real & _inside(x, y, *self._size()), np.stack([x, y]), np.nan)
         return self.still, self.index, torch.from_numpy(where.astype(np.float32))
@@ -219,10 +203,6 @@ class MovedStill(Source):
     def _size(self) -> tuple[int, int]:
         height, width = _decode(self.still, self.index).shape[1:]
         return height, width
-
-    def _check(self, index: int) -> None:
-        if not 0 <= index < self.length:
-            raise IndexError(f"{self.name} has {self.length} frames, 0 to {self.length - 1}; asked for frame {index}")
 
 
 @lru_cache(maxsize=2)

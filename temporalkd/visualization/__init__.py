@@ -1,7 +1,6 @@
 """Pictures and videos of what a segmentation does over time."""
 
 from temporalkd.visualization.flicker import MAX_SYSTEMS, flicker_frames, render_flicker
-from temporalkd.visualization.layout import contact_sheet
 from temporalkd.visualization.overlay import colourise, default_palette, flips_in_red
 from temporalkd.visualization.video import VideoWriter
 
@@ -9,7 +8,6 @@ __all__ = [
     "MAX_SYSTEMS",
     "VideoWriter",
     "colourise",
-    "contact_sheet",
     "default_palette",
     "flicker_frames",
     "flips_in_red",

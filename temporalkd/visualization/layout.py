@@ -1,19 +1,16 @@
-"""Putting panels together: one column per system, one page per frame, a contact sheet of pages."""
+"""Putting panels together: one column per system, one page per frame."""
 
 from __future__ import annotations
 
 import math
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import cv2
 import torch
 from torch import Tensor
 
 from temporalkd.visualization.heatmap import FULL, heat_colours, heatmap
-from temporalkd.visualization.overlay import RED, Palette, dim, in_red, overlay, resize, to_picture
+from temporalkd.visualization.overlay import RED, Palette, dim, in_red, overlay, resize
 from temporalkd.visualization.text import FAINT, PAPER, caption, key, legend
 
 LARGEST = 16384  # pixels a side of what H.264 can hold
@@ -105,39 +102,6 @@ def _explanation(width: int, trail: float, height: int) -> Tensor:
         (f"flips lately: 0 to {FULL} or more, fading over {trail:g} frames", bar),
     ]
     return key(width, entries, height=height)
-
-
-def contact_sheet(pages: Iterable[Tensor], out: Path, at: Sequence[int]) -> int:
-    """Write the pages of these indices under one another as a PNG; stops reading after the last of them.
-
-    Returns:
-        Number of pages on the sheet.
-    Raises:
-        ValueError: there is no page of any of these indices.
-        OSError: `out` cannot be written.
-    """
-    chosen: list[Tensor] = []
-    for index, picture in enumerate(pages):
-        if index in at:
-            chosen += [_paper(3 * _GAP, picture.shape[2])] * bool(chosen) + [picture]
-        if index >= max(at, default=-1):
-            break
-    if not chosen:
-        raise ValueError(f"{out}: none of the frames {list(at)} exists")
-    _write_png(Path(out), torch.cat(chosen, dim=1))
-    return (len(chosen) + 1) // 2
-
-
-def _write_png(out: Path, image: Tensor) -> None:
-    coded = cv2.imencode(".png", cv2.cvtColor(to_picture(image), cv2.COLOR_RGB2BGR))[1].tobytes()
-    partial = out.with_name(f".{out.name}.{secrets.token_hex(4)}.partial")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(coded)
-        partial.replace(out)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write picture ({error.strerror})", str(out)) from error
 
 
 def _letters(width: int) -> int:

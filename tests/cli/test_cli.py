@@ -34,7 +34,6 @@ from tests.cli_support import (
     World,
     results,
     run_main,
-    run_script,
     tiny_config,
     write_config,
     write_frames,
@@ -305,17 +304,6 @@ def test_an_interrupted_training_leaves_no_ruin(call: Any, monkeypatch: pytest.M
         assert run_main(["train", str(config), "-o", "out"]) in (1, 130)
     assert not Path("out").exists()
     call("train", config, "-o", "out")
-
-
-def test_two_processes_train_and_one_evaluates(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    config = write_config(Path("config.yaml"), tiny_config())
-    command = ["train", str(config), "-o", "out", "--devices", "2"]
-    done = run_script("temporalkd/cli/__main__.py", command, Path.cwd(), timeout=240)
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(Path("out/evaluation.json").read_text())["results"]
-    assert [row["system"] for row in rows] == ["student", "ceiling", "floor", "constant"]
-    assert rows[0] == {**results(call("evaluate", "out", "--json")[0])[0], "system": "student"}
 
 
 def test_tools_run_as_scripts(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,7 @@
 
 import hashlib
 import pickle
-import subprocess
-import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 
 from flow import warp
 from temporalkd.data.street import CLASSES, PALETTE, Street, streets
+from tests.processes import together
 
 PAIRS = [(4, 6), (12, 9), (20, 21)]
 
@@ -48,19 +48,19 @@ def interior(label: np.ndarray) -> np.ndarray:
     return cv2.dilate(label, kernel) == cv2.erode(label, kernel)
 
 
-def test_same_bytes_twice_in_any_order_and_in_another_process():
+def write_digest(path: Path) -> None:
+    street = Street(seed=9, length=30, size=(48, 80))
+    street.label(6)
+    path.write_text(digest(street))
+
+
+def test_same_bytes_twice_in_any_order_and_in_another_process(tmp_path):
     street = Street(seed=9, length=8, size=(48, 80))
     first = digest(street)
     street.frame(7)
     assert digest(pickle.loads(pickle.dumps(street))) == first
-    code = (
-        "from tests.data.test_street import Street, digest\n"
-        "street = Street(seed=9, length=30, size=(48, 80))\n"
-        "street.label(6)\n"
-        "print(digest(street))"
-    )
-    fresh = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert fresh.stdout.strip() == first
+    together(write_digest, tmp_path / "digest", count=1)
+    assert (tmp_path / "digest").read_text() == first
 
 
 def test_labels_follow_the_motion():

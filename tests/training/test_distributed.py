@@ -156,8 +156,10 @@ def test_a_signal_stops_two_processes_at_the_same_step_and_dropout_goes_on(tmp_p
     step = checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"]
     assert 3 <= step < 40, err
     assert err.rstrip().endswith(f"error: tiny: interrupted at step {step}; --resume goes on from step {step}"), err
-    _, err = start(tmp_path / "config.yaml", tmp_path / "cut", "--no-score", "--resume").communicate(timeout=120)
+    _, err = start(tmp_path / "config.yaml", tmp_path / "cut", "--resume").communicate(timeout=120)
     assert "error" not in err, err
+    scored = json.loads((tmp_path / "cut" / "evaluation.json").read_text())["results"]
+    assert [row["system"] for row in scored] == ["student", "ceiling", "floor", "constant"]
     together(trained, tmp_path / "config.yaml", tmp_path / "whole", "training.devices=2")
     one, two = (load_file(tmp_path / name / "student.safetensors") for name in ("whole", "cut"))
     assert all(torch.equal(one[key], two[key]) for key in one)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import cv2
 import pytest
 import torch
 
@@ -15,7 +14,7 @@ import flow
 from temporalkd.visualization import flicker
 from temporalkd.visualization.flicker import flicker_frames, render_flicker
 from temporalkd.visualization.heatmap import heat_colours, heatmap_level
-from temporalkd.visualization.layout import Panel, contact_sheet, page
+from temporalkd.visualization.layout import Panel, page
 from temporalkd.visualization.overlay import RED
 
 PALETTE = [(40, 160, 60), (60, 90, 220), (230, 200, 60)]
@@ -212,17 +211,3 @@ def test_the_numbers_counted_by_hand() -> None:
     assert not second.flips.any()
     assert second.numbers == f"consistency {100 * (2 / 3 + 1 / 2 + 1) / 3:.1f} %   flips 20.00 %"
     assert system.show(2, frame, None).numbers == second.numbers
-
-
-def test_contact_sheet(tmp_path: Path) -> None:
-    def pages() -> Iterator[torch.Tensor]:
-        yield from flicker_frames(video(9), {"a": blinking(9)}, flow=constant_flow(9), palette=PALETTE, scale=1)
-
-    one = next(pages())
-    out = tmp_path / "new" / "sheet.png"
-    assert contact_sheet(pages(), out, at=[0, 3]) == 2
-    sheet = cv2.imread(str(out))[..., ::-1]
-    assert sheet.shape == (2 * one.shape[1] + 12, one.shape[2], 3)
-    assert (sheet[: one.shape[1]] == one.permute(1, 2, 0).numpy()).all()
-    with pytest.raises(ValueError, match=r"none of the frames \[20\] exists"):
-        contact_sheet(pages(), out, at=[20])

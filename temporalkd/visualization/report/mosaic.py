@@ -23,6 +23,7 @@ _LONGEST = 4096  # pixels a side that H.264 decoders take everywhere
 _LARGEST = 36864 * 256  # pixels of a frame at H.264's level 5.1
 _LEAST = 64  # pixels of width below which a picture says nothing
 _BLOCK = 16  # a macroblock: tiles that start on one do not bleed into each other
+_QUALITY = 23  # crf, of H.264
 _KEYFRAME_EVERY = 12  # a step backwards decodes this many frames at most
 
 
@@ -60,17 +61,15 @@ class Mosaic:
     fps: float
 
 
-def arrange(names: Sequence[str], height: int, width: int, widest: int = WIDEST) -> Layout:
+def arrange(names: Sequence[str], height: int, width: int) -> Layout:
     """Tiles for systems of frames of this size: a row a system, in more columns and smaller only where they must be.
 
-    Args:
-        widest: larger frames are made this wide; smaller ones as many whole times as large as fit into it.
+    Frames wider than WIDEST are made as wide; narrower ones as many whole times as large as fit into it.
+
     Raises:
-        ValueError: no system, or more than can be told apart in one picture.
+        ValueError: more systems than can be told apart in one picture.
     """
-    if not names:
-        raise ValueError("a mosaic needs a system")
-    wide = width * max(1, widest // width) if width <= widest else widest
+    wide = width * max(1, WIDEST // width) if width <= WIDEST else WIDEST
     while wide >= min(width, _LEAST):
         size = _even(wide * height / width), _even(wide)
         rows = max(1, _LONGEST // _blocks(size[0]))
@@ -90,8 +89,6 @@ def mosaic(
     out: Path,
     fps: float | Fraction,
     *,
-    widest: int = WIDEST,
-    crf: int = 23,
     progress: Callable[[int], None] | None = None,
 ) -> Mosaic:
     """Write the mosaic; everything is drawn from one at a time, and a frame of each is held.
@@ -111,9 +108,9 @@ def mosaic(
     if list(maps) != list(flips):
         raise ValueError(f"maps of {', '.join(maps)}, but flips of {', '.join(flips)}")
     layout: Layout | None = None
-    with VideoWriter(out, fps, crf=crf, keyframe_every=_KEYFRAME_EVERY) as writer:
+    with VideoWriter(out, fps, crf=_QUALITY, keyframe_every=_KEYFRAME_EVERY) as writer:
         for frame, now in _in_step(frames, maps, flips):
-            layout = layout or arrange(list(maps), frame.shape[1], frame.shape[2], widest)
+            layout = layout or arrange(list(maps), frame.shape[1], frame.shape[2])
             picture = torch.zeros(3, layout.height, layout.width, dtype=torch.uint8)
             for name, (map_, flipped) in now.items():
                 for view, image in zip(VIEWS, _drawn(frame, map_, flipped, palette, layout.tile)):
