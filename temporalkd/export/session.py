@@ -64,6 +64,7 @@ class OnnxStudent:
             gives = ", ".join(f"{o.name} {o.type} {tuple(o.shape)}" for o in outputs)
             raise ValueError(f"{self.name} gives {gives}, expected logits (1, C, H, W) or uint8 (1, H, W): {remedy}")
         self._input = inputs[0].name
+        self.gives_logits = given[0][0] == "tensor(float)"
         height, width = inputs[0].shape[2:]
         return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
