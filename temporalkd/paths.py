@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 VARIABLE = "TEMPORALKD_DATA"
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""NAME.safetensors and NAME.json of the networks that come with the package."""
 
 
 def root() -> Path | None:
@@ -18,13 +20,19 @@ def root() -> Path | None:
     return beside if (beside / "data").is_dir() or (beside / "weights").is_dir() else None
 
 
+def pretrained(path: str | os.PathLike[str]) -> Path:
+    """The weights of the network of that name that comes with the package; any other path as it is."""
+    file = PRETRAINED / f"{path}.safetensors"
+    return file if Path(path).name == str(path) and not Path(path).exists() and file.is_file() else Path(path)
+
+
 def find(path: str | Path, room: str) -> Path:
-    """The path as given, or else below `room` ("data" or "weights") of the root.
+    """The path as given, or else below `room` ("data" or "weights") of the root; weights also by `pretrained`'s names.
 
     Raises:
         FileNotFoundError: neither exists; says where it was looked for.
     """
-    given = Path(path).expanduser()
+    given = pretrained(Path(path).expanduser()) if room == "weights" else Path(path).expanduser()
     base = root()
     places = [given] if given.is_absolute() or base is None else [given, base / room / given]
     for place in places:

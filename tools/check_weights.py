@@ -1,7 +1,7 @@
 """Check the default weights of every method by gradient: `python tools/check_weights.py [METHOD...]`.
 
-A student of configs/street is trained for 50 steps with every weight at its full value, from the small teacher in
-tests/data. Then no term may pull the student's encoder more than twice as hard as cross-entropy does.
+A student of configs/street is trained for 50 steps with every weight at its full value, from the small teacher
+that comes with the package. Then no term may pull the student's encoder more than twice as hard as cross-entropy does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from temporalkd.methods import METHODS
 from temporalkd.training.log import LOG
 
 ROOT = Path(__file__).resolve().parents[1]
-TEACHER = ROOT / "tests" / "data" / "street_teacher.safetensors"
+TEACHER = "street-teacher"
 STEPS, LAST, EVERY = 50, 2, 10
 """Steps of the training; the last so many measurements, so many steps apart, are averaged."""
 LIMIT = 2.0

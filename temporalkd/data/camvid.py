@@ -11,7 +11,8 @@ from pydantic import BeforeValidator
 
 from temporalkd.data.footage import DEFAULT, DatasetOptions, Footage, Setting, move_stills, register
 from temporalkd.data.holdout import Split, runs
-from temporalkd.data.image_folder import IMAGES, FrameFolder, ImageFiles, files_in
+from temporalkd.data.image_folder import IMAGES, FrameFolder, files_in
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.palettes import palette
 from temporalkd.data.selection import within
 from temporalkd.data.source import Source

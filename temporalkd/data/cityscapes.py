@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from temporalkd.data.footage import DEFAULT, DatasetOptions, Footage, Setting, register, stills
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.label_maps import MapReader
 from temporalkd.data.layout import named_files, require_folder
 from temporalkd.data.palettes import palette

@@ -1,15 +1,21 @@
-"""What one training sample is: adjacent frames, the labels that exist, and the motion between them."""
+"""One training sample: adjacent frames, the labels that exist, the motion between them, and its augmentation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as V
 
 IGNORE = 255
+SMALLEST = 1e-5
+"""A probability below it is read as this."""
 
 
 class Motion(NamedTuple):
@@ -136,3 +142,150 @@ def as_clip(frames: Tensor | Clip, labels: Tensor | None = None) -> Clip:
         anchor=anchor,
         pairs=[(anchor, k) for k in range(length) if k != anchor],
     )
+
+
+class RandomScale(v2.Transform):
+    """Resize everything by one factor, log-uniform in `scale`; masks by the nearest pixel centre."""
+
+    def __init__(self, scale: tuple[float, float]):
+        super().__init__()
+        self.scale = scale
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the factor; the new size follows from the first input's."""
+        low, high = (torch.tensor(s).log().item() for s in self.scale)
+        factor = torch.empty(()).uniform_(low, high).exp().item()
+        height, width = V.get_size(flat_inputs[0])
+        return {"size": [max(1, round(height * factor)), max(1, round(width * factor))]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Resize one input by its kind."""
+        if isinstance(inpt, tv_tensors.Mask):
+            resized = F.interpolate(inpt.as_subclass(Tensor)[None], params["size"], mode="nearest-exact")[0]
+            return tv_tensors.wrap(resized, like=inpt)
+        return V.resize(inpt, params["size"], antialias=True)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """What is done to a clip's geometry: scale, crop (padding where the frame is smaller), horizontal flip.
+
+    Masks that are padded are filled with 255: for labels that means ignored, for the others "made up".
+    """
+
+    crop: tuple[int, int] | None = None
+    scale: tuple[float, float] = (1.0, 1.0)
+    flip: bool = True
+
+    def __call__(self, sample: dict[str, Any], seed: int) -> dict[str, Any]:
+        """Transform a dict of tv_tensors (frames first) with one draw that depends on `seed` alone."""
+        steps: list[v2.Transform] = []
+        if self.scale != (1.0, 1.0):
+            steps.append(RandomScale(self.scale))
+        if self.crop is not None:
+            fill: dict[Any, Any] = {tv_tensors.Mask: IGNORE, "others": 0}
+            steps.append(v2.RandomCrop(self.crop, pad_if_needed=True, fill=fill))
+        if self.flip:
+            steps.append(v2.RandomHorizontalFlip())
+        if not steps:
+            return sample
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return v2.Compose(steps)(sample)
+
+
+class ColourJitter(nn.Module):
+    """Brightness, contrast and saturation of a clip, the same for all its frames; the flow never sees it."""
+
+    def __init__(self, strength: float):
+        super().__init__()
+        from kornia.augmentation import ColorJiggle, VideoSequential
+
+        jiggle = ColorJiggle(brightness=strength, contrast=strength, saturation=strength, p=1.0)
+        self.video = VideoSequential(jiggle, data_format="BTCHW", same_on_frame=True)
+
+    @torch.no_grad()
+    def forward(self, frames: Tensor, seed: int) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> the same with other colours, a function of `seed` alone."""
+        devices = [frames.device] if frames.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            return self.video(frames).clamp(0, 1)
+
+
+class Coordinates(tv_tensors.TVTensor):
+    """Positions (x, y) that follow their frames through the transforms of `Augment`: resize, pad, crop, flip.
+
+    What is kept for the whole frame, at any resolution, is read at them afterwards, with a single interpolation.
+
+    Shape:
+        (..., 2, H, W) float32: channel 0 = x, 1 = y, pixels of the original frame; NaN where nothing of it is.
+    """
+
+
+def identity(height: int, width: int) -> Tensor:
+    """(2, H, W), each pixel's own position."""
+    y, x = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing="ij")
+    return torch.stack([x, y])
+
+
+def read_at(log_probs: Tensor, size: tuple[int, int], coordinates: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of a frame, read where each cell of a transformed frame lies in it.
+
+    They are interpolated as probabilities.
+
+    Shape:
+        log_probs: (C, h, w), of the whole frame.
+        coordinates: (2, H', W'), of the transformed frame.
+    Args:
+        size: (H, W) of the frame, pixels.
+    Returns:
+        ((C, h', w') log-probabilities, (1, h', w') bool), at the same number of pixels a cell.
+    """
+    cells = [
+        -(-side // round(whole / kept)) for side, whole, kept in zip(coordinates.shape[1:], size, log_probs.shape[1:])
+    ]
+    centres = F.interpolate(coordinates[None], cells, mode="bilinear", align_corners=False)[0]
+    valid = centres.isfinite().all(0, keepdim=True)
+    span = centres.new_tensor([size[1], size[0]]).view(2, 1, 1)
+    where = ((2 * centres + 1) / span - 1).nan_to_num(0).permute(1, 2, 0)[None]
+    probs = F.grid_sample(log_probs.exp()[None], where, "bilinear", padding_mode="border", align_corners=False)
+    return probs[0].clamp(min=SMALLEST).log().log_softmax(0), valid
+
+
+def _kernel(name: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Register a function of plain tensors for a functional of transforms.v2."""
+
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def kernel(positions: Coordinates, *args: Any, **kwargs: Any) -> Coordinates:
+            return function(positions.as_subclass(Tensor), *args, **kwargs).as_subclass(Coordinates)
+
+        V.register_kernel(name, Coordinates)(kernel)
+        return function
+
+    return register
+
+
+@_kernel("horizontal_flip")
+def _horizontal_flip(positions: Tensor) -> Tensor:
+    return positions.flip(-1)
+
+
+@_kernel("resize")
+def _resize(positions: Tensor, size: list[int], *_: Any, **__: Any) -> Tensor:
+    return F.interpolate(positions, size, mode="bilinear", align_corners=False)
+
+
+@_kernel("crop")
+def _crop(positions: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    return V.crop_image(positions, top, left, height, width)
+
+
+@_kernel("pad")
+def _pad(positions: Tensor, padding: list[int], fill: Any = None, padding_mode: str = "constant") -> Tensor:
+    return V.pad_image(positions, padding, fill=float("nan"), padding_mode="constant")
+
+
+@V.register_kernel("get_size", Coordinates)
+def _get_size(positions: Coordinates) -> list[int]:
+    return list(positions.shape[-2:])

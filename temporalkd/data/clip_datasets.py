@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
-from temporalkd.data.augment import Augment
+from temporalkd.data.clip import Augment
 from temporalkd.data.footage import mixed, open_footage, split_scenes
 from temporalkd.data.holdout import Split
 from temporalkd.data.image_folder import FrameFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.images import ImageFiles
 
 Split = Literal["all", "fit", "holdout"]
 SHARE = 10

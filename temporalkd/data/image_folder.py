@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from temporalkd.data.images import image_size, orientation, read_image
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.label_maps import MapReader, resize_map
 from temporalkd.data.palettes import Palette
-from temporalkd.data.source import Frame, Source
+from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName, VideoFile
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -56,107 +55,6 @@ def _instead(folder: Path) -> str:
     suffix, count = others.most_common(1)[0]
     lossy = ", whose compression changes class numbers" if suffix in (".jpg", ".jpeg", ".webp") else ""
     return f"{count} {suffix or 'unnamed'} files{lossy}"
-
-
-class ImageFiles(Source):
-    """One scene, or unrelated stills, as a list of image files.
-
-    Args:
-        name: of the scene.
-        paths: images in temporal order.
-        labels: index of a frame -> its class map.
-        reader: how the class maps are read.
-        fps: frames per second of the scene.
-        value_range: of 16 bit images, see `read_image`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        paths: Sequence[Path],
-        labels: Mapping[int, Path] | None = None,
-        reader: MapReader | None = None,
-        fps: float = 25.0,
-        value_range: tuple[int, int] | None = None,
-    ) -> None:
-        self.name, self.paths, self.fps = name, list(paths), float(fps)
-        self.value_range = value_range
-        self.labels = dict(labels or {})
-        self.reader = reader or MapReader()
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def frame(self, index: int) -> Tensor:
-        """(3, H, W) uint8 RGB."""
-        return read_image(self.paths[index], self.value_range)
-
-    def _stream(self) -> Iterator[Frame]:
-        """Nothing is decoded that is not looked at."""
-        for index, path in enumerate(self.paths):
-            file = path.stat()
-            # As version control tells changed files: nobody rewrites one in place and puts all of these back.
-            identity = f"{path.absolute()} {file.st_dev} {file.st_ino} {file.st_size} {file.st_mtime_ns}"
-            yield Frame(self, index, size=image_size(path), identity=identity)
-
-    def describe(self, index: int) -> str:
-        """The frame's file."""
-        return str(self.paths[index])
-
-    def files(self, index: int) -> list[Path]:
-        """The image, and its class map where there is one."""
-        return [self.paths[index], *([self.labels[index]] if index in self.labels else [])]
-
-    def label(self, index: int) -> Tensor | None:
-        """(H, W) uint8, or None where this frame has no label.
-
-        Raises:
-            ValueError: the label is not of its frame's size, or `read_map` refuses it; names the file.
-        """
-        path = self.labels.get(index)
-        if path is None:
-            return None
-        label, frame = self.reader(path), image_size(self.paths[index])
-        if tuple(label.shape) == frame and frame[0] != frame[1]:
-            return label
-        name, turned = self.paths[index].name, orientation(self.paths[index])
-        turning = f"EXIF orientation {turned} turns its frame {name}, the label is read as it is stored"
-        if tuple(label.shape) != frame:
-            raise ValueError(
-                f"{path}: label is {label.shape[1]}x{label.shape[0]}, expected {frame[1]}x{frame[0]} like its frame "
-                f"{name}" + (f": {turning}: turn the labels, or the frames for good" if turned != 1 else "")
-            )
-        if turned != 1:
-            warnings.warn(f"{path}: {turning}; both are square: check that they match", stacklevel=2)
-        return label
-
-    def check(self) -> None:
-        """Read every label, and the size of every frame.
-
-        Raises:
-            ValueError: a label that cannot be used, or a frame of another size than the first; names the file.
-        """
-        first = image_size(self.paths[0])
-        for index, path in enumerate(self.paths):
-            if (size := image_size(path)) != first:
-                raise ValueError(
-                    f"{path}: {size[1]}x{size[0]}, expected {first[1]}x{first[0]} like {self.paths[0].name}: the "
-                    "frames of a scene have one size; stills of several sizes need synthetic_motion"
-                )
-            self.label(index)
-
-    @property
-    def labelled(self) -> list[int]:
-        """Indices of the frames that have labels."""
-        return sorted(self.labels)
-
-    def part(self, indices: Sequence[int]) -> ImageFiles:
-        """Some of its frames as a scene of their own; itself where these are all."""
-        if list(indices) == list(range(len(self))):
-            return self
-        paths = [self.paths[i] for i in indices]
-        labels = {k: self.labels[i] for k, i in enumerate(indices) if i in self.labels}
-        return ImageFiles(f"{self.name}-{paths[0].stem}", paths, labels, self.reader, self.fps, self.value_range)
 
 
 class FrameFolder(ImageFiles):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from flow import in_frame, resize_flow, warp
 from flow.store import Store
-from temporalkd.data.coordinates import SMALLEST
+from temporalkd.data.clip import SMALLEST
 from temporalkd.data.source import EstimateMotion, Source, motion_between
 
 Predict = Callable[[Tensor], Tensor]
@@ -60,7 +60,7 @@ class PredictionStore:
     def identity(self, pixels: Tensor) -> str:
         """Of a frame (3, H, W) uint8: what its prediction is found by."""
         content = hashlib.blake2b(pixels.contiguous().numpy().tobytes(), digest_size=32).hexdigest()
-        return f"teacher {self.fingerprint} {content} {tuple(pixels.shape)}"
+        return f"teacher at up to 2^18 cells {self.fingerprint} {content} {tuple(pixels.shape)}"
 
     def kept(self, identity: str, compute: Callable[[], Tensor]) -> Tensor:
         """(C, h, w) log-probabilities, from disk or of the probabilities (1, C, h, w) that are computed."""

@@ -17,9 +17,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from flow import FlowField
-from temporalkd.data.augment import Augment
-from temporalkd.data.clip import IGNORE, Clip
-from temporalkd.data.coordinates import Coordinates, identity, read_at
+from temporalkd.data.clip import IGNORE, Augment, Clip, Coordinates, identity, read_at
 from temporalkd.data.label_maps import read_map
 from temporalkd.data.mix import Mix
 from temporalkd.data.prediction_store import Targets

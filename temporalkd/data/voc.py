@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from temporalkd.data.footage import DEFAULT, DatasetOptions, Footage, Setting, register, stills
-from temporalkd.data.image_folder import ImageFiles, MapReader
+from temporalkd.data.image_folder import MapReader
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.layout import read_list, require_folder
 from temporalkd.data.palettes import palette
 

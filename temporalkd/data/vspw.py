@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from temporalkd.data.footage import DEFAULT, DatasetOptions, Footage, Setting, register
-from temporalkd.data.image_folder import IMAGES, MAPS, ImageFiles, MapReader, files_in
+from temporalkd.data.image_folder import IMAGES, MAPS, MapReader, files_in
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.layout import read_list, require_folder
 from temporalkd.data.source import Source
 from temporalkd.paths import read_json

@@ -39,7 +39,7 @@ from temporalkd.models import (
 )
 from temporalkd.models.normalisation import Given, Normalisation, resolve
 from temporalkd.models.weights import as_bytes
-from temporalkd.paths import read_json, read_lines
+from temporalkd.paths import pretrained, read_json, read_lines
 from temporalkd.training import GivenBatches, Plan, PseudoLabels, Runtime, Trainer
 from temporalkd.training.distributed import unwrap
 from temporalkd.training.log import LOG
@@ -142,7 +142,8 @@ def load(run: Name | Run, into: nn.Module | None = None) -> Segmenter:
     """The trained student of a run, in eval mode.
 
     Args:
-        run: a folder of `train` or of `temporalkd train`, or the file of weights itself, .safetensors, .pth or .pt.
+        run: a folder of `train` or of `temporalkd train`, the file of weights itself, .safetensors, .pth or .pt, or the
+            name of a network that comes with the package: "street-teacher".
         into: a network of the student's architecture, filled with the weights; needed where the network was not built
             by name. A Segmenter stays as it is wrapped, another module is wrapped as the student was.
     Raises:
@@ -159,7 +160,7 @@ def load(run: Name | Run, into: nn.Module | None = None) -> Segmenter:
     >>> bool((again.network.weight == net.weight).all())
     True
     """
-    path = Path(run.folder if isinstance(run, Run) else run)
+    path = pretrained(run.folder if isinstance(run, Run) else run)
     path = path / WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no trained student there")

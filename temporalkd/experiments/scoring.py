@@ -12,7 +12,7 @@ from flow.files import write_whole
 from temporalkd.config import Config, ConfigError, build
 from temporalkd.config.schema import Evaluation
 from temporalkd.data.footage import Footage
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.images import ImageFiles
 from temporalkd.evaluation import Predictor, Row, as_json, evaluate
 
 

@@ -19,8 +19,7 @@ from temporalkd.methods.options import METHODS, MethodOptions, Recipe, register,
 from temporalkd.methods.self_training import SelfTraining
 from temporalkd.methods.selfcorrecting import SelfCorrecting, selfcorrecting
 from temporalkd.methods.stckd import STCKD, stckd
-from temporalkd.methods.term import RAMP, TERMS, LossTerm, Ramp, WeightedLoss, register_term
-from temporalkd.methods.trainable import TrainableModules
+from temporalkd.methods.term import RAMP, TERMS, LossTerm, Ramp, TrainableModules, WeightedLoss, register_term
 from temporalkd.plugins import load_entry_points
 
 load_entry_points("temporalkd.methods")

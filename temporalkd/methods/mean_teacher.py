@@ -9,7 +9,8 @@ from torch import Tensor
 
 from temporalkd import losses
 from temporalkd.methods.context import ClipPrediction, DistillationContext
-from temporalkd.methods.term import Spatial, register_term
+from temporalkd.methods.spatial_terms import Spatial
+from temporalkd.methods.term import register_term
 from temporalkd.models import MultiView
 
 
@@ -24,6 +25,7 @@ class MeanTeacher(Spatial):
         tau: temperature.
         neighbours: weight of each frame that is not the labelled one.
         labelled: how much a pixel counts in clips whose labelled frame has labels; 0: they cost no forward either.
+        balance: see the loss.
         flip, scales: the views, see MultiView; none by default.
     Source:
         Tarvainen, Valpola, NeurIPS 2017; in views [ours].
@@ -37,11 +39,13 @@ class MeanTeacher(Spatial):
         tau: float = 1.0,
         neighbours: float = 1.0,
         labelled: float = 1.0,
+        balance: float = 0.0,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
     ):
         super().__init__(neighbours)
-        self.tau, self.labelled, self.flip, self.scales = tau, labelled, flip, tuple(scales)
+        self.tau, self.labelled, self.balance = tau, labelled, balance
+        self.flip, self.scales = flip, tuple(scales)
         if 1.0 not in self.scales or min(self.scales) <= 0:
             raise ValueError(f"scales: {list(scales)}, expected numbers more than 0, 1 among them")
 
@@ -51,7 +55,7 @@ class MeanTeacher(Spatial):
         teacher = student if said is None else said.native(t)
         student = losses.match_size(student, teacher)
         counted = context.counted(t, teacher.shape[-2:], self.labelled)[rows]
-        return losses.pixel_kl(student, teacher, counted, self.tau, all_sum=context.all_sum)
+        return losses.pixel_kl(student, teacher, counted, self.tau, balance=self.balance, all_sum=context.all_sum)
 
     @torch.no_grad()
     def _ask(self, context: DistillationContext) -> tuple[Tensor, ClipPrediction | None]:

@@ -17,8 +17,7 @@ from temporalkd.methods.adversary import Adversarial, Adversary
 from temporalkd.methods.average import DECAY
 from temporalkd.methods.context import DistillationContext
 from temporalkd.methods.self_training import SelfTraining
-from temporalkd.methods.term import LossTerm, WeightedLoss
-from temporalkd.methods.trainable import TrainableModules
+from temporalkd.methods.term import LossTerm, TrainableModules, WeightedLoss
 from temporalkd.models import Segmenter, Teacher, freeze
 
 PREPARE_BATCHES = 8

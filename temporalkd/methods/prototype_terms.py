@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from temporalkd import losses
 from temporalkd.losses.prototypes import Anchor, Part, Scope
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.term import Adapter, LossTerm, Pair, Spatial, adapters, match_adapters, register_term
+from temporalkd.methods.spatial_terms import Adapter, Pair, Spatial, adapters, match_adapters
+from temporalkd.methods.term import LossTerm, register_term
 from temporalkd.models import Segmenter, Teacher
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +11,102 @@ from torch import Tensor, nn
 from temporalkd import losses
 from temporalkd.losses.condensation import Condense, Enhance, Mode
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.term import Adapter, LossTerm, Spatial, adapters, match_adapters, register_term
+from temporalkd.methods.term import LossTerm, register_term
 from temporalkd.models import Segmenter, Teacher
+
+
+class Pair(NamedTuple):
+    """The student's feature (B, c, h, w) brought to the teacher's size, the teacher's, and the pixels that count."""
+
+    student: Tensor
+    teacher: Tensor
+    valid: Tensor
+
+
+class Spatial(LossTerm):
+    """A distillation within single frames: of the labelled one, and `neighbours` times that of each other one."""
+
+    needs_teacher = True
+
+    def __init__(self, neighbours: float = 0.0):
+        super().__init__()
+        self.neighbours = neighbours
+
+    def at(self, context: DistillationContext, t: int) -> Tensor:
+        raise TypeError(f"{type(self).__name__} must define at(context, t) -> scalar")
+
+    @staticmethod
+    def pair(context: DistillationContext, t: int, role: str, branch: str = "") -> Pair:
+        """The single feature of a role in frame t."""
+        teacher = context.teacher.branch(branch).feature(role, t)
+        student = losses.match_size(context.student.feature(role, t), teacher)
+        valid = context.valid(t, teacher.shape[-2:])
+        return Pair(student, teacher, valid & says_something(teacher) if role == "logits" else valid)
+
+    @staticmethod
+    def layers(context: DistillationContext, t: int, role: str, adapters: nn.ModuleList | None = None) -> list[Pair]:
+        """Each layer's features in frame t, the student's through its adapter where there are any.
+
+        Layers are matched from the deep end, where one network has more of them.
+        """
+        pairs = zip(*(reversed(side.features(role, t)) for side in (context.student, context.teacher)))
+        found = []
+        for number, (student, teacher) in enumerate(pairs, start=1):
+            adapted = adapters[-number](student) if adapters else student
+            valid = context.valid(t, teacher.shape[-2:])
+            valid = valid & says_something(teacher) if role == "logits" else valid
+            found.append(Pair(losses.match_size(adapted, teacher), teacher, valid))
+        return found[::-1]
+
+    def forward(self, context: DistillationContext) -> Tensor:
+        loss = self.at(context, context.clip.anchor)
+        if self.neighbours:
+            for t in context.neighbours:
+                loss = loss + self.neighbours * self.at(context, t)
+        return loss
+
+
+def says_something(logits: Tensor) -> Tensor:
+    """(B, 1, h, w) bool, where logits (B, C, h, w) differ between classes: where they do not, nothing is said."""
+    return logits.amax(1, keepdim=True) > logits.amin(1, keepdim=True)
+
+
+class Adapter(nn.Sequential):
+    """From the student's channels to the teacher's: a 1x1 convolution with batch normalisation.
+
+    Its output starts with the mean and the deviation that the teacher's channels have: see `match`.
+    """
+
+    def __init__(self, student: int, teacher: int):
+        super().__init__(nn.Conv2d(student, teacher, 1, bias=False), nn.BatchNorm2d(teacher))
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """(B, student, h, w) of any precision -> (B, teacher, h, w)."""
+        return super().forward(feature.to(next(self.parameters()).dtype))
+
+    @torch.no_grad()
+    def match(self, teacher: Sequence[Tensor]) -> None:
+        """Start at the statistics of the teacher's features, each (B, teacher, h, w)."""
+        pixels = torch.cat([feature.float().movedim(1, 0).flatten(1) for feature in teacher], 1)
+        norm: nn.BatchNorm2d = self[1]  # type: ignore[assignment]
+        norm.weight.copy_(pixels.std(1))
+        norm.bias.copy_(pixels.mean(1))
+
+
+def match_adapters(made: nn.ModuleList, contexts: Sequence[DistillationContext], role: str) -> None:
+    """Start each adapter of a role at the statistics of the teacher's feature in all frames of the contexts."""
+    features = [context.teacher.features(role, t) for context in contexts for t in range(context.frames.shape[1])]
+    for number, adapter in enumerate(reversed(made), start=1):
+        if isinstance(adapter, Adapter):
+            adapter.match([layers[-number] for layers in features])
+
+
+def adapters(student: Segmenter, teacher: Teacher | None, role: str) -> nn.ModuleList:
+    """One a layer of the role, trained with the student and no part of it; nothing where the channels agree."""
+    if teacher is None:
+        return nn.ModuleList()
+    pairs = zip(reversed(student.channels[role]), reversed(teacher.channels[role]))
+    return nn.ModuleList([nn.Identity() if a == b else Adapter(a, b) for a, b in pairs][::-1])
 
 
 @register_term("cross_entropy")
@@ -49,7 +143,7 @@ class PixelKL(Spatial):
 
     Args:
         labelled: how much a pixel counts in clips whose anchor has labels; 0: the teacher is asked of others alone.
-        standardise: both networks' logits, see the loss.
+        standardise, balance: see the loss.
     """
 
     def __init__(
@@ -59,15 +153,18 @@ class PixelKL(Spatial):
         branch: str = "",
         labelled: float = 1.0,
         standardise: bool = False,
+        balance: float = 0.0,
     ):
         super().__init__(neighbours)
         self.tau, self.branch, self.labelled, self.standardise = tau, branch, labelled, standardise
+        self.balance = balance
         self.reads_labelled = labelled > 0
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
         student, teacher, valid = self.pair(context, t, "logits", self.branch)
         counted = valid * context.counted(t, teacher.shape[-2:], self.labelled)
-        return losses.pixel_kl(student, teacher, counted, self.tau, self.standardise, all_sum=context.all_sum)
+        options = (self.tau, self.standardise, self.balance)
+        return losses.pixel_kl(student, teacher, counted, *options, all_sum=context.all_sum)
 
 
 @register_term("intra_affinity")

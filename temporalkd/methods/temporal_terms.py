@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from flow import photometric_weight
 from temporalkd import losses
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.term import LossTerm, Spatial, register_term
+from temporalkd.methods.spatial_terms import Spatial
+from temporalkd.methods.term import LossTerm, register_term
 
 
 @register_term("inter_affinity")

@@ -1,26 +1,18 @@
-"""Loss terms: each reads a context and calls one loss; a method is a list of them with weights."""
+"""Loss terms: each reads a context and calls one loss. With weights they make a method; one module runs them all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, TypeVar
 
 import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor, nn
 
-from temporalkd import losses
+from temporalkd.methods.average import MovingAverage
 from temporalkd.methods.context import DistillationContext
 from temporalkd.models import Segmenter, Teacher
-
-
-class Pair(NamedTuple):
-    """The student's feature (B, c, h, w) brought to the teacher's size, the teacher's, and the pixels that count."""
-
-    student: Tensor
-    teacher: Tensor
-    valid: Tensor
 
 
 @dataclass(frozen=True)
@@ -135,87 +127,80 @@ def register_term(name: str) -> Callable[[T], T]:
     return registered
 
 
-class Spatial(LossTerm):
-    """A distillation within single frames: of the labelled one, and `neighbours` times that of each other one."""
-
-    needs_teacher = True
-
-    def __init__(self, neighbours: float = 0.0):
-        super().__init__()
-        self.neighbours = neighbours
-
-    def at(self, context: DistillationContext, t: int) -> Tensor:
-        raise TypeError(f"{type(self).__name__} must define at(context, t) -> scalar")
-
-    @staticmethod
-    def pair(context: DistillationContext, t: int, role: str, branch: str = "") -> Pair:
-        """The single feature of a role in frame t."""
-        teacher = context.teacher.branch(branch).feature(role, t)
-        student = losses.match_size(context.student.feature(role, t), teacher)
-        valid = context.valid(t, teacher.shape[-2:])
-        return Pair(student, teacher, valid & says_something(teacher) if role == "logits" else valid)
-
-    @staticmethod
-    def layers(context: DistillationContext, t: int, role: str, adapters: nn.ModuleList | None = None) -> list[Pair]:
-        """Each layer's features in frame t, the student's through its adapter where there are any.
-
-        Layers are matched from the deep end, where one network has more of them.
-        """
-        pairs = zip(*(reversed(side.features(role, t)) for side in (context.student, context.teacher)))
-        found = []
-        for number, (student, teacher) in enumerate(pairs, start=1):
-            adapted = adapters[-number](student) if adapters else student
-            valid = context.valid(t, teacher.shape[-2:])
-            valid = valid & says_something(teacher) if role == "logits" else valid
-            found.append(Pair(losses.match_size(adapted, teacher), teacher, valid))
-        return found[::-1]
-
-    def forward(self, context: DistillationContext) -> Tensor:
-        loss = self.at(context, context.clip.anchor)
-        if self.neighbours:
-            for t in context.neighbours:
-                loss = loss + self.neighbours * self.at(context, t)
-        return loss
+JUDGE = "cross_entropy"
+"""The term by which the best of several students is told."""
 
 
-def says_something(logits: Tensor) -> Tensor:
-    """(B, 1, h, w) bool, where logits (B, C, h, w) differ between classes: where they do not, nothing is said."""
-    return logits.amax(1, keepdim=True) > logits.amin(1, keepdim=True)
+class TrainableModules(nn.Module):
+    """All that is trained: the students and the terms' own modules. One forward gives every term's value.
 
+    Beside the students are the moving averages of their weights, where such are kept.
 
-class Adapter(nn.Sequential):
-    """From the student's channels to the teacher's: a 1x1 convolution with batch normalisation.
-
-    Its output starts with the mean and the deviation that the teacher's channels have: see `match`.
+    Of several students a term's value is the mean, and the one whose cross-entropy with the labels has been the lowest
+    of late, over some hundred steps, is the best.
     """
 
-    def __init__(self, student: int, teacher: int):
-        super().__init__(nn.Conv2d(student, teacher, 1, bias=False), nn.BatchNorm2d(teacher))
+    def __init__(self, student: Segmenter, terms: dict[str, LossTerm], peers: Sequence[Segmenter] = ()):
+        super().__init__()
+        self.student = student
+        self.terms = nn.ModuleDict(terms)
+        if peers:
+            self.peers = nn.ModuleList(peers)
+            self.register_buffer("judged", torch.zeros(1 + len(peers), dtype=torch.float64))
+            self.register_buffer("judgements", torch.zeros((), dtype=torch.long))
+        self.averages = nn.ModuleList()
 
-    def forward(self, feature: Tensor) -> Tensor:
-        """(B, student, h, w) of any precision -> (B, teacher, h, w)."""
-        return super().forward(feature.to(next(self.parameters()).dtype))
+    judged: Tensor
+    judgements: Tensor
+    averages: nn.ModuleList
+    """Of each student the moving average of its weights; nothing where none is kept."""
+    average_is_best = False
+    """Whether the best student's average is what is evaluated and saved."""
+    eval_mode = False
+    """Whether the students keep their BatchNorm statistics and drop nothing while they are trained."""
 
-    @torch.no_grad()
-    def match(self, teacher: Sequence[Tensor]) -> None:
-        """Start at the statistics of the teacher's features, each (B, teacher, h, w)."""
-        pixels = torch.cat([feature.float().movedim(1, 0).flatten(1) for feature in teacher], 1)
-        norm: nn.BatchNorm2d = self[1]  # type: ignore[assignment]
-        norm.weight.copy_(pixels.std(1))
-        norm.bias.copy_(pixels.mean(1))
+    @property
+    def students(self) -> list[Segmenter]:
+        """All of them."""
+        return [self.student, *getattr(self, "peers", ())]
 
+    @property
+    def best(self) -> Segmenter:
+        """The best student so far, see above."""
+        students = self.students
+        number = int(self.judged.argmin()) if len(students) > 1 else 0
+        return self.average(number) if self.average_is_best else students[number]
 
-def match_adapters(made: nn.ModuleList, contexts: Sequence[DistillationContext], role: str) -> None:
-    """Start each adapter of a role at the statistics of the teacher's feature in all frames of the contexts."""
-    features = [context.teacher.features(role, t) for context in contexts for t in range(context.frames.shape[1])]
-    for number, adapter in enumerate(reversed(made), start=1):
-        if isinstance(adapter, Adapter):
-            adapter.match([layers[-number] for layers in features])
+    def average(self, number: int) -> Segmenter:
+        """The moving average of a student."""
+        return self.averages[number].student  # type: ignore[return-value]
 
+    def keep_average(self, decay: float) -> None:
+        """Start the moving averages from the students as they are now."""
+        self.averages = nn.ModuleList([MovingAverage(student, decay) for student in self.students])
 
-def adapters(student: Segmenter, teacher: Teacher | None, role: str) -> nn.ModuleList:
-    """One a layer of the role, trained with the student and no part of it; nothing where the channels agree."""
-    if teacher is None:
-        return nn.ModuleList()
-    pairs = zip(reversed(student.channels[role]), reversed(teacher.channels[role]))
-    return nn.ModuleList([nn.Identity() if a == b else Adapter(a, b) for a, b in pairs][::-1])
+    def update_averages(self) -> None:
+        """After a step of the optimiser."""
+        for average, student in zip(self.averages, self.students):
+            average.update(student)  # type: ignore[operator]
+
+    def train(self, mode: bool = True) -> TrainableModules:
+        """Training mode; the students stay in eval mode where they are only fine-tuned, see `eval_mode`."""
+        super().train(mode)
+        if self.eval_mode:
+            for student in self.students:
+                student.eval()
+        return self
+
+    def forward(self, context: DistillationContext) -> dict[str, Tensor]:
+        if any(term.needs_teacher for term in self.terms.values()):
+            context.ask_teacher()
+        context.predict(*self.students)
+        values = [{name: term(view) for name, term in self.terms.items()} for view in context.views()]
+        if len(values) == 1:
+            return values[0]
+        stacked = {name: torch.stack([value[name] for value in values]) for name in self.terms}
+        if self.training and JUDGE in stacked and bool(context.clip.labelled[:, context.clip.anchor].any()):
+            self.judgements += 1
+            self.judged += (stacked[JUDGE].detach() - self.judged) / self.judgements.clamp(max=100)
+        return {name: value.mean() for name, value in stacked.items()}

@@ -13,22 +13,26 @@ from temporalkd.models.segmenter import Prediction, enlarged
 if TYPE_CHECKING:
     from temporalkd.models.joint import Teacher
 
-FINEST = 2
-"""Pixels between two stored predictions at least: a network that answers every pixel is stored at half the size."""
+CELLS = 2**18
+"""Most stored predictions of a frame: every pixel of 360x480, every second of 720x1280, every fourth of 1024x2048."""
 
 
 def to_store(network: Teacher) -> Callable[[Tensor], Tensor]:
-    """What a store computes of a frame: (N, 3, H, W) in [0, 1] -> probabilities (N, C, h, w) at the native stride.
+    """What a store computes of a frame: (N, 3, H, W) in [0, 1] -> probabilities (N, C, h, w) of up to CELLS cells.
 
-    They are read from the logits at frame size, so that where a cell lies does not depend on how a network enlarges.
+    They are read from the logits at frame size, and not at the network's stride: there, what is moved with the frame
+    loses thin things. Six views of a CamVid student have 69.2 mIoU, kept at every fourth pixel and read at 0.8 times
+    the size 67.6, without a single pole.
     """
 
     @torch.no_grad()
     def predict(frames: Tensor) -> Tensor:
-        said = network(frames.to(network.mean.device))
-        strides = (max(FINEST, round(a / b)) for a, b in zip(frames.shape[-2:], said.native.shape[-2:]))
-        size = [-(-side // stride) for side, stride in zip(frames.shape[-2:], strides)]
-        return enlarged(said.logits.float().softmax(1), size)
+        height, width = frames.shape[-2:]
+        stride = 1
+        while height * width > CELLS * stride**2:
+            stride *= 2
+        probs = network(frames.to(network.mean.device)).logits.float().softmax(1)
+        return enlarged(probs, [-(-height // stride), -(-width // stride)])
 
     return predict
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from temporalkd.models.outputs import SMALLEST
+from temporalkd.models.segmenter import SMALLEST
 
 
 class MaskClassifier(nn.Module):

@@ -11,17 +11,17 @@ from typing import NoReturn
 import torch
 
 from temporalkd.data.sampler import ClipSampler
+from temporalkd.losses import local_sum
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
 from temporalkd.training.distributed import Runtime, all_sum, unwrap
 from temporalkd.training.errors import explained
-from temporalkd.training.loader import Batches, GivenBatches
 from temporalkd.training.log import RunLog, Values
 from temporalkd.training.nonfinite import Guard, refuse_not_finite
 from temporalkd.training.schedule import Plan
 from temporalkd.training.signals import Interrupts
-from temporalkd.training.step import Optimisers, Stepper
+from temporalkd.training.step import Batches, GivenBatches, Optimisers, Stepper
 
 Evaluate = Callable[[Segmenter, bool], Values]
 """(student, whether this is the last time) -> metrics, the one that is watched among them."""
@@ -69,7 +69,7 @@ class Trainer:
         self.removed = removed or (lambda: not folder.is_dir())
         self.ends = [plan.steps * (number + 1) // rounds for number in range(rounds)]
         method.eval_mode = plan.eval_mode
-        method.all_sum = all_sum
+        method.all_sum = all_sum if runtime.world > 1 else local_sum
         if plan.ema:
             method.keep_average(plan.ema)
         self.batches = clips if isinstance(clips, GivenBatches) else Batches(clips, plan, runtime)

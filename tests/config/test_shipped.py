@@ -13,7 +13,7 @@ from temporalkd.config import Config, load
 from temporalkd.data.camvid import CamVid
 from temporalkd.data.camvid_neighbours import add_neighbours, find_videos
 from temporalkd.data.camvid_release import convert, splits_of, stills_of
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.images import ImageFiles
 from temporalkd.experiments import run
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.models import ModelSpec, build, save_segmenter

@@ -14,7 +14,7 @@ from temporalkd.data.camvid import CLASSES, CamVid
 from temporalkd.data.camvid_neighbours import add_neighbours, find_videos
 from temporalkd.data.camvid_release import COLOURS, GROUPS, convert, convert_label, segnet_split, splits_of, stills_of
 from temporalkd.data.clip import collate
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.palettes import palette
 from temporalkd.data.sampler import ClipSampler

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from temporalkd.data.augment import Augment
+from temporalkd.data.clip import Augment
 from temporalkd.data.disturbance import Disturbance
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.street import Street
 from temporalkd.methods import kd
 from temporalkd.models import Prediction, Segmenter
 from temporalkd.training import Plan, Runtime
-from temporalkd.training.loader import Batches
+from temporalkd.training.step import Batches
 from tests.tiny import SIZE, segmenter
 
 

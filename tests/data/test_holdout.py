@@ -13,7 +13,7 @@ from temporalkd.config.build import footage
 from temporalkd.data import ImageFolder
 from temporalkd.data.camvid import CamVid
 from temporalkd.data.holdout import SHARE, runs
-from temporalkd.data.image_folder import ImageFiles
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.motion import MovedStill
 from tests import tiny
 from tests.fake_data import opened

@@ -16,8 +16,7 @@ from flow import in_frame, resize_flow, warp
 from flow.store import Store
 from temporalkd import losses
 from temporalkd.config import ConfigError, parse
-from temporalkd.data.augment import Augment
-from temporalkd.data.coordinates import Coordinates, identity, read_at
+from temporalkd.data.clip import Augment, Coordinates, identity, read_at
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, fill
 from temporalkd.data.sampler import ClipSampler

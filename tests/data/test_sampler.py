@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from flow import in_frame, visible, warp
-from temporalkd.data.augment import Augment, ColourJitter
-from temporalkd.data.clip import Clip, collate
+from temporalkd.data.clip import Augment, Clip, ColourJitter, collate
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
 from temporalkd.data.street import Street

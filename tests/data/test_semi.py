@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from temporalkd.data.augment import Augment
-from temporalkd.data.clip import IGNORE, Clip, collate
+from temporalkd.data.clip import IGNORE, Augment, Clip, collate
 from temporalkd.data.label_maps import write_map
 from temporalkd.data.sampler import ClipSampler, file_name
 from temporalkd.data.semi import PartlyLabelled, coarsened, hide_labels

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from temporalkd.data.augment import Augment
-from temporalkd.data.clip import collate
+from temporalkd.data.clip import Augment, collate
 from temporalkd.data.motion import MovedStill
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.voc import CLASSES, PALETTE, VOC

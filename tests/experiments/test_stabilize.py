@@ -328,3 +328,50 @@ def test_a_judge_objects(trained: Segmenter, flow_cache: Any) -> None:
     assert judge.objection(better) is None
     assert "keep the original's class" in str(judge.objection(better | {"agreement": 50.0}))
     assert original.classes == len(CLASSES)
+
+
+class Pattern(Source):
+    """A fine checkerboard on the left of a noisy ramp of brightness that stands still."""
+
+    name, fps = "pattern", 5.0
+
+    def __init__(self, noise: float):
+        self.noise = noise
+
+    def __len__(self) -> int:
+        return 12
+
+    def frame(self, index: int) -> Tensor:
+        ramp = torch.linspace(60, 200, 96).expand(3, 64, 96).clone()
+        ramp[..., :48] += 50 * (torch.arange(64)[:, None] + torch.arange(48)).remainder(2)
+        noise = torch.randn(64, 96, generator=torch.Generator().manual_seed(index))
+        return (ramp + self.noise * noise).clamp(0, 255).to(torch.uint8)
+
+
+class Says(nn.Module):
+    """Two classes, by how much of a filter's answer there is."""
+
+    def __init__(self, kernel: list[list[float]], threshold: float):
+        super().__init__()
+        self.kernel, self.threshold = nn.Parameter(torch.tensor(kernel)[None, None]), threshold
+
+    def forward(self, frames: Tensor) -> Tensor:
+        answer = nn.functional.conv2d(frames.mean(1, keepdim=True), self.kernel, padding="same").abs()
+        return torch.cat([self.threshold - answer, answer - self.threshold], 1) * 20
+
+
+@pytest.mark.parametrize(
+    ("kernel", "threshold", "scales"),
+    [([[1.0]], 0.5, (0.75, 1.0, 1.25)), ([[1.0, -1.0], [-1.0, 1.0]], 0.2, (1.0,))],
+    ids=["brightness", "a pattern that resizing destroys"],
+)
+def test_resized_views_teach_where_they_are_steadier(
+    tmp_path: Path, kernel: list[list[float]], threshold: float, scales: tuple[float, ...]
+) -> None:
+    original = freeze(tkd.Segmenter(Says(kernel, threshold), classes=2, normalisation="none"))
+    told: list[str] = []
+    options = Options(flow="dis", agreement=0.8)
+    job = Job(original, options, tmp_path, Runtime("cpu"), told.append)  # type: ignore[arg-type]
+    footage = choose([Pattern(8.0)], 96, 12, hold_out=False)
+    assert job._teacher(footage).scales == scales
+    assert told[-1].endswith(f"{2 * len(scales)} views")

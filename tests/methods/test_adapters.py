@@ -14,7 +14,7 @@ from temporalkd.config import parse
 from temporalkd.data.clip import Clip
 from temporalkd.experiments import run
 from temporalkd.methods import I2CKD, METHODS, TERMS, DistillationContext, Method, Multilevel, WeightedLoss
-from temporalkd.methods.term import Adapter, adapters
+from temporalkd.methods.spatial_terms import Adapter, adapters
 from temporalkd.models import Segmenter, load_segmenter
 from tests import tiny
 from tests.tiny import clip, segmenter

@@ -11,8 +11,7 @@ from torch import Tensor
 
 from flow import in_frame, resize_flow
 from flow import visible as forward_backward_check
-from temporalkd.data.augment import Augment
-from temporalkd.data.clip import Clip
+from temporalkd.data.clip import Augment, Clip
 from temporalkd.methods import ClipPrediction, DistillationContext
 from temporalkd.models import Prediction
 from tests.tiny import Counting, Played, clip, segmenter

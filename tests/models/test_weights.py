@@ -18,6 +18,7 @@ from temporalkd.data.camvid import CamVid
 from temporalkd.evaluation import evaluate, network
 from temporalkd.models import build, load_encoder, load_segmenter, load_weights, read_spec, save_segmenter
 from temporalkd.models.weights import find_packaged
+from temporalkd.paths import PRETRAINED, find, pretrained
 from tests.fake_data import opened
 from tests.tiny import Tiny, segmenter, spec
 
@@ -225,9 +226,21 @@ def test_weights_that_are_not_numbers_are_refused(suffix: str, tmp_path: Path) -
 
 def test_weights_of_0_1_load() -> None:
     """With the json that version 0.1 wrote."""
-    path = Path(__file__).parents[1] / "data" / "street_teacher.safetensors"
+    path = PRETRAINED / "street-teacher.safetensors"
     card = json.loads(path.with_suffix(".json").read_text())
     written = {"architecture", "classes", "arguments", "normalisation", "roles", "class_names", "palette", "sha256"}
     assert card.keys() == written
     segmenter, spec = load_segmenter(path)
     assert (segmenter.classes, list(spec.class_names)) == (card["classes"], card["class_names"])
+
+
+def test_networks_that_come_along_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (
+        pretrained("street-teacher") == find("street-teacher", "weights") == PRETRAINED / "street-teacher.safetensors"
+    )
+    assert pretrained("runs/street-teacher") == Path("runs/street-teacher")
+    (tmp_path / "street-teacher").mkdir()  # a path that exists wins
+    assert pretrained("street-teacher") == Path("street-teacher")
+    assert pretrained("no-such") == Path("no-such")
+    assert all(load_segmenter(file)[0].classes for file in PRETRAINED.glob("*.safetensors"))

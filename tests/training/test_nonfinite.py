@@ -19,8 +19,7 @@ from temporalkd.data.street import Street
 from temporalkd.methods import Baseline, DistillationContext, LossTerm, Method, WeightedLoss
 from temporalkd.models import Segmenter, build
 from temporalkd.training import Plan, Runtime, Trainer, checkpoint
-from temporalkd.training.loader import Seen
-from temporalkd.training.step import Stepper
+from temporalkd.training.step import Seen, Stepper
 from tests import tiny
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from temporalkd.config import Config, ConfigError
 from temporalkd.console import say
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.image_folder import ImageFiles, MapFolder
+from temporalkd.data.image_folder import MapFolder
+from temporalkd.data.images import ImageFiles
 from temporalkd.data.palettes import Palette
 from temporalkd.data.scenes import ClassMaps, holds_maps, labelled_scenes, maps_of_scenes, open_maps, open_scenes
 from temporalkd.data.source import Frame, Source
@@ -31,9 +32,13 @@ from temporalkd.evaluation import folder_of_maps as of_maps
 from temporalkd.experiments.run_directory import load_run
 from temporalkd.export import OnnxStudent
 from temporalkd.models import Classifier, ModelSpec, Segmenter, is_source, load_segmenter, open_source
+from temporalkd.paths import pretrained
 
 WEIGHTS = (".safetensors", ".pt", ".pth")
-KINDS = "hf:FOLDER and so on, a run folder, .safetensors or .onnx file, or a folder or lossless video of class maps"
+KINDS = (
+    "a run folder, hf:FOLDER and so on, street-teacher, a .safetensors or .onnx file, "
+    "or a folder or lossless video of class maps"
+)
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def open_systems(words: Sequence[str], maps: Maps = Maps()) -> dict[str, System]
     for word in words:
         given, equals, rest = word.partition("=")
         named = bool(equals and given) and not Path(word).exists()
-        path = Path(rest if named else word)
+        path = pretrained(rest if named else word)
         places[unused(given if named else name_of(path), places)] = path
     networks = {name: system for name, path in places.items() if (system := _network(name, path)) is not None}
     # Class maps beside networks have the networks' classes.
@@ -223,6 +228,7 @@ def unused(name: str, taken: Container[str]) -> str:
 
 def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
     """The network of a run folder or of a file of weights with its json, on the device, in eval."""
+    path = pretrained(path)
     if path.is_dir():
         _, segmenter, spec = load_run(path)
     elif not path.exists() and is_source(str(path)):

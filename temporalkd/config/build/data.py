@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from temporalkd.config import Config, ConfigError
 from temporalkd.config.build.motion import cached_estimate
-from temporalkd.data.augment import Augment
+from temporalkd.data.clip import Augment
 from temporalkd.data.footage import DatasetOptions, Footage, Setting, mixed
 from temporalkd.data.mix import Mix
 from temporalkd.data.prediction_store import Targets

@@ -17,10 +17,10 @@ from flow.files import write_whole
 from flow.store import Store
 from temporalkd.config.build import cache_folder, default_cache
 from temporalkd.console import duration, progress
-from temporalkd.data.augment import Augment
+from temporalkd.data.clip import Augment
 from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, Routed, Targets, fill
 from temporalkd.data.sampler import ClipSampler
-from temporalkd.data.selection import Selection
+from temporalkd.data.selection import Part, Selection
 from temporalkd.experiments.provenance import environment, fingerprint
 from temporalkd.experiments.stabilize import report
 from temporalkd.experiments.stabilize.comparison import Comparison
@@ -38,13 +38,17 @@ from temporalkd.training import Plan, Runtime, Trainer
 from temporalkd.training.checkpoint import BEST
 from temporalkd.training.checkpoint import load as load_checkpoint
 from temporalkd.training.distributed import unwrap
-from temporalkd.training.loader import Batches
 from temporalkd.training.log import METRICS
+from temporalkd.training.step import Batches
 
 SETTINGS, WATCHED = "stabilize.json", "accepted"
 GIGABYTES = 20
 SIZE = 640
 """Longest side of the frames, where nothing says at which size the network was trained."""
+SCALES, RESIZED = (0.75, 1.0, 1.25), (0.8, 1.33)
+"""Of the views; in training."""
+TRIED = 16
+"""Frames on which views are chosen."""
 KEEP_SHARE = 4
 """One clip in so many is of footage that the network is to keep."""
 
@@ -71,6 +75,7 @@ class Job:
         """The steady network, whether it is to be kept, and why."""
         options, student = self.options, self.original.clone()
         student.requires_grad_(True)
+        self.teacher = self._teacher(footage)
         targets = self._targets(footage, keep)
         clips = self._clips(footage, keep, targets)
         judge = self._judge(footage) if footage.held else None
@@ -89,7 +94,7 @@ class Job:
         plan = self._timed(student, clips, plan, footage, keep, resume)
         with progress("targets") as tick:
             fill(targets, [*footage.used, *keep], tick)
-        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0), options.kl)]
+        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0, balance=options.balance), options.kl)]
         terms += [WeightedLoss("motion_consistency", MotionConsistency(), options.motion)]
         method = Method(student, terms, StoredTeacher(self.original), frames=clips.length)
 
@@ -142,11 +147,35 @@ class Job:
             report.write(self.folder, told, comparison, film, self.tell)
         return comparison.found
 
+    def _teacher(self, footage: Footage) -> MultiView:
+        """The network in the views that are asked for, else in those that make it steadiest on the first frames.
+
+        A network that was trained at one size may say something else of a resized frame; then resizing is no view.
+        """
+        options = self.options
+        if options.scales is not None:
+            return MultiView(self.original, options.flip, options.scales)
+        single = MultiView(self.original, options.flip, (1.0,))
+        if self.original.input_size is not None:
+            return single
+        first = [Part(footage.used[0], range(min(len(footage.used[0]), TRIED)))]
+        flows = {options.flow: self._flow(options.flow)}
+        judge = Judge(self.original, first, flows, self.cache, options.agreement)
+        resized = MultiView(self.original, options.flip, SCALES)
+        before, one, several = judge.before["consistency"], judge(single), judge(resized)
+        steadier = (several["accepted"] or 0.0) > (one["accepted"] or before)
+        self.tell(
+            f"consistency of {len(first[0])} frames: {before:.2f}, in {single.count} views "
+            f"{one['consistency']:.2f}, in "
+            f"{resized.count} views {several['consistency']:.2f}: the target is that of "
+            f"{(resized if steadier else single).count} views"
+        )
+        return resized if steadier else single
+
     def _targets(self, footage: Footage, keep: Sequence[Selection]) -> Targets:
         """Views of the frames that are used; the plain prediction of what is to be kept."""
         options = self.options
-        teacher = MultiView(self.original, options.flip, options.scales)
-        own: Any = PredictionStore(self.store, to_store(teacher), network_fingerprint(teacher))
+        own: Any = PredictionStore(self.store, to_store(self.teacher), network_fingerprint(self.teacher))
         if options.flow_passes:
             estimator = self._flow(options.flow)
             estimate = lambda a, b: self.cache.both(estimator, a, b)  # noqa: E731
@@ -164,7 +193,8 @@ class Job:
             crop = height, width
         else:
             crop = min(options.crop[0], height), min(options.crop[1], width)
-        smallest = max(options.scale[0], crop[0] / height, crop[1] / width)  # the frame fills the crop
+        scale = options.scale or (RESIZED if len(self.teacher.scales) > 1 else (1.0, 1.0))
+        smallest = max(scale[0], crop[0] / height, crop[1] / width)  # the frame fills the crop
         estimator = self._flow(options.flow) if pairs else None
         clips = ClipSampler(
             [],
@@ -172,7 +202,7 @@ class Job:
             (1, 1),
             options.seed,
             unlabelled=[*footage.used, *keep],
-            augment=Augment(crop, (smallest, max(smallest, options.scale[1])), True),
+            augment=Augment(crop, (smallest, max(smallest, scale[1])), True),
             motion=pairs,
             estimate=(lambda a, b: self.cache.both(estimator, a, b)) if estimator else None,
             targets=targets,
@@ -205,7 +235,7 @@ class Job:
             return replace(plan, steps=int(found["steps_taken"]))
         frame = footage.used[0].pixels[:1].to(self.runtime.device).float() / 255
         seen = _seconds(lambda: self.original(frame))
-        computing = sum(map(len, footage.used)) * seen * MultiView(self.original, options.flip, options.scales).count
+        computing = sum(map(len, footage.used)) * seen * self.teacher.count
         computing += sum(map(len, keep)) * seen
         held = sum(map(len, footage.held))
         estimator = self._flow(options.flow)

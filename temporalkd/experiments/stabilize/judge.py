@@ -10,7 +10,7 @@ from flow import FlowCache, FlowEstimator
 from temporalkd.data.semi import PartlyLabelled
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import FramePrediction, Predictor, Row, evaluate, network
-from temporalkd.models import Segmenter, Teacher
+from temporalkd.models import Teacher
 
 
 class Recorded:
@@ -68,7 +68,7 @@ class Judge:
             self._before = _steadiness(self._row) | {"agreement": 100.0}
         return self._before
 
-    def __call__(self, segmenter: Segmenter) -> dict[str, float | None]:
+    def __call__(self, segmenter: Teacher) -> dict[str, float | None]:
         """Consistency, flips and agreement, percent; "accepted" is the consistency, None where it is not to be kept."""
         assert self.before  # and with it the maps that it is compared with
         row, maps = self._scored(segmenter)

@@ -11,12 +11,15 @@ class Options:
     """Settings of `stabilize`.
 
     Args:
-        flip, scales: views of each frame whose averaged prediction is the target.
+        flip, scales: views of each frame whose averaged prediction is the target. scales None: 0.75, 1 and 1.25 where
+            they make the network steadier on these frames, else 1 alone, and then training does not resize either.
         flow_passes: average the targets along the flow, so many times.
         kl, motion: weights of the KL to the target and of motion consistency between adjacent frames; 0 leaves it out.
+        balance: of the classes in the KL, see losses.pixel_kl; 0: none.
         steps, lr, batch: AdamW with polynomial decay; a batch is so many frames.
         minutes: instead of `steps`: as many as fit into that time, by the pace measured before the start.
         crop, scale, jitter, disturbance: augmentation; the target is that of the frame before jitter and disturbance.
+            scale None: 0.8 to 1.33, or as `scales` says.
         mix: share of the trained weights in the result; the rest is the original's. None: half, unless the held-out
             part refuses that and takes another share.
         agreement: smallest share of the held-out pixels that must keep the original's class.
@@ -32,16 +35,17 @@ class Options:
     """
 
     flip: bool = True
-    scales: Sequence[float] = (0.75, 1.0, 1.25)
+    scales: Sequence[float] | None = None
     flow_passes: int = 0
     kl: float = 1.0
     motion: float = 0.0
+    balance: float = 0.5
     steps: int = 400
     minutes: float | None = None
     lr: float = 2e-4
     batch: int = 4
     crop: tuple[int, int] = (256, 320)
-    scale: tuple[float, float] = (0.8, 1.33)
+    scale: tuple[float, float] | None = None
     jitter: float = 0.2
     disturbance: float = 1.0
     mix: float | None = None
