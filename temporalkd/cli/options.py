@@ -32,8 +32,8 @@ Colours = Annotated[
 ]
 Resize = Annotated[bool, typer.Option("--resize", help="Resize class maps to the frame size (nearest neighbour).")]
 _SYSTEM = (
-    "Run folder, .safetensors or .onnx file, folder or lossless video of class maps; of several scenes, a folder with "
-    "one of either for each, by name. NAME=PATH names a system."
+    "Run folder, .safetensors, .onnx, .pt2 or .xml file, folder or lossless video of class maps; of several scenes, a "
+    "folder with one of either for each, by name. NAME=PATH names a system."
 )
 Systems = Annotated[list[str], typer.Argument(metavar="SYSTEM", help=_SYSTEM)]
 OptionalSystems = Annotated[list[str], typer.Argument(metavar="SYSTEM", help=_SYSTEM, show_default=False)]

@@ -16,7 +16,7 @@ InferencePrecision = Literal["fp32", "bf16"]
 
 @app.command()
 def predict(
-    system: Annotated[Path, typer.Argument(help="Run folder, .safetensors or .onnx file.")],
+    system: Annotated[Path, typer.Argument(help="Run folder, .safetensors, .onnx, .pt2 or .xml file.")],
     frames: Annotated[list[Path], typer.Argument(metavar="VIDEO_OR_DIR...")],
     out: Annotated[
         Path,

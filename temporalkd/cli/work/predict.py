@@ -23,7 +23,7 @@ def predict(system: Path, frames: Sequence[Path], out: Path, precision: str = "f
     """Write a class map, NAME.png or 000000.png, for every frame; the folder appears when all are written.
 
     Args:
-        system: run folder, .safetensors file or .onnx file.
+        system: run folder, .safetensors file or exported file.
         frames: videos, folders of images, folders of several of either; of several scenes, each has a folder in `out`.
         precision: fp32 or bf16.
     Returns:

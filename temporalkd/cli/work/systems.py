@@ -1,4 +1,4 @@
-"""What is scored, shown or run: networks, .onnx files and class maps, opened by one rule for all commands."""
+"""What is scored, shown or run: networks, exported files and class maps, opened by one rule for all commands."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from temporalkd.evaluation import (
 )
 from temporalkd.evaluation import folder_of_maps as of_maps
 from temporalkd.experiments.run_directory import load_run
-from temporalkd.export import OnnxStudent
+from temporalkd.export import EXPORTED, ExportedStudent, open_exported
 from temporalkd.models import Classifier, ModelSpec, Segmenter, is_source, load_segmenter, open_source
 from temporalkd.paths import pretrained
 
 WEIGHTS = (".safetensors", ".pt", ".pth")
 KINDS = (
-    "a run folder, hf:FOLDER and so on, street-teacher, a .safetensors or .onnx file, "
+    "a run folder, hf:FOLDER and so on, street-teacher, a .safetensors, .onnx, .pt2 or .xml file, "
     "or a folder or lossless video of class maps"
 )
 
@@ -54,13 +54,13 @@ class Maps:
 
 @dataclass
 class System:
-    """A network with its spec, an .onnx file, or class maps; one of the three is there."""
+    """A network with its spec, an exported file, or class maps; one of the three is there."""
 
     name: str
     path: Path
     segmenter: Segmenter | None = None
     spec: ModelSpec | None = None
-    graph: OnnxStudent | None = None
+    graph: ExportedStudent | None = None
     maps: Mapping[str, ClassMaps] | None = None
     by_scene: Mapping[Source, ClassMaps] = field(default_factory=dict)
 
@@ -105,8 +105,8 @@ class System:
                 raise ValueError(f"{maps.path} has {len(maps)} class maps, {where} has {len(source)} frames")
 
 
-def by_graph(graph: OnnxStudent) -> Predictor:
-    """An .onnx file: softmax and arg-max of its logits, or its classes alone."""
+def by_graph(graph: ExportedStudent) -> Predictor:
+    """An exported file: softmax and arg-max of its logits, or its classes alone."""
 
     def predict(frame: Frame) -> FramePrediction:
         out = torch.from_numpy(graph.run(frame.pixels[None].float() / 255))[0]
@@ -148,13 +148,13 @@ def open_systems(words: Sequence[str], maps: Maps = Maps()) -> dict[str, System]
 
 
 def _network(name: str, path: Path) -> System | None:
-    """A network or .onnx file; None: class maps."""
+    """A network or exported file; None: class maps."""
     if not path.exists() and is_source(str(path)):
         return System(name, path, *load_system(path))
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such system, expected {KINDS}")
-    if path.suffix == ".onnx":
-        return System(name, path, graph=OnnxStudent(path))
+    if path.suffix in EXPORTED:
+        return System(name, path, graph=open_exported(path))
     if path.suffix in WEIGHTS or (path.is_dir() and (_is_run(path) or not holds_maps(path))):
         return System(name, path, *load_system(path))
     return None
@@ -244,14 +244,14 @@ def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
 
 
 def load_mapper(path: Path, precision: str = "fp32", compiled: bool = False) -> ClassMapper:
-    """What gives class maps alone, of a run folder, a .safetensors file with its json, or an .onnx file.
+    """What gives class maps alone, of a run folder, a .safetensors file with its json, or an exported file.
 
     Raises:
-        ValueError: options of networks for an .onnx file, which is computed as it was exported.
+        ValueError: options of networks for an exported file, which is computed as it was exported.
     """
-    if path.suffix != ".onnx":
+    if path.suffix not in EXPORTED:
         segmenter, _ = load_system(path)
         return Classifier(segmenter, precision == "bf16", compiled)
     if precision != "fp32" or compiled:
         raise ValueError(f"{path} is computed as it was exported: --precision and --compile are for networks")
-    return OnnxStudent(path, threads=torch.get_num_threads() // frames_at_once(OnnxStudent.device))
+    return open_exported(path, threads=torch.get_num_threads() // frames_at_once(ExportedStudent.device))
