@@ -1,4 +1,4 @@
-"""`export`: a student as an ONNX file."""
+"""`export`: a student as a file of ONNX, torch.export or OpenVINO."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from temporalkd.console import say
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Run folder or .safetensors file.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The file, .onnx.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file: .onnx, .pt2 (torch.export) or .xml (OpenVINO).")],
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Frame size; default data.val's, or the json's trained_size.")
     ] = None,
-    dynamic: Annotated[bool, typer.Option("--dynamic", help="Frames of any size.")] = False,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Frames of any size, as .onnx or .xml.")] = False,
     argmax: Annotated[bool, typer.Option("--argmax", help="Output the class map (uint8) instead of logits.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise to 8 bits, ranges from --calibrate.")] = False,
     calibrate: Annotated[
         Path | None, typer.Option(metavar="VIDEO_OR_DIR", help="Frames from which --int8 takes its ranges.")
     ] = None,
 ) -> None:
-    """Write a student as an ONNX file that is checked against the network."""
+    """Write a student as an ONNX, torch.export or OpenVINO file that is checked against the network."""
     if int8 != (calibrate is not None):
         raise typer.BadParameter("--int8 and --calibrate FRAMES belong together")
     sides = None if size is None else image_size(size)
-    from temporalkd.cli.work.export import export as write_onnx
+    from temporalkd.cli.work.export import export as write_exported
 
-    for line in write_onnx(checkpoint, out, sides, dynamic, argmax, calibrate):
+    for line in write_exported(checkpoint, out, sides, dynamic, argmax, calibrate):
         say(line)

@@ -31,11 +31,17 @@ Colours = Annotated[
     str | None, typer.Option("--palette", help="Class maps are in colours: camvid, cityscapes, voc, or a file.")
 ]
 Resize = Annotated[bool, typer.Option("--resize", help="Resize class maps to the frame size (nearest neighbour).")]
-_SYSTEM = "Run folder, .safetensors or .onnx file, folder or lossless video of class maps; NAME=PATH names one."
+_SYSTEM = (
+    "Run folder, .safetensors, .onnx, .pt2 or .xml file, folder or lossless video of class maps; of several scenes, a "
+    "folder with one of either for each, by name. NAME=PATH names a system."
+)
 Systems = Annotated[list[str], typer.Argument(metavar="SYSTEM", help=_SYSTEM)]
 OptionalSystems = Annotated[list[str], typer.Argument(metavar="SYSTEM", help=_SYSTEM, show_default=False)]
-Frames = Annotated[Path, typer.Option(help="Folder of images in temporal order, or a video.")]
-Labels = Annotated[Path | None, typer.Option(help="Folder of PNG labels, one a frame.")]
+_FRAMES = "Folder of images in temporal order, or a video, or a folder of several scenes; may be given several times."
+Frames = Annotated[list[Path], typer.Option("--frames", help=_FRAMES)]
+Labels = Annotated[
+    Path | None, typer.Option(help="Folder of PNG labels, one a frame; of several scenes, a folder of each.")
+]
 
 
 def palette_of(name: str | None) -> Any:

@@ -16,13 +16,18 @@ InferencePrecision = Literal["fp32", "bf16"]
 
 @app.command()
 def predict(
-    system: Annotated[Path, typer.Argument(help="Run folder, .safetensors or .onnx file.")],
-    frames: Annotated[Path, typer.Argument(metavar="VIDEO_OR_DIR")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the class maps (PNG).")],
+    system: Annotated[Path, typer.Argument(help="Run folder, .safetensors, .onnx, .pt2 or .xml file.")],
+    frames: Annotated[list[Path], typer.Argument(metavar="VIDEO_OR_DIR...")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--out", help="Folder for the class maps (PNG); of several scenes, a folder in it for each."
+        ),
+    ],
     precision: Annotated[str, typer.Option(callback=one_of(InferencePrecision), help="fp32 or bf16.")] = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays off on long videos.")] = False,
 ) -> None:
-    """Write a class map for every frame of a video or folder."""
+    """Write a class map for every frame of videos or folders."""
     from temporalkd.cli.work.predict import predict as write_maps
 
     count = write_maps(system, frames, out, precision, compiled)

@@ -18,7 +18,7 @@ SYSTEMS_BY_POSITION = "systems stand by position: render SYSTEM... --frames VIDE
 def render(
     systems: Systems,
     frames: Frames,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The video, .mp4.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The video, .mp4; of several scenes OUT-SCENE.mp4 each.")],
     void: Annotated[
         int, typer.Option(min=0, max=65535, help="Value of unlabelled pixels in class maps, besides 255.")
     ] = 255,
@@ -46,7 +46,7 @@ def render(
         raise typer.BadParameter(f"{len(systems)} systems, of which {MAX_SYSTEMS} fit side by side at most")
     if scale is not None and not 0 < scale < float("inf"):
         raise typer.BadParameter(f"--scale {scale:g}, expected a number more than 0")
-    write_video(
+    written = write_video(
         frames, systems, out, flow, fps, scale, span=span, void=void, colours=palette_of(palette), resize=resize
     )
-    say(f"wrote {out}")
+    say(f"wrote {', '.join(map(str, written))}")

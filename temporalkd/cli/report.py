@@ -9,7 +9,7 @@ import typer
 
 from temporalkd.cli.app import app
 from temporalkd.cli.arguments import one_of
-from temporalkd.cli.options import Ema, Labels, Overrides, Systems
+from temporalkd.cli.options import Ema, Frames, Labels, Overrides, Systems
 from temporalkd.config.errors import EvaluationFlow, Protocol
 from temporalkd.console import say
 
@@ -18,8 +18,10 @@ from temporalkd.console import say
 def report(
     systems: Systems,
     out: Annotated[Path, typer.Option("-o", "--out", help="The page, .html.")] = Path("report.html"),
-    data: Annotated[Path | None, typer.Option(help="Config whose data.val to use; default the first run's.")] = None,
-    frames: Annotated[Path | None, typer.Option(help="Instead of --data: a folder of images, or a video.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Config whose data.val to use, instead of --frames; default the first run's.")
+    ] = None,
+    frames: Frames = [],  # noqa: B006
     labels: Labels = None,
     overrides: Overrides = [],  # noqa: B006
     protocol: Annotated[str, typer.Option(callback=one_of(Protocol), help="Protocol of the consistency.")] = "visible",
@@ -31,9 +33,9 @@ def report(
     """Compare systems in one self-contained HTML page: numbers with intervals, curves, worst moments, synced video."""
     from temporalkd.config import load
 
-    if frames is not None and data is not None:
+    if frames and data is not None:
         raise typer.BadParameter("--data and --frames: only one can be given")
-    if labels is not None and frames is None:
+    if labels is not None and not frames:
         raise typer.BadParameter("--labels needs --frames")
     loaded = load(data, overrides) if data else None
     from temporalkd.cli.work.report import report as write_page

@@ -9,10 +9,11 @@ from pathlib import Path
 from temporalkd.data.clip import Augment
 from temporalkd.data.footage import mixed, open_footage, split_scenes
 from temporalkd.data.holdout import Split
-from temporalkd.data.image_folder import FrameFolder, scene_folders
+from temporalkd.data.image_folder import FrameFolder
 from temporalkd.data.mix import Mix
 from temporalkd.data.palettes import Palette
 from temporalkd.data.sampler import ClipSampler
+from temporalkd.data.scenes import scene_folders
 from temporalkd.data.source import Source
 from temporalkd.data.street import Street
 

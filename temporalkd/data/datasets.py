@@ -23,8 +23,9 @@ from temporalkd.data.footage import (
     split_scenes,
 )
 from temporalkd.data.holdout import Split
-from temporalkd.data.image_folder import FrameFolder, scene_folders
+from temporalkd.data.image_folder import FrameFolder
 from temporalkd.data.palettes import palette
+from temporalkd.data.scenes import scene_folders
 from temporalkd.data.selection import within
 from temporalkd.data.street import CLASSES, PALETTE, streets
 from temporalkd.data.voc import VOC

@@ -11,9 +11,9 @@ import torch
 
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.holdout import Split, runs
-from temporalkd.data.image_folder import open_scenes
 from temporalkd.data.images import ImageFiles
 from temporalkd.data.motion import MovedStill
+from temporalkd.data.scenes import open_scenes
 from temporalkd.data.selection import Part, within
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName

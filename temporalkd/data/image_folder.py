@@ -100,31 +100,6 @@ class FrameFolder(ImageFiles):
         )
 
 
-def scene_folders(images: Path, labels: Path | None = None) -> list[tuple[Path, Path | None]]:
-    """Folder of frames and folder of labels of each scene: the folders given, or those of the same names in them."""
-    inner = sorted(p for p in images.iterdir() if p.is_dir() and not p.name.startswith(".")) if images.is_dir() else []
-    if not inner or any(p.suffix.lower() in IMAGES for p in images.iterdir()):
-        return [(images, labels)]
-    return [(folder, None if labels is None else labels / folder.name) for folder in inner]
-
-
-def open_scenes(path: Path, decoder: DecoderName = "pyav") -> list[Source]:
-    """A video or a folder of images as one scene; a folder of several of either as one scene each.
-
-    Raises:
-        FileNotFoundError, ValueError: as `open_frames`.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return [open_frames(path, decoder)]
-    videos = sorted(
-        (p for p in path.iterdir() if p.suffix.lower() in VIDEOS and not p.name.startswith(".")), key=natural
-    )
-    if videos:
-        return [VideoFile(video, decoder=decoder) for video in videos]
-    return [FrameFolder(folder) for folder, _ in scene_folders(path)]
-
-
 def open_frames(path: Path, decoder: DecoderName = "pyav") -> Source:
     """A folder of images, or a video file, as a source of frames.
 
@@ -165,13 +140,11 @@ class MapFolder:
         resize: bool = False,
         suffix: str = "",
     ) -> None:
-        self.folder = Path(folder)
+        self.path = Path(folder)
         self.classes = classes
         self.palette = palette
         self.resize = resize
-        self.files = {
-            stem.removesuffix(suffix): file for stem, file in files_in(self.folder, MAPS, "class maps").items()
-        }
+        self.files = {stem.removesuffix(suffix): file for stem, file in files_in(self.path, MAPS, "class maps").items()}
         self.stems = list(self.files)
         self.reader = MapReader(classes, void, mapping, palette)
 
@@ -213,9 +186,9 @@ class MapFolder:
         renaming = _renaming(missing, extra, "every" if len(extra) == len(self) else "each such")
         lists, hints = [], []
         if extra:
-            lists.append(_listed(extra, f"maps without a frame in {self.folder}"))
+            lists.append(_listed(extra, f"maps without a frame in {self.path}"))
         if missing and not partial:
-            lists.append(_listed(missing, "frames without a map" + ("" if extra else f" in {self.folder}")))
+            lists.append(_listed(missing, "frames without a map" + ("" if extra else f" in {self.path}")))
         if missing and extra and (renaming or not partial):
             hints.append(f"frame '{renaming[1] if renaming else missing[0]}' vs map '{extra[0]}'")
         if renaming:

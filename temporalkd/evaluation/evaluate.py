@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from flow import FlowCache, FlowEstimator, visible
+from temporalkd.data.scenes import scene_names
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation.distributed import outcomes, part
 from temporalkd.evaluation.metric_suite import Counts, MetricSuite
@@ -18,6 +19,7 @@ from temporalkd.metrics import FramePair
 
 Flows = Mapping[str, FlowEstimator | None]
 """Name -> estimator; None: the sources' exact motion."""
+REFERENCES = ("ceiling", "floor", "constant")
 
 
 def evaluate(
@@ -50,10 +52,9 @@ def evaluate(
         asked |= {f"{name} EMA {ema:g}": averaged(system, ema) for name, system in list(asked.items())}
     labelled = all(len(s.labelled) == len(s) for s in sources)
     if references and labelled:
-        known: dict[str, Predictor] = {"ceiling": ceiling, "floor": floor(), "constant": constant}
-        if taken := asked.keys() & known:
+        if taken := asked.keys() & REFERENCES:
             raise ValueError(f"a system is called {sorted(taken)[0]!r} like a reference: give it another name")
-        asked |= known
+        asked |= dict(zip(REFERENCES, (ceiling, floor(), constant)))
     cards = {name: MetricSuite(classes, protocols, list(flows), labelled) for name in asked}
 
     def score() -> tuple[int, str, dict[str, Counts]]:
@@ -67,8 +68,9 @@ def evaluate(
     _, size, _ = max(parts, key=lambda outcome: outcome[0])
     total = sum(len(source) for source in sources)
     fingerprints = {name: "" if flow is None else flow.fingerprint for name, flow in flows.items()}
+    scenes = scene_names(sources) if len(sources) > 1 else []
     rows = [
-        card.row(name, flow, fingerprints[flow], protocol, size, total)
+        card.row(name, flow, fingerprints[flow], protocol, size, total, scenes)
         for flow in flows
         for protocol in protocols
         for name, card in cards.items()

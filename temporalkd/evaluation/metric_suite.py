@@ -73,8 +73,17 @@ class MetricSuite:
         along = [*self.consistency.values(), *self.flips.values(), *self.warp_error.values()]
         return [self.score, self.boundary, *self.persistence.values(), *along]
 
-    def row(self, system: str, flow: str, fingerprint: str, protocol: str, size: str, frames: int) -> Row:
-        """The numbers under one protocol with one flow."""
+    def row(
+        self,
+        system: str,
+        flow: str,
+        fingerprint: str,
+        protocol: str,
+        size: str,
+        frames: int,
+        scenes: Sequence[str] = (),
+    ) -> Row:
+        """The numbers under one protocol with one flow; `scenes` names the clips."""
         series = self._series(flow, protocol)
         per_class = {
             "iou": self.score.series("iou"),
@@ -96,6 +105,7 @@ class MetricSuite:
             },
             per_pair={key: percents(series[key].each()) for key in PER_PAIR},
             series=series,
+            scenes=scenes,
         )
 
     def _series(self, flow: str, protocol: str) -> Mapping[str, Series]:

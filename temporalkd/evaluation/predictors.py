@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.image_folder import MapFolder
-from temporalkd.data.map_video import MapVideo
 from temporalkd.data.prefetch import ReadAhead
+from temporalkd.data.scenes import ClassMaps
 from temporalkd.data.source import Frame, Source
 from temporalkd.models import Segmenter, Teacher
 
@@ -93,10 +92,18 @@ def memoize(system: Predictor) -> Predictor:
     return predict
 
 
-def folder_of_maps(maps: MapFolder | MapVideo) -> Predictor:
-    """Predictions of any tool, the maps of one source's frames."""
-    read = ReadAhead(maps.__getitem__, len(maps))
-    return lambda frame: FramePrediction(maps.fitted(read(frame.index), frame.size))
+def folder_of_maps(maps: ClassMaps | Mapping[Source, ClassMaps]) -> Predictor:
+    """Predictions of any tool, the maps of one source's frames, or those of each source."""
+    current: tuple[ClassMaps, ReadAhead[Tensor]] | None = None
+
+    def predict(frame: Frame) -> FramePrediction:
+        nonlocal current
+        of_scene = maps[frame.source] if isinstance(maps, Mapping) else maps
+        if current is None or current[0] is not of_scene:
+            current = of_scene, ReadAhead(of_scene.__getitem__, len(of_scene))
+        return FramePrediction(of_scene.fitted(current[1](frame.index), frame.size))
+
+    return predict
 
 
 def ceiling(frame: Frame) -> FramePrediction:

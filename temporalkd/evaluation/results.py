@@ -34,6 +34,7 @@ SHARES = {
 }
 """Key -> heading of every number of a row."""
 WITH_INTERVAL = ("miou", "boundary_iou", "consistency", "flip_rate", "flip_interior", "gated", "warp_error")
+PER_SCENE = ("miou", "consistency", "flip_rate", "flip_interior")
 PER_PAIR = ("consistency", "flip_rate", "flip_interior")
 
 
@@ -48,6 +49,7 @@ class Row:
         intervals: key -> [low, high], 95 %, bootstrapped over blocks of 10 consecutive items; None below 5 blocks.
         per_class, per_pair: key -> one number a class, a pair of frames.
         series: what they were made of, for paired differences; not part of `as_dict`.
+        scenes: names of the clips, where there are several.
     """
 
     system: str
@@ -61,6 +63,7 @@ class Row:
     per_class: dict[str, list[float | None]] = field(default_factory=dict)
     per_pair: dict[str, list[float | None]] = field(default_factory=dict)
     series: Mapping[str, Series] = field(default_factory=dict, repr=False)
+    scenes: Sequence[str] = ()
 
     def __getitem__(self, key: str) -> float | None:
         return self.shares.get(key)
@@ -72,12 +75,20 @@ class Row:
         self.per_pair = {key: numbers for key, numbers in self.per_pair.items() if key not in keys}
         self.series = {key: series for key, series in self.series.items() if key not in keys}
 
+    def by_scene(self) -> dict[str, dict[str, float | None]]:
+        """Scene -> key of PER_SCENE -> percent; empty where there is only one."""
+        found: dict[str, dict[str, float | None]] = {}
+        for clip, name in enumerate(self.scenes):
+            parts = {key: s.of_clip(clip) for key, s in self.series.items() if key in PER_SCENE}
+            found[name] = {key: percent(s.value()) for key, s in parts.items() if len(s.counts)}
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for json; the shares stand beside system and protocol, every key of SHARES is there."""
-        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("shares", "series")}
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("shares", "series", "scenes")}
         shares = {key: self[key] for key in SHARES}
         head = ("system", "protocol", "flow", "fingerprint", "size", "frames")
-        return {key: named.pop(key) for key in head} | shares | named
+        return {key: named.pop(key) for key in head} | shares | named | {"per_scene": self.by_scene()}
 
 
 def as_json(rows: Sequence[Row], indent: int | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,12 +12,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from temporalkd.evaluation import SHARES, Row
+from temporalkd.evaluation.evaluate import REFERENCES
+from temporalkd.evaluation.results import PER_SCENE
 
 ACCURACY = ("miou", "macc", "boundary_iou")
 STEADINESS = ("flip_rate", "flip_interior", "gated")
 OTHERS = ("right_twice", "warp_error", "vc8", "vc16", "vc8_correct", "vc16_correct", "vec8", "vec16")
 _LEFT_OUT_FIRST = tuple(SHARES[key] for key in ("macc", "boundary_iou", "gated", "flip_interior"))
 _INTERVALS = "95 % intervals"
+SCENES = 12  # that are shown on their own
 _LOG_WIDTH = 160
 _NAME = 16  # characters of a name that are kept on one line
 
@@ -44,8 +48,30 @@ def table(rows: Sequence[Row], title: str, console: Console | None = None, *, pu
     _print(console, rows, escape(title), _known(rows, ACCURACY) | steadiness)
     if len(protocols) > 1:
         _print(console, rows, "Consistency, by protocol", consistency)
-    if published and (others := _known(rows, OTHERS)):
+    if not published:
+        return
+    if others := _known(rows, OTHERS):
         _print(console, rows, "For comparison with other work", others)
+    if scenes := list(_by_scene([row for row in rows if row.protocol == protocols[0]])):
+        steady = {"consistency": consistency[protocols[0]]} | _known(scenes, PER_SCENE[2:])
+        _print(console, scenes, _scenes_title(rows[0]), _known(scenes, PER_SCENE[:1]) | steady)
+
+
+def _by_scene(rows: Sequence[Row]) -> Iterator[Row]:
+    """A row a scene and system; of many scenes, those where the first system is least consistent."""
+    systems = [row for row in rows if row.system not in REFERENCES]
+    if not systems:
+        return
+    numbers = [row.by_scene() for row in systems]
+    for scene in sorted(numbers[0], key=lambda name: numbers[0][name].get("consistency") or 0.0)[:SCENES]:
+        for row, known in zip(systems, numbers):
+            name = f"{scene}: {row.system}" if len({r.system for r in systems}) > 1 else scene
+            yield replace(row, system=name, shares=known[scene], intervals={}, per_class={}, per_pair={})
+
+
+def _scenes_title(row: Row) -> str:
+    count = len(row.scenes)
+    return "By scene, least consistent first" + (f" ({SCENES} of {count})" if count > SCENES else "")
 
 
 def _print(console: Console, rows: Sequence[Row], title: str, columns: dict[str, Cell]) -> None:

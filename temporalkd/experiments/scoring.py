@@ -10,13 +10,14 @@ import torch
 
 from flow.files import write_whole
 from temporalkd.config import Config, ConfigError, build
+from temporalkd.config.schema import Evaluation
 from temporalkd.data.footage import Footage
 from temporalkd.data.images import ImageFiles
 from temporalkd.evaluation import Predictor, Row, as_json, evaluate
 
 
 class Scorer:
-    """Scores systems on the config's validation footage, with its flow.
+    """Scores systems on the config's validation footage, with its flow; or on footage, as a config does by default.
 
     Args:
         flows: instead of the config's.
@@ -25,17 +26,22 @@ class Scorer:
         ConfigError: the footage has other classes, or no exact motion where that is to be used.
     """
 
-    def __init__(self, config: Config, device: torch.device, flows: Sequence[str] = (), classes: int | None = None):
-        section = config.data.val
+    def __init__(
+        self, config: Config | Footage, device: torch.device, flows: Sequence[str] = (), classes: int | None = None
+    ):
         self.footage: Footage | None = None
-        if section is not None:
-            self.footage = build.footage(section, config.data.root, config.seed, decoder=config.data.decoder)
+        evaluation = Evaluation() if isinstance(config, Footage) else config.evaluation
+        if isinstance(config, Footage):
+            self.footage = config
+        elif config.data.val is not None:
+            data = config.data
+            self.footage = build.footage(config.data.val, data.root, config.seed, decoder=data.decoder)
         names = self.footage.class_names if self.footage is not None else ()
         if names and classes is not None and len(names) != classes:
             raise ConfigError(f"data.val has {len(names)} classes, the network {classes}")
         self.classes = len(names) or classes or 0
-        self.protocols: Sequence[str] = config.evaluation.protocols
-        kinds = flows or [config.evaluation.flow]
+        self.protocols: Sequence[str] = evaluation.protocols
+        kinds = flows or [evaluation.flow]
         for source in self.footage.sources if self.footage is not None and "exact" in kinds else ():
             if len(source) > 1 and source.motion(0, 1) is None:
                 raise ConfigError(f"evaluation.flow: exact, but {source.name} knows no exact motion: raft_small or dis")

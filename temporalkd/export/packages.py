@@ -13,4 +13,5 @@ def require_export(*packages: str) -> None:
     """
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise ValueError(f"{package} is not installed: pip install -e '.[export]' in the checkout")
+            extra = "openvino" if package == "openvino" else "export"
+            raise ValueError(f"{package} is not installed: pip install -e '.[{extra}]' in the checkout")

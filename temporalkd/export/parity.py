@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from temporalkd.export.session import OnnxStudent
+from temporalkd.export.exported import ExportedStudent
 from temporalkd.models import Segmenter
 
 LOGITS = 1e-3
@@ -34,7 +34,7 @@ class Parity:
 
 
 @torch.inference_mode()
-def parity(segmenter: Segmenter, student: OnnxStudent, frames: Sequence[Tensor]) -> Parity:
+def parity(segmenter: Segmenter, student: ExportedStudent, frames: Sequence[Tensor]) -> Parity:
     """Over frames (1, 3, H, W) in [0, 1]; the network in eval."""
     worst, same, pixels = 0.0, 0, 0
     by_logits = False

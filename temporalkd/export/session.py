@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from temporalkd.export.exported import ExportedStudent
 from temporalkd.export.packages import require_export
 
 _INPUT = "frames float32 (1, 3, H, W) in [0, 1]"
 
 
-class OnnxStudent:
-    """A frame's class map by a graph of `temporalkd export`; several threads may ask at once.
+class OnnxStudent(ExportedStudent):
+    """A graph of `temporalkd export`, run by ONNX Runtime.
 
     Args:
         file: the .onnx file, or what it holds.
@@ -27,8 +28,6 @@ class OnnxStudent:
         FileNotFoundError: no such file.
         ValueError: not a readable ONNX file, or one of other inputs or outputs; ONNX Runtime is not installed.
     """
-
-    device = torch.device("cpu")
 
     def __init__(self, file: Path | bytes, name: str = "", threads: int | None = None):
         require_export("onnxruntime")
@@ -64,6 +63,7 @@ class OnnxStudent:
             gives = ", ".join(f"{o.name} {o.type} {tuple(o.shape)}" for o in outputs)
             raise ValueError(f"{self.name} gives {gives}, expected logits (1, C, H, W) or uint8 (1, H, W): {remedy}")
         self._input = inputs[0].name
+        self.gives_logits = given[0][0] == "tensor(float)"
         height, width = inputs[0].shape[2:]
         return (height, width) if isinstance(height, int) and isinstance(width, int) else None
 
@@ -73,38 +73,7 @@ class OnnxStudent:
         found: dict[str, Any] = json.loads(written)
         return found
 
-    def require(self, frame: str, size: tuple[int, int]) -> None:
-        """Refuse a frame of another size (H, W) than the graph's."""
-        if self.size is not None and tuple(size) != self.size:
-            (height, width), (rows, columns) = self.size, size
-            raise ValueError(
-                f"{frame} is {rows}x{columns} (height x width), {self.name} takes {height}x{width} alone: "
-                f"export with --size {rows}x{columns} or --dynamic"
-            )
-
-    def run(self, frames: Tensor) -> NDArray[Any]:
-        """(1, 3, H, W) float32 in [0, 1] -> what the graph gives, logits (1, C, H, W) or classes (1, H, W).
-
-        Raises:
-            ValueError: the graph cannot be computed at this size.
-        """
-        try:
-            (out,) = self._session.run(None, {self._input: frames.numpy()})
-        except Exception as error:  # as above
-            size = f"{frames.shape[2]}x{frames.shape[3]}"
-            reason = " ".join(str(error).split())[:160]
-            raise ValueError(
-                f"{self.name} cannot be computed at {size} (height x width): export with --size {size}, "
-                f"without --dynamic ({reason})"
-            ) from error
-        if out.shape[-2:] != frames.shape[2:]:
-            raise ValueError(
-                f"{self.name} gives {out.shape} of a frame of {frames.shape[2]}x{frames.shape[3]}, expected classes at "
-                "its size: write it with temporalkd export"
-            )
+    def compute(self, frames: Tensor) -> NDArray[Any]:
+        """See ExportedStudent."""
+        (out,) = self._session.run(None, {self._input: frames.numpy()})
         return np.asarray(out)
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """(3, H, W) uint8 RGB -> (H, W) uint8."""
-        out = torch.from_numpy(self.run(pixels[None].float() / 255))[0]
-        return out.argmax(0).to(torch.uint8) if out.ndim == 3 else out

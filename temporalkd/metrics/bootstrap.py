@@ -60,6 +60,11 @@ class Series:
         counts, share = self._additive()
         return share(counts.sum(0))
 
+    def of_clip(self, clip: int) -> Series:
+        """The measure over the items of one clip."""
+        inside = self.clips == clip
+        return Series(self.counts[inside], self.clips[inside], self.measure)
+
     def interval(self, level: float = 0.95, block: int = BLOCK, draws: int = _DRAWS, seed: int = 0) -> Interval:
         """Percentile bootstrap over blocks of consecutive items, which neighbouring frames' likeness demands.
 

@@ -14,6 +14,7 @@ from flow import FlowCache
 from temporalkd import __version__
 from temporalkd.data.footage import Footage
 from temporalkd.data.label_maps import read_map, write_map
+from temporalkd.data.scenes import scene_names
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import FramePrediction, Predictor, Row, frames_with_motion
 from temporalkd.evaluation.evaluate import Flows
@@ -168,7 +169,7 @@ def page(
         class_names=footage.class_names or [str(c) for c in range(classes)],
         class_colours=colours.tolist(),
         fps=sources[0].fps,
-        frame_names=[Path(s.describe(i)).name for s, i in frames],
+        frame_names=_frame_names(frames, sources),
         systems=[entry(r, first, shown, tapes.get(r.system), costs.get(r.system), colours) for r in rows],
         columns=COLUMNS,
         curves=CURVES,
@@ -176,6 +177,13 @@ def page(
         scatter=("miou", "consistency") if first["miou"] is not None else None,
         notes=[*notes, *skipped],
     )
+
+
+def _frame_names(frames: Sequence[tuple[Source, int]], sources: Sequence[Source]) -> list[str]:
+    """As the sources call them, with the scene's name where there are several."""
+    scenes = dict(zip(sources, scene_names(sources) if len(sources) > 1 else [""]))
+    names = [(scenes[source], Path(source.describe(index)).name) for source, index in frames]
+    return [name if name.startswith(scene) else f"{scene}: {name}" for scene, name in names]
 
 
 def _film(
@@ -222,6 +230,7 @@ def entry(row: Row, first: Row, shown: Shown, tape: Tape | None, cost: Cost | No
         fps=cost.fps if cost else None,
         iou=row.per_class["iou"],
         consistency=row.per_class["consistency"],
+        scenes=row.by_scene() if tape is not None else {},
         per_pair={c.key: shown.on_axis(row.per_pair[c.key]) for c in CURVES if c.key in row.per_pair},
         moments=[] if tape is None else _moments(row, shown, tape, colours),
     )

@@ -49,6 +49,19 @@ def test_classes_are_joined_by_name(weights: str) -> None:
     assert teacher.targets == (5, 4, 3, 2, 1, 0, None) and teacher.classes == len(CLASSES)
 
 
+def test_another_order_of_the_same_classes_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPORALKD_IMPORT", tiny.ARCHITECTURE)
+    spec = ModelSpec(tiny.ARCHITECTURE, len(CLASSES), class_names=(CLASSES[1], CLASSES[0], *CLASSES[2:]))
+    save_segmenter(build_network(spec), spec, tmp_path / "t.safetensors", {})
+    made = config(weights=str(tmp_path / "t.safetensors"))
+    teacher = build.teacher(made, build.training_footage(made))
+    assert isinstance(teacher, MappedClasses) and teacher.targets == (1, 0, *range(2, len(CLASSES)))
+    told = capsys.readouterr().err
+    assert "another order" in told and f"{CLASSES[1]} 0 -> 1" in told and CLASSES[2] not in told
+
+
 def test_classes_by_a_table_of_the_config(weights: str) -> None:
     made = config(weights=weights, classes={"zeppelin": CLASSES[8], 0: 1})
     teacher = build.teacher(made, build.training_footage(made))

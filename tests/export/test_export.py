@@ -17,7 +17,7 @@ from temporalkd.data.label_maps import read_map
 from temporalkd.export import Parity, card_of, onnx_graph, parity
 from temporalkd.models import ModelSpec, Segmenter, build, load_segmenter
 from tests import tiny
-from tests.cli_support import LENGTH, SIZE, World
+from tests.cli_support import LENGTH, SIZE, World, results, write_frames
 
 onnx = pytest.importorskip("onnx", reason="needs temporalkd[export]")
 pytest.importorskip("onnxruntime", reason="needs temporalkd[export]")
@@ -138,6 +138,39 @@ def test_int8_from_a_video(world: World, call: Any) -> None:
     assert "8 bit and the network: logits within" in err
     call("predict", "int8.onnx", world.frames, "-o", "maps")
     assert len(list(Path("maps").iterdir())) == len(open_frames(world.frames))
+
+
+@pytest.mark.parametrize("suffix", ["pt2", "xml"])
+def test_other_formats_give_the_same_maps_and_are_scored(world: World, call: Any, suffix: str) -> None:
+    if suffix == "xml":
+        pytest.importorskip("openvino", reason="needs temporalkd[openvino]")
+    out = Path(f"student.{suffix}")
+    _, err = call("export", world.run / "student.safetensors", "--size", "64x80", "-o", out)
+    assert "100.000 % of the pixels agree" in err and out.is_file()
+    found = export.open_exported(out)
+    assert found.size == SIZE and found.gives_logits and found.card()["class_names"]
+    call("predict", out, world.frames, "-o", "by-file")
+    call("predict", world.run, world.frames, "-o", "by-torch")
+    for path in sorted(Path("by-torch").iterdir()):
+        assert torch.equal(read_map(path), read_map(Path("by-file") / path.name))
+    scored = call("consistency", out, world.run, "--frames", world.frames, "--flow", "dis", "--json")
+    by_file, by_torch = results(scored[0])
+    assert by_file["warp_error"] == pytest.approx(by_torch["warp_error"], abs=1e-3)
+    wide = write_frames(Path("wide"), size=(64, 96), length=2)
+    _, err = call("predict", out, wide / "frames", "-o", "wide-maps", code=1)
+    assert "takes 64x80 alone" in err
+
+
+def test_formats_refuse_what_they_cannot_do(world: World, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, err = call("export", world.run, "-o", "student.pt2", "--dynamic", code=1)
+    assert "--dynamic" in err and not Path("student.pt2").exists()
+    _, err = call("export", world.run, "-o", "student.tflite", code=1)
+    assert ".onnx, .pt2, .xml" in err
+    Path("broken.pt2").write_bytes(b"nothing")
+    _, err = call("predict", "broken.pt2", world.frames, "-o", "maps", code=1)
+    assert "broken.pt2 is not a readable .pt2 file" in err
+    _, err = call("--no-import", "predict", "broken.pt2", world.frames, "-o", "maps", code=1)
+    assert "refused by --no-import" in err
 
 
 def test_a_graph_that_says_something_else_is_not_left_behind(

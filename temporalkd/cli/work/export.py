@@ -1,9 +1,11 @@
-"""`export`: a student as an ONNX file, checked before it is there."""
+"""`export`: a student as a file for other runtimes, checked before it is there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,11 +17,23 @@ from temporalkd.config import ConfigError, build
 from temporalkd.data.image_folder import open_frames
 from temporalkd.data.source import Source
 from temporalkd.experiments.run_directory import load_run
-from temporalkd.export import OnnxStudent, card_of, onnx_graph, parity, quantised, require_export
+from temporalkd.export import (
+    EXPORTED,
+    Card,
+    card_of,
+    onnx_graph,
+    open_exported,
+    parity,
+    pt2_program,
+    quantised,
+    require_export,
+    write_openvino,
+)
 from temporalkd.models import median_seconds
 
 CALIBRATION = 32
 CHECKED = 4
+RUNTIMES = {".onnx": "ONNX Runtime", ".pt2": "torch.export", ".xml": "OpenVINO"}
 
 
 def export(
@@ -30,7 +44,7 @@ def export(
     argmax: bool = False,
     calibrate: Path | None = None,
 ) -> Iterator[str]:
-    """Write the ONNX file of a run folder's or checkpoint's student; yields lines of what was found on the way.
+    """Write a run folder's or checkpoint's student in the format of the suffix; yields lines of what was found.
 
     Args:
         size: (H, W) of the frames; default that of the run's data.val, of a weights file the trained_size of its json.
@@ -42,37 +56,54 @@ def export(
         ValueError: a package is missing, the size is unknown, torch cannot export the network, or the graph does not
             say what the network says: then there is no file.
     """
-    require_export("onnx", "onnxscript", "onnxruntime")
-    if out.suffix != ".onnx":
-        raise ValueError(f"{out}: expected a file that ends in .onnx")
+    if out.suffix not in EXPORTED:
+        raise ValueError(f"{out}: expected a file that ends in {', '.join(EXPORTED)}")
+    if out.suffix != ".pt2":
+        require_export("onnx", "onnxscript", "onnxruntime", *(["openvino"] if out.suffix == ".xml" else []))
+    elif calibrate is not None:
+        raise ValueError(f"{out}: 8 bit integers are for .onnx and .xml")
     if out.exists():
         raise FileExistsError(f"{out} exists: name a new file with -o")
     segmenter, spec = load_system(checkpoint)
     source = open_frames(calibrate) if calibrate is not None else None
     size = size or (None if checkpoint.is_dir() else spec.trained_size) or _size_of_footage(checkpoint)
     card = card_of(spec, None if dynamic else size, argmax)
-    model = onnx_graph(segmenter, card)
-    student = OnnxStudent(model.SerializeToString(), str(out))
     frames = [_noise(size, seed) for seed in range(CHECKED)] if source is None else _frames(source, CHECKED, size)
     others = [_noise((size[0] * 3 // 4 + 1, size[1] + 7))] if dynamic else []
-    found = parity(segmenter, student, frames + others)
-    if not found.holds:
-        raise ValueError(f"{out} is not written: the ONNX graph and the network disagree ({found})")
-    yield f"ONNX Runtime and the network: {found}"
-    if source is not None:
-        model = quantised(model, card_of(spec, card.size, argmax, int8=True), _frames(source, CALIBRATION, size))
-        student = OnnxStudent(model.SerializeToString(), str(out))
-        yield f"8 bit and the network: {parity(segmenter, student, frames)}"
-    frame = frames[0].to(segmenter.mean.device)
-    with torch.inference_mode():
-        by_torch = median_seconds(lambda: segmenter(frame).logits.argmax(1).cpu())
-    by_onnx = median_seconds(lambda: student.run(frames[0]))
-    write_whole(out, model.SerializeToString())
+    with TemporaryDirectory() as folder:
+        draft = Path(folder) / out.name
+        model = pt2_program(segmenter, card) if out.suffix == ".pt2" else onnx_graph(segmenter, card)
+        _write(model, card, draft)
+        student = open_exported(draft, str(out))
+        found = parity(segmenter, student, frames + others)
+        if not found.holds:
+            raise ValueError(f"{out} is not written: the file and the network disagree ({found})")
+        yield f"{RUNTIMES[out.suffix]} and the network: {found}"
+        if source is not None:
+            card = card_of(spec, card.size, argmax, int8=True)
+            model = quantised(model, card, _frames(source, CALIBRATION, size))
+            _write(model, card, draft)
+            student = open_exported(draft, str(out))
+            yield f"8 bit and the network: {parity(segmenter, student, frames)}"
+        frame = frames[0].to(segmenter.mean.device)
+        with torch.inference_mode():
+            by_torch = median_seconds(lambda: segmenter(frame).logits.argmax(1).cpu())
+        by_file = median_seconds(lambda: student.run(frames[0]))
+        for part in Path(folder).iterdir():
+            write_whole(out.with_name(part.name), part.read_bytes())
     yield (
-        f"a frame of {size[0]}x{size[1]}: ONNX Runtime {1e3 * by_onnx:.1f} ms (cpu), "
+        f"a frame of {size[0]}x{size[1]}: {RUNTIMES[out.suffix]} {1e3 * by_file:.1f} ms (cpu), "
         f"torch {1e3 * by_torch:.1f} ms ({frame.device.type}), {torch.get_num_threads()} threads"
     )
     yield f"wrote {out}"
+
+
+def _write(model: Any, card: Card, file: Path) -> None:
+    """What `onnx_graph`, `quantised` or `pt2_program` made."""
+    if file.suffix == ".xml":
+        write_openvino(model, card, file)
+    else:
+        file.write_bytes(model if isinstance(model, bytes) else model.SerializeToString())
 
 
 def _size_of_footage(checkpoint: Path) -> tuple[int, int]:

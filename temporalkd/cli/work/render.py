@@ -11,12 +11,14 @@ from torch import Tensor
 
 import flow as optical_flow
 from flow import FlowCache, FlowEstimator
-from temporalkd.cli.work.systems import Maps, System, device, open_systems
+from temporalkd.cli.work.systems import Maps, System, device, open_systems, scenes_of
 from temporalkd.config import build
 from temporalkd.console import progress
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.image_folder import FrameFolder, MapFolder, open_frames
+from temporalkd.data.image_folder import FrameFolder, MapFolder
 from temporalkd.data.palettes import Palette
+from temporalkd.data.scenes import maps_of_scenes, scene_names
+from temporalkd.data.source import Source
 from temporalkd.visualization import MAX_SYSTEMS, render_flicker
 from temporalkd.visualization.overlay import default_palette
 from temporalkd.visualization.subset import Subset, subset
@@ -25,7 +27,7 @@ __all__ = ["MAX_SYSTEMS", "render"]
 
 
 def render(
-    frames: Path,
+    frames: Sequence[Path],
     systems: Sequence[str],
     out: Path,
     flow: str,
@@ -36,41 +38,50 @@ def render(
     void: int = IGNORE,
     colours: Palette | None = None,
     resize: bool = False,
-) -> int:
-    """The flicker video of up to four systems of any kind, PATH or NAME=PATH each.
+) -> list[Path]:
+    """The flicker video of up to four systems of any kind, PATH or NAME=PATH each; of several scenes, OUT-SCENE each.
 
     Args:
         span: START:END, the frames to show; networks run on these alone, class maps may be there of the others too.
         void: value that means unlabelled in class maps, besides 255.
         colours: of class maps in colours.
         resize: bring class maps to the size of the frames, instead of refusing another.
+    Returns:
+        The files written.
     """
-    footage = open_frames(frames)
-    if out.is_file() and frames.is_file() and out.samefile(frames):
+    sources = scenes_of(frames)
+    if out.is_file() and any(path.is_file() and out.samefile(path) for path in frames):
         raise ValueError(f"{out} is the footage itself: name another file with -o")
-    source = subset(footage, span)
+    outs = [out]
+    if len(sources) > 1:
+        names = (name.replace("/", "-") for name in scene_names(sources))
+        outs = [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
+    parts = {source: subset(source, span) for source in sources}
     opened = open_systems(systems, Maps(None, (void, IGNORE), None, colours, resize))
     palette, class_names = _shared(opened, colours)
-    maps = {
-        name: system.map_stream(source) if system.maps is None else _from_maps(system, source, frames)
-        for name, system in opened.items()
-    }
+    maps = [
+        {name: _class_maps(system, source, part, sources) for name, system in opened.items()}
+        for source, part in parts.items()
+    ]
     estimator = _Kept(optical_flow.build(flow).to(device()), build.default_cache())
+    total, done = sum(map(len, parts.values())), 0
     with progress("render") as tick:
-        tick(0, len(source))
-        return render_flicker(
-            source.same_size_frames(),
-            maps,
-            out,
-            flow=estimator,
-            palette=palette,
-            classes=class_names,
-            fps=source.fps if fps is None else fps,
-            scale=scale,
-            first=source.start,
-            device=device(),
-            progress=lambda done: tick(done, len(source)),
-        )
+        tick(0, total)
+        for part, of_scene, file in zip(parts.values(), maps, outs):
+            done += render_flicker(
+                part.same_size_frames(),
+                of_scene,
+                file,
+                flow=estimator,
+                palette=palette,
+                classes=class_names,
+                fps=part.fps if fps is None else fps,
+                scale=scale,
+                first=part.start,
+                device=device(),
+                progress=lambda count, before=done: tick(before + count, total),  # type: ignore[misc]
+            )
+    return outs
 
 
 @dataclass
@@ -107,14 +118,15 @@ def _shared(systems: Mapping[str, System], colours: Palette | None) -> tuple[Ten
     return torch.as_tensor(palette, dtype=torch.uint8), list(names)
 
 
-def _from_maps(system: System, source: Subset, frames: Path) -> Iterator[Tensor]:
-    """The class maps of the frames of a range: by name where frames have names, else by number.
+def _class_maps(system: System, footage: Source, source: Subset, sources: Sequence[Source]) -> Iterator[Tensor]:
+    """What a system says of the frames of a range: class maps by name where frames have names, else by number.
 
     Raises:
         ValueError: a map without a frame, a frame of the range without a map, a map of another size; names it.
     """
-    footage, maps = source.source, system.maps
-    assert maps is not None
+    if system.maps is None:
+        return system.map_stream(source)
+    maps = maps_of_scenes(system.path, system.maps, sources)[footage]
     indices: Sequence[int] = range(source.start, source.stop)
     if isinstance(footage, FrameFolder) and isinstance(maps, MapFolder):
         stems = [footage.stems[index] for index in indices]
@@ -124,14 +136,15 @@ def _from_maps(system: System, source: Subset, frames: Path) -> Iterator[Tensor]
         place = {stem: index for index, stem in enumerate(maps.stems)}
         indices = [place[stem] for stem in stems]
     elif len(maps) != len(footage):
-        raise ValueError(f"{system.path} has {len(maps)} class maps, {frames} has {len(footage)} frames")
+        where = getattr(footage, "path", footage.name)
+        raise ValueError(f"{maps.path} has {len(maps)} class maps, {where} has {len(footage)} frames")
     height, width = source.size
 
     def read() -> Iterator[Tensor]:
         for index in indices:
             map_ = maps.fitted(maps[index], (height, width))
             if map_.shape != (height, width):
-                where = maps.files[maps.stems[index]] if isinstance(maps, MapFolder) else system.path
+                where = maps.files[maps.stems[index]] if isinstance(maps, MapFolder) else maps.path
                 raise ValueError(
                     f"{where}: the map is {map_.shape[1]}x{map_.shape[0]}, expected {width}x{height} like its frame"
                 )

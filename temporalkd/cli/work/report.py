@@ -10,10 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flow.files import write_whole
-from temporalkd.cli.work.systems import System, class_count, device, first_data, on_frames, open_systems
+from temporalkd.cli.work.systems import System, class_count, device, first_data, open_systems, predictors, scenes_of
 from temporalkd.config import Config, load
 from temporalkd.console import progress
-from temporalkd.evaluation import Predictor, Row, averaged, memoize
+from temporalkd.data.footage import Footage
+from temporalkd.evaluation import Row
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.paths import read_json
 from temporalkd.visualization.report import Report, render_page, require_jinja
@@ -28,7 +29,7 @@ def report(
     protocol: str = "visible",
     flow: str | None = None,
     ema: float | None = None,
-    frames: Path | None = None,
+    frames: Sequence[Path] = (),
     labels: Path | None = None,
 ) -> None:
     """Score systems on `frames`, on the data.val of `data` or on that of the first run, and write the page.
@@ -41,13 +42,12 @@ def report(
     require_jinja()
     _refuse_unwritable(out)
     opened = open_systems(systems)
-    if frames is not None:
-        data = on_frames(frames, labels, class_count(opened))
-    data = data or first_data(opened, overrides)
     classes = {name: system.classes for name, system in opened.items() if system.classes is not None}
     if len(set(classes.values())) > 1:
         raise ValueError(f"the runs have different classes: {', '.join(f'{n} {c}' for n, c in classes.items())}")
-    scorer = Scorer(data, device(), [flow] if flow else (), next(iter(classes.values()), None) or class_count(opened))
+    count = class_count(opened)
+    footage = Footage(scenes_of(frames, labels, classes=count)) if frames else data or first_data(opened, overrides)
+    scorer = Scorer(footage, device(), [flow] if flow else (), count)
     scorer.protocols = [protocol]
     for system in opened.values():
         system.require(scorer.footage.sources if scorer.footage is not None else [])
@@ -71,10 +71,7 @@ def _refuse_unwritable(out: Path) -> None:
 
 
 def _tapes(opened: Mapping[str, System], ema: float | None, folder: Path) -> dict[str, Tape]:
-    systems: dict[str, Predictor] = {name: memoize(system.predictor()) for name, system in opened.items()}
-    if ema is not None:
-        systems |= {f"{name} EMA {ema:g}": averaged(system, ema) for name, system in list(systems.items())}
-    return {name: Tape(system, folder / str(i)) for i, (name, system) in enumerate(systems.items())}
+    return {n: Tape(system, folder / str(i)) for i, (n, system) in enumerate(predictors(opened, ema).items())}
 
 
 def _contents(

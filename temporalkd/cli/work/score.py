@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from temporalkd.cli.work.systems import Maps, device, first_data, largest, open_systems
+from temporalkd.cli.work.systems import (
+    Maps,
+    class_count,
+    device,
+    first_data,
+    largest,
+    open_systems,
+    predictors,
+    scenes_of,
+)
 from temporalkd.config import Config, build
 from temporalkd.console import progress, say
-from temporalkd.data.image_folder import FrameFolder, open_frames
 from temporalkd.evaluation import Row
 from temporalkd.evaluation import evaluate as score
 from temporalkd.experiments.scoring import Scorer
@@ -33,11 +41,11 @@ def evaluate(
         if system.spec is not None and scorer.footage is not None:
             build.same_classes(str(system.path), system.spec.class_names, scorer.footage.class_names, "data.val")
     with progress("evaluate") as tick:
-        return scorer.rows({name: system.predictor() for name, system in opened.items()}, ema=ema, progress=tick)
+        return scorer.rows(predictors(opened, ema), progress=tick)
 
 
 def consistency(
-    frames: Path,
+    frames: Sequence[Path],
     systems: Sequence[str],
     maps: Maps,
     labels: Path | None,
@@ -48,30 +56,27 @@ def consistency(
     label_mapping: Mapping[int, int] | None = None,
 ) -> list[Row]:
     """Score systems on frames, with labels or without."""
-    opened, source = open_systems(systems, maps), open_frames(frames)
-    if labels is not None:
-        if not isinstance(source, FrameFolder):
-            raise ValueError(f"{frames} is a video: labels need a folder of images with the same names")
-        reading = {"void": void, "palette": maps.palette, "mapping": label_mapping or None}
-        source = FrameFolder(frames, labels, classes=maps.classes, partial=True, **reading)  # type: ignore[arg-type]
-        if len(source.labelled) < len(source):
-            say(f"{len(source.labelled)} of {len(source)} frames have labels: accuracy is theirs")
+    opened = open_systems(systems, maps)
+    reading = {"void": void, "palette": maps.palette, "mapping": label_mapping or None}
+    sources = scenes_of(frames, labels, classes=maps.classes, **reading)
+    known, total = (sum(map(len, each)) for each in ([s.labelled for s in sources], sources))
+    if labels is not None and known < total:
+        say(f"{known} of {total} frames have labels: accuracy is theirs")
     for system in opened.values():
-        system.require([source])
-    if len(source) < 2:
-        raise ValueError(f"{frames} has {len(source)} frame(s): consistency needs two or more")
+        system.require(sources)
+    if max(map(len, sources)) < 2:
+        raise ValueError(f"{frames[0]} has {len(sources[0])} frame(s): consistency needs two or more")
     estimators = build.flows(flows, device(), weights)
-    known = [maps.classes, *(system.classes for system in opened.values())]
-    classes = next((c for c in known if c), None) or (len(maps.palette) if maps.palette else None)
+    counts = [maps.classes, *(system.classes for system in opened.values())]
+    classes = next((c for c in counts if c), None) or (len(maps.palette) if maps.palette else None)
     if classes is None:
-        truths = (label for i in source.labelled if (label := source.label(i)) is not None)
-        told = max(largest(m) for system in opened.values() for m in system.maps or [])
+        truths = (label for s in sources for i in s.labelled if (label := s.label(i)) is not None)
+        told = class_count(opened) - 1
         true = max(map(largest, truths), default=0)
-        if source.labelled and true == 0:
+        if known and true == 0:
             say(f"{labels}: no pixel of any class but 0; void is {', '.join(map(str, void))} (--void, --label-mapping)")
         if true > told:
             say(f"{labels} has class {true}, which no prediction has: if it is void, add --void {true}")
         classes = 1 + max(told, true)
-    asked = {name: system.predictor() for name, system in opened.items()}
     with progress("consistency") as tick:
-        return score([source], asked, classes, estimators, protocols, build.default_cache(), progress=tick)
+        return score(sources, predictors(opened), classes, estimators, protocols, build.default_cache(), progress=tick)

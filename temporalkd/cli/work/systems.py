@@ -1,32 +1,42 @@
-"""What is scored, shown or run: networks, .onnx files and class maps, opened by one rule for all commands."""
+"""What is scored, shown or run: networks, exported files and class maps, opened by one rule for all commands."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from temporalkd.config import Config, ConfigError, parse
+from temporalkd.config import Config, ConfigError
+from temporalkd.console import say
 from temporalkd.data.clip import IGNORE
-from temporalkd.data.image_folder import IMAGES, MapFolder
+from temporalkd.data.image_folder import MapFolder
 from temporalkd.data.images import ImageFiles
-from temporalkd.data.map_video import MapVideo
 from temporalkd.data.palettes import Palette
-from temporalkd.data.source import Source
-from temporalkd.evaluation import ClassMapper, FramePrediction, Predictor, class_maps, frames_at_once, network
+from temporalkd.data.scenes import ClassMaps, holds_maps, labelled_scenes, maps_of_scenes, open_maps, open_scenes
+from temporalkd.data.source import Frame, Source
+from temporalkd.evaluation import (
+    ClassMapper,
+    FramePrediction,
+    Predictor,
+    averaged,
+    class_maps,
+    frames_at_once,
+    memoize,
+    network,
+)
 from temporalkd.evaluation import folder_of_maps as of_maps
 from temporalkd.experiments.run_directory import load_run
-from temporalkd.export import OnnxStudent
+from temporalkd.export import EXPORTED, ExportedStudent, open_exported
 from temporalkd.models import Classifier, ModelSpec, Segmenter, is_source, load_segmenter, open_source
 from temporalkd.paths import pretrained
 
 WEIGHTS = (".safetensors", ".pt", ".pth")
 KINDS = (
-    "a run folder, hf:FOLDER and so on, street-teacher, a .safetensors or .onnx file, "
+    "a run folder, hf:FOLDER and so on, street-teacher, a .safetensors, .onnx, .pt2 or .xml file, "
     "or a folder or lossless video of class maps"
 )
 
@@ -44,29 +54,35 @@ class Maps:
 
 @dataclass
 class System:
-    """A network with its spec, an .onnx file, or class maps; one of the three is there."""
+    """A network with its spec, an exported file, or class maps; one of the three is there."""
 
     name: str
     path: Path
     segmenter: Segmenter | None = None
     spec: ModelSpec | None = None
-    graph: OnnxStudent | None = None
-    maps: MapFolder | MapVideo | None = None
+    graph: ExportedStudent | None = None
+    maps: Mapping[str, ClassMaps] | None = None
+    by_scene: Mapping[Source, ClassMaps] = field(default_factory=dict)
 
     @property
     def classes(self) -> int | None:
         """Number of classes, as far as it is known."""
-        return self.segmenter.classes if self.segmenter is not None else self.maps.classes if self.maps else None
+        if self.segmenter is not None:
+            return self.segmenter.classes
+        if self.graph is not None:
+            return self.graph.card().get("classes")
+        return next((maps.classes for maps in (self.maps or {}).values()), None)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether it says more than classes."""
+        return self.segmenter is not None or (self.graph is not None and self.graph.gives_logits)
 
     def predictor(self) -> Predictor:
-        """What it says about each frame; class maps are those of a single source."""
+        """What it says about each frame; class maps are those of the sources that were required."""
         if self.segmenter is not None:
             return network(self.segmenter)
-        if self.maps is not None:
-            return of_maps(self.maps)
-        graph = self.graph
-        assert graph is not None
-        return lambda frame: FramePrediction(graph(frame.pixels))
+        return of_maps(self.by_scene) if self.graph is None else by_graph(self.graph)
 
     def map_stream(self, source: Source) -> Iterator[Tensor]:
         """The class map of every frame, streaming; not of class maps, which belong to whole sources."""
@@ -80,14 +96,36 @@ class System:
         """Refuse class maps that are not those of the frames, one a frame: by name where frames have names."""
         if self.maps is None:
             return
-        if len(sources) != 1:
-            raise ValueError(f"{self.path}: class maps belong to one scene, the footage has {len(sources)}")
-        (source,) = sources
-        if isinstance(source, ImageFiles) and isinstance(self.maps, MapFolder):
-            self.maps.require([path.stem for path in source.paths])
-        elif len(self.maps) != len(source):
-            where = getattr(source, "path", source.name)
-            raise ValueError(f"{self.path} has {len(self.maps)} class maps, {where} has {len(source)} frames")
+        self.by_scene = maps_of_scenes(self.path, self.maps, sources)
+        for source, maps in self.by_scene.items():
+            if isinstance(source, ImageFiles) and isinstance(maps, MapFolder):
+                maps.require([path.stem for path in source.paths])
+            elif len(maps) != len(source):
+                where = getattr(source, "path", source.name)
+                raise ValueError(f"{maps.path} has {len(maps)} class maps, {where} has {len(source)} frames")
+
+
+def by_graph(graph: ExportedStudent) -> Predictor:
+    """An exported file: softmax and arg-max of its logits, or its classes alone."""
+
+    def predict(frame: Frame) -> FramePrediction:
+        out = torch.from_numpy(graph.run(frame.pixels[None].float() / 255))[0]
+        if not graph.gives_logits:
+            return FramePrediction(out)
+        return FramePrediction(out.argmax(0).to(torch.uint8), out.softmax(0))
+
+    return predict
+
+
+def predictors(systems: Mapping[str, System], ema: float | None = None) -> dict[str, Predictor]:
+    """All systems, and with a decay the moving average of each that has probabilities."""
+    found = {name: memoize(system.predictor()) for name, system in systems.items()}
+    if ema is None:
+        return found
+    averages = {f"{n} EMA {ema:g}": averaged(found[n], ema) for n, s in systems.items() if s.has_probabilities}
+    if without := [name for name, system in systems.items() if not system.has_probabilities]:
+        say(f"no moving average of {', '.join(without)}: class maps have no probabilities")
+    return found | averages
 
 
 def open_systems(words: Sequence[str], maps: Maps = Maps()) -> dict[str, System]:
@@ -110,25 +148,24 @@ def open_systems(words: Sequence[str], maps: Maps = Maps()) -> dict[str, System]
 
 
 def _network(name: str, path: Path) -> System | None:
-    """A network or .onnx file; None: class maps."""
+    """A network or exported file; None: class maps."""
     if not path.exists() and is_source(str(path)):
         return System(name, path, *load_system(path))
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such system, expected {KINDS}")
-    if path.suffix == ".onnx":
-        return System(name, path, graph=OnnxStudent(path))
-    if path.suffix in WEIGHTS or (path.is_dir() and ((path / "config.yaml").is_file() or not _has_images(path))):
+    if path.suffix in EXPORTED:
+        return System(name, path, graph=open_exported(path))
+    if path.suffix in WEIGHTS or (path.is_dir() and (_is_run(path) or not holds_maps(path))):
         return System(name, path, *load_system(path))
     return None
 
 
 def _class_maps(name: str, path: Path, maps: Maps) -> System:
-    reader = MapFolder if path.is_dir() else MapVideo
-    return System(name, path, maps=reader(path, **vars(maps)))
+    return System(name, path, maps=open_maps(path, **vars(maps)))
 
 
-def _has_images(folder: Path) -> bool:
-    return any(file.suffix.lower() in IMAGES for file in folder.iterdir())
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.yaml", "student.safetensors"))
 
 
 def first_data(systems: Mapping[str, System], overrides: Sequence[str]) -> Config:
@@ -143,29 +180,21 @@ def first_data(systems: Mapping[str, System], overrides: Sequence[str]) -> Confi
     return load_run(first.path, overrides)[0]
 
 
-def on_frames(frames: Path, labels: Path | None, classes: int) -> Config:
-    """A config whose data.val is a folder of images, with labels or without, or a video."""
-    val: dict[str, Any] = {"dataset": "video", "path": str(frames.resolve())}
+def scenes_of(frames: Sequence[Path], labels: Path | None = None, **reading: Any) -> list[Source]:
+    """The scenes of videos, folders of images, and folders of several of either.
+
+    Args:
+        reading: how labels are read, see `FrameFolder`.
+    """
     if labels is not None:
-        names = [f"class {index}" for index in range(classes)]
-        images = {"images": str(frames.resolve()), "labels": str(labels.resolve()), "class_names": names}
-        val = {"dataset": "folder", **images}
-    return parse(
-        {
-            "name": "frames",
-            "data": {"train": val, "val": val},
-            "student": {},
-            "method": {"name": "baseline"},
-            "training": {"steps": 1},
-        },
-        str(frames),
-    )
+        return labelled_scenes(frames, labels, **reading)
+    return [scene for path in frames for scene in open_scenes(path)]
 
 
 def class_count(systems: Mapping[str, System]) -> int:
     """Number of classes: the networks', else the palette's, else the largest class of the maps + 1."""
     found = [system.classes for system in systems.values() if system.classes is not None]
-    maps = [system.maps for system in systems.values() if system.maps is not None]
+    maps = [maps for system in systems.values() for maps in (system.maps or {}).values()]
     palettes = [len(each.palette) for each in maps if each.palette is not None]
     return next(iter([*found, *palettes]), None) or 1 + max((largest(m) for each in maps for m in each), default=0)
 
@@ -215,14 +244,14 @@ def load_system(path: Path) -> tuple[Segmenter, ModelSpec]:
 
 
 def load_mapper(path: Path, precision: str = "fp32", compiled: bool = False) -> ClassMapper:
-    """What gives class maps alone, of a run folder, a .safetensors file with its json, or an .onnx file.
+    """What gives class maps alone, of a run folder, a .safetensors file with its json, or an exported file.
 
     Raises:
-        ValueError: options of networks for an .onnx file, which is computed as it was exported.
+        ValueError: options of networks for an exported file, which is computed as it was exported.
     """
-    if path.suffix != ".onnx":
+    if path.suffix not in EXPORTED:
         segmenter, _ = load_system(path)
         return Classifier(segmenter, precision == "bf16", compiled)
     if precision != "fp32" or compiled:
         raise ValueError(f"{path} is computed as it was exported: --precision and --compile are for networks")
-    return OnnxStudent(path, threads=torch.get_num_threads() // frames_at_once(OnnxStudent.device))
+    return open_exported(path, threads=torch.get_num_threads() // frames_at_once(ExportedStudent.device))

@@ -109,6 +109,10 @@ def mapped(
     except ValueError as error:
         raise ConfigError(str(error)) from None
     labels = own or [str(number) for number in range(network.classes)]
+    if sorted(names[0]) == sorted(names[1]) and table is None:
+        moved = [f"{own[n]} {n} -> {target}" for n, target in enumerate(targets) if target != n]
+        say(f"{where}: another order of the classes, mapped by name: {', '.join(moved)}")
+        return MappedClasses(network, targets, len(others))
     pairs = [f"{name} -> {others[target]}" for name, target in zip(labels, targets) if target is not None]
     missing = [name for number, name in enumerate(others) if number not in targets]
     left = [name for name, target in zip(labels, targets) if target is None]

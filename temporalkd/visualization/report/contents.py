@@ -67,6 +67,7 @@ class System:
         fps: frames per second of the network alone.
         iou: per class, percent, None where the class is absent; empty without labels.
         consistency: per class, percent.
+        scenes: scene -> column key -> percent, where there are several.
         per_pair: curve key -> one number a pair of consecutive frames, None where there is none.
         moments: in any order; the page shows the largest value first.
         config: the run's config.yaml.
@@ -82,6 +83,7 @@ class System:
     fps: float | None = None
     iou: Sequence[float | None] = ()
     consistency: Sequence[float | None] = ()
+    scenes: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     per_pair: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     moments: Sequence[Moment] = ()
     config: str = ""

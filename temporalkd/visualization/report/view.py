@@ -64,6 +64,7 @@ def view(report: Report) -> dict[str, Any]:
         "compared": any(cell.difference for cell in cells),
         "intervals": any(cell.interval for cell in cells),
         "classes": _classes(report),
+        "scenes": _scenes(report),
         "moments": [(index, _moments(system)) for index, system in enumerate(systems) if system.moments],
         "configured": [system.name for system in systems if system.config],
         "differing": differing_settings(systems),
@@ -171,6 +172,18 @@ def _classes(report: Report) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _scenes(report: Report) -> list[dict[str, Any]]:
+    """Per scene: name, and of every metric one number a system."""
+    shown = [c for c in report.columns if any(c.key in n for s in report.systems for n in s.scenes.values())]
+    return [
+        {
+            "name": name,
+            "bars": {c.heading: [finite(s.scenes.get(name, {}).get(c.key)) for s in report.systems] for c in shown},
+        }
+        for name in dict.fromkeys(name for system in report.systems for name in system.scenes)
+    ]
 
 
 def _spread(numbers: Sequence[float | None]) -> float:
