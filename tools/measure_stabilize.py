@@ -46,7 +46,7 @@ TRAINED: dict[str, dict[str, Any]] = {
     "motion consistency alone": SINGLE | {"kl": 0.0, "motion": 1.0},
     "views and motion consistency": {"motion": 0.3},
     "without disturbance": {"disturbance": 0.0},
-    "without class balance": {"balance": 0.0},
+    "with class balance": {"balance": 0.5},
 }
 """Row -> what differs from the defaults of `stabilize`."""
 ROWS = ("original", "views at inference", "EMA 0.8", "median of 3", "TENT", "new weights alone", *TRAINED)

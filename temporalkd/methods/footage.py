@@ -29,7 +29,7 @@ class FootageDistillation(MethodOptions):
         pixel, own, motion: weights; that of `own` rises from 0.1 to 0.3 of the training, that of `motion` from 0.3 to
             0.8, where `ramps` says nothing else.
         labelled: 0: the teacher is not asked about labelled stills, where it repeats the labels.
-        balance: of the classes in both KL, see losses.pixel_kl; thin things keep their boundaries with 0.5.
+        balance: of the classes in both KL, see losses.pixel_kl.
         neighbours: weight of the KL on each frame of a clip that is not its anchor.
         flip, scales: views of the moving average.
     """
@@ -40,7 +40,7 @@ class FootageDistillation(MethodOptions):
         "without own views": {"own": 0},
         "without motion": {"motion": 0},
         "with labelled stills": {"labelled": 1},
-        "without balance": {"balance": 0},
+        "with balance": {"balance": 0.5},
         "labels alone": {"pixel": 0, "own": 0, "motion": 0},
     }
 
@@ -49,7 +49,7 @@ class FootageDistillation(MethodOptions):
     own: float = Field(0.5, ge=0)
     motion: float = Field(0.0, ge=0)
     labelled: float = Field(0.0, ge=0)
-    balance: float = Field(0.5, ge=0, le=1)
+    balance: float = Field(0.0, ge=0, le=1)
     neighbours: float = Field(1.0, ge=0)
     tau: float = Field(1.0, gt=0)
     flip: bool = True

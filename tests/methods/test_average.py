@@ -140,7 +140,7 @@ def test_pixel_kl_of_footage_alone() -> None:
 def test_two_targets_pull_as_their_mixture() -> None:
     """0.5 KL(p || s) + 0.5 KL(q || s) and KL((p + q) / 2 || s) differ by what does not depend on the student."""
     teacher, own = segmenter(seed=2), segmenter(seed=5)
-    method = footage(segmenter(seed=1), teacher, flip=False, balance=0, ramps={"mean_teacher": {"start": 0, "end": 0}})
+    method = footage(segmenter(seed=1), teacher, flip=False, ramps={"mean_teacher": {"start": 0, "end": 0}})
     method._modules.averages[0].student.load_state_dict(own.state_dict())  # type: ignore[union-attr]
     given = replace(clip(1, batch=2), labelled=torch.zeros(2, 1, dtype=torch.bool))
     given = replace(given, labels=torch.full_like(given.labels, 255))

@@ -39,7 +39,7 @@ class Options:
     flow_passes: int = 0
     kl: float = 1.0
     motion: float = 0.0
-    balance: float = 0.5
+    balance: float = 0.0
     steps: int = 400
     minutes: float | None = None
     lr: float = 2e-4
