@@ -57,7 +57,6 @@ def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
         shutil.rmtree(out / name, ignore_errors=True)
         overrides = [f"seed={seed}", *SMALLER]
         overrides += [] if name == "baseline" else [f"teacher.weights={TEACHER}"]
-        overrides += ["data.frames=2"] if name == "etc" else []
         configs[name] = load(config_folder() / "street" / f"{name}.yaml", overrides)
     say(f"training {', '.join(STUDENTS)} on synthetic streets, {configs['etc'].training.steps} steps each")
     train(configs, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,8 @@ class Scores:
             return None
         shares = {key: values.pop(key) for key in SHARES}
         series = {key: Series(*counts[key], self._measures[key]) for key in MEASURES if key in counts}
-        return replace(Row(**values, shares=shares), series=series)
+        scenes = tuple(values.pop("per_scene", ()))
+        return Row(**values, shares=shares, series=series, scenes=scenes)
 
 
 def is_labelled(sources: Sequence[Any]) -> bool:
