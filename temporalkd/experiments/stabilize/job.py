@@ -164,13 +164,13 @@ class Job:
         resized = MultiView(self.original, options.flip, SCALES)
         before, one, several = judge.before["consistency"], judge(single), judge(resized)
         steadier = (several["accepted"] or 0.0) > (one["accepted"] or before)
+        taken = resized if steadier else single
         self.tell(
-            f"consistency of {len(first[0])} frames: {before:.2f}, in {single.count} views "
-            f"{one['consistency']:.2f}, in "
-            f"{resized.count} views {several['consistency']:.2f}: the target is that of "
-            f"{(resized if steadier else single).count} views"
+            f"consistency of {len(first[0])} frames: {before:.2f}, in {single.count} views {one['consistency']:.2f}, "
+            f"in {resized.count} {several['consistency']:.2f} with {several['agreement']:.1f} % of pixels unchanged "
+            f"(at least {100 * options.agreement:g}): the target is that of {taken.count} views"
         )
-        return resized if steadier else single
+        return taken
 
     def _targets(self, footage: Footage, keep: Sequence[Selection]) -> Targets:
         """Views of the frames that are used; the plain prediction of what is to be kept."""
