@@ -318,6 +318,10 @@ class Segmenter(nn.Module):
         twin.spec = self.spec
         return twin.train(self.training).to(self.mean.device)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Segmenter:
+        """A clone, whose features are read from its own network: `copy.deepcopy`, torch's AveragedModel."""
+        return memo.setdefault(id(self), self.clone())
+
     def unheard(self) -> nn.Module:
         """The network with the same weights and nobody listening, so that several threads may run it at once."""
         tensors = chain(self.network.parameters(), self.network.buffers())

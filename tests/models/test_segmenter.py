@@ -224,3 +224,15 @@ def test_a_callable_of_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_mistakes_are_named(architecture: str, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build(ModelSpec(architecture, 5, arguments))
+
+
+def test_a_deep_copy_reads_its_own_features() -> None:
+    original = segmenter().eval()
+    frames = torch.rand(1, 3, 48, 64)
+    averaged = torch.optim.swa_utils.AveragedModel(original)  # copies its module
+    with torch.no_grad():
+        for weight in averaged.parameters():
+            weight.zero_()
+        before = original(frames)
+        torch.testing.assert_close(averaged(frames).native, torch.zeros_like(before.native))
+    torch.testing.assert_close(original(frames).native, before.native)
