@@ -14,7 +14,7 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.prefetch import ReadAhead
 from temporalkd.data.scenes import ClassMaps
 from temporalkd.data.source import Frame, Source
-from temporalkd.models import Segmenter, Teacher
+from temporalkd.models import Segmenter, Teacher, evaluating
 
 
 @dataclass
@@ -49,11 +49,8 @@ def class_maps(segmenter: Segmenter, source: Source) -> Iterator[Tensor]:
 
 
 def _logits(segmenter: Teacher, pixels: Tensor) -> Tensor:
-    training = segmenter.training
-    segmenter.eval()
-    logits = segmenter(pixels[None].to(segmenter.mean.device).float() / 255).logits[0].float()
-    segmenter.train(training)
-    return logits
+    with evaluating(segmenter):
+        return segmenter(pixels[None].to(segmenter.mean.device).float() / 255).logits[0].float()
 
 
 def averaged(system: Predictor, decay: float) -> Predictor:

@@ -20,7 +20,7 @@ from temporalkd.experiments import resources, run_directory
 from temporalkd.experiments.lock import RunLock, run_lock
 from temporalkd.experiments.scoring import Scorer, write_rows
 from temporalkd.methods import Method
-from temporalkd.models import Segmenter, Teacher, save_segmenter
+from temporalkd.models import Segmenter, Teacher, evaluating, save_segmenter
 from temporalkd.models.deployed import has_bf16
 from temporalkd.training import PseudoLabels, Runtime, Trainer
 
@@ -151,13 +151,11 @@ def _cost(config: Config, method: Method, clips: ClipSampler, runtime: Runtime) 
     computing = 0.0
     for module, share in networks:
         module.to(runtime.device)
-        training = module.training
-        module.eval()
-        module(frames)
-        started = time.monotonic()
-        module(frames)
-        computing += share * (time.monotonic() - started)
-        module.train(training)
+        with evaluating(module):
+            module(frames)
+            started = time.monotonic()
+            module(frames)
+            computing += share * (time.monotonic() - started)
     seconds = section.accumulate * (max(reading, computing) if section.workers else reading + computing)
     parameters = sum(p.numel() for p in method.student.parameters())
     return (

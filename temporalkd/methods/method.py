@@ -18,7 +18,7 @@ from temporalkd.methods.average import DECAY
 from temporalkd.methods.context import DistillationContext
 from temporalkd.methods.self_training import SelfTraining
 from temporalkd.methods.term import LossTerm, TrainableModules, WeightedLoss
-from temporalkd.models import Segmenter, Teacher, freeze
+from temporalkd.models import Segmenter, Teacher, evaluating, freeze
 
 PREPARE_BATCHES = 8
 """That `Method.prepare` reads."""
@@ -297,10 +297,8 @@ class Method:
     def observed(self, context: DistillationContext) -> dict[str, float]:
         """What the terms show in the log without being trained on it, nor leaving a trace in their own modules."""
         terms = self._modules.terms
-        training = terms.training
-        terms.eval()
-        seen = {name: weighted.term.observed(context) for name, weighted in self.terms.items()}
-        terms.train(training)
+        with evaluating(terms):
+            seen = {name: weighted.term.observed(context) for name, weighted in self.terms.items()}
         return {f"{name}/{key}": float(value) for name, values in seen.items() for key, value in values.items()}
 
     def best_student(self) -> Segmenter:

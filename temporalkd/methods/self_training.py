@@ -11,7 +11,7 @@ from torch import Tensor
 from temporalkd import losses
 from temporalkd.data.clip import IGNORE, Clip
 from temporalkd.methods.correction_terms import Correction, upsampled
-from temporalkd.models import freeze
+from temporalkd.models import evaluating, freeze
 
 if TYPE_CHECKING:
     from temporalkd.methods.method import Method
@@ -61,9 +61,8 @@ class SelfTraining:
         Without corrector it is the weak label, and elsewhere the student's class.
         """
         context, student = method.context(clip, progress=progress), method.best_student()
-        training = student.training
-        context.predict(student.eval())
-        student.train(training)
+        with evaluating(student):
+            context.predict(student)
         correction, t = self.correction, clip.anchor
         plain = correction.kind == "none"
         logits = context.student.logits(t) if plain else upsampled(correction.corrected(context), context.frames)

@@ -6,7 +6,7 @@ from temporalkd.models.deployed import Bare, Classifier
 from temporalkd.models.fingerprint import fingerprint
 from temporalkd.models.joint import BRANCHES, JointTeacher, Teacher, ensemble, views
 from temporalkd.models.mapped import MappedClasses, class_targets
-from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, freeze
+from temporalkd.models.segmenter import Normalisation, Prediction, Segmenter, evaluating, freeze
 from temporalkd.models.shared_dropout import SharedDropout
 from temporalkd.models.sources import is_source, open_source
 from temporalkd.models.spec import read_spec
@@ -34,6 +34,7 @@ __all__ = [
     "cost",
     "ensemble",
     "fingerprint",
+    "evaluating",
     "freeze",
     "is_source",
     "load_encoder",

@@ -10,6 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from temporalkd.models.joint import Teacher
+from temporalkd.models.segmenter import evaluating
 
 _SECONDS = 1.0
 _MOST = 50
@@ -27,20 +28,18 @@ class Cost:
 @torch.inference_mode()
 def cost(segmenter: Teacher, size: tuple[int, int]) -> Cost:
     """Measured on one frame of (H, W) on the network's device, alone, after a warm-up; the median of about a second."""
-    training = segmenter.training
-    segmenter.eval()
     frame = torch.rand(1, 3, *size, device=segmenter.mean.device)
     counter = FlopCounterMode(display=False)
-    with counter:
-        segmenter(frame)
 
     def once() -> None:
         segmenter(frame)
         if frame.is_cuda:
             torch.cuda.synchronize(frame.device)
 
-    seconds = median_seconds(once)
-    segmenter.train(training)
+    with evaluating(segmenter):
+        with counter:
+            segmenter(frame)
+        seconds = median_seconds(once)
     parameters = sum(p.numel() for p in segmenter.parameters())
     return Cost(parameters, counter.get_total_flops() / 2e9, 1 / seconds)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -226,10 +227,9 @@ class Segmenter(nn.Module):
     @cached_property
     def channels(self) -> dict[str, list[int]]:
         """Role -> channels of its features, of "logits" too: one number, or one a layer of "low"."""
-        training, side = self.training, max(64, self.normalisation.divisor)
-        with torch.no_grad():
-            features = self.eval()(torch.zeros(1, 3, side, side, device=self.mean.device)).features
-        self.train(training)
+        side = max(64, self.normalisation.divisor)
+        with torch.no_grad(), evaluating(self):
+            features = self(torch.zeros(1, 3, side, side, device=self.mean.device)).features
         layers = {role: [f] if isinstance(f, Tensor) else f for role, f in features.items()}
         return {"logits": [self.classes]} | {role: [f.shape[1] for f in found] for role, found in layers.items()}
 
@@ -348,6 +348,19 @@ def enlarged(logits: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
     return F.interpolate(logits, tuple(size), mode="bilinear", align_corners=False)
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards each module, and each within it, is in the mode in which it was."""
+    modes = {part: part.training for module in modules for part in module.modules()}
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
 
 
 def freeze(module: nn.Module) -> nn.Module:

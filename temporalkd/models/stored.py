@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from temporalkd.models.segmenter import Prediction, enlarged
+from temporalkd.models.segmenter import Prediction, enlarged, evaluating
 
 if TYPE_CHECKING:
     from temporalkd.models.joint import Teacher
@@ -31,7 +31,8 @@ def to_store(network: Teacher) -> Callable[[Tensor], Tensor]:
         stride = 1
         while height * width > CELLS * stride**2:
             stride *= 2
-        probs = network(frames.to(network.mean.device)).logits.float().softmax(1)
+        with evaluating(network):
+            probs = network(frames.to(network.mean.device)).logits.float().softmax(1)
         return enlarged(probs, [-(-height // stride), -(-width // stride)])
 
     return predict

@@ -25,6 +25,7 @@ from temporalkd.models import (
     build,
     class_targets,
     ensemble,
+    evaluating,
     is_source,
     load_encoder,
     load_segmenter,
@@ -210,15 +211,13 @@ def label_error(network: Segmenter | MappedClasses, data: Footage, stills: int =
     """Cross-entropy of a network with the labels, in nats, mean over stills spread evenly over the data."""
     labelled = [(source, index) for source in data.sources for index in source.labelled]
     chosen = labelled[:: max(len(labelled) // stills, 1)][:stills]
-    training = network.training
-    network.eval()
     found = []
     for source, index in chosen:
         label = source.label(index)
         if label is not None and bool((label != IGNORE).any()):
-            logits = network(source.frame(index)[None].to(network.mean.device) / 255).logits
+            with evaluating(network):
+                logits = network(source.frame(index)[None].to(network.mean.device) / 255).logits
             found.append(float(losses.cross_entropy(logits, label[None].long().to(logits.device))))
-    network.train(training)
     if not found:
         raise ConfigError("second_teacher.fusion: accuracy needs labels, and data.train has none: set confidence")
     return sum(found) / len(found)
