@@ -375,3 +375,4 @@ def test_resized_views_teach_where_they_are_steadier(
     footage = choose([Pattern(8.0)], 96, 12, hold_out=False)
     assert job._teacher(footage).scales == scales
     assert told[-1].endswith(f"{2 * len(scales)} views")
+    assert not any(part.training for part in original.modules())  # targets come without dropout

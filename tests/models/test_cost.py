@@ -55,8 +55,9 @@ def test_the_network_is_left_as_it_was(training: bool) -> None:
     segmenter = tiny.segmenter(dropout=0.5).train(training)
     segmenter.network.body.append(nn.BatchNorm2d(8))  # type: ignore[union-attr, operator]
     before = {name: tensor.clone() for name, tensor in segmenter.state_dict().items()}
+    modes = [module.training for module in segmenter.modules()]
     cost(segmenter, (48, 64))
-    assert segmenter.training is training and all(module.training is training for module in segmenter.modules())
+    assert [module.training for module in segmenter.modules()] == modes and modes[0] is training
     assert all(torch.equal(before[name], tensor) for name, tensor in segmenter.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in segmenter.parameters())
     loss = segmenter(torch.rand(1, 3, 48, 64)).logits.sum()

@@ -11,7 +11,16 @@ from torch import Tensor, nn
 import temporalkd as tkd
 from temporalkd.data.image_folder import FrameFolder
 from temporalkd.metrics import SegmentationScore
-from temporalkd.models import JointTeacher, MultiView, Segmenter, fingerprint, freeze, load_segmenter
+from temporalkd.models import (
+    JointTeacher,
+    MultiView,
+    Segmenter,
+    evaluating,
+    fingerprint,
+    freeze,
+    load_segmenter,
+    to_store,
+)
 from tests.tiny import segmenter
 
 
@@ -116,3 +125,22 @@ def test_six_views_of_the_shipped_teacher_are_more_accurate(data_root: Path) -> 
                 score.update(teacher(frame).logits[0].argmax(0).byte(), label)
         scores.append(float(score.compute()["miou"]))
     assert scores[1] > scores[0] + 0.003
+
+
+def test_a_store_has_what_a_network_says_in_eval_mode() -> None:
+    network = segmenter(dropout=0.5).eval()
+    seen = MultiView(network)  # made in training mode, as every module is
+    frames = torch.rand(1, 3, 48, 64)
+    expected = MultiView(network).eval()(frames).logits.softmax(1)
+    network.train()
+    torch.testing.assert_close(to_store(seen)(frames), expected)
+    assert network.training
+
+
+def test_what_is_evaluated_gets_its_own_modes_back() -> None:
+    network = segmenter(dropout=0.5).eval()
+    seen = MultiView(network)
+    with pytest.raises(KeyError), evaluating(seen):
+        assert not any(part.training for part in seen.modules())
+        raise KeyError
+    assert seen.training and not any(part.training for part in network.modules())
