@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import flow as optical_flow
 from temporalkd.config import Config, load
@@ -48,8 +49,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = folder / "data"
     for split in ("train", "val", "test"):
         fake_cityscapes(data / "cityscapes", split, 1 if split == "val" else 2, SIZE, 3)
-    fake_vspw(data / "vspw", {"train": 1, "val": 1}, 3, SIZE)
+    fake_vspw(data / "vspw", {"train": 1, "val": 1, "test": 1}, 3, SIZE)
     fake_voc(data / "voc", {"train_aug": 2, "val": 1}, SIZE)
+    (data / "voc" / "unlabelled").mkdir()
+    for number, width in enumerate((64, 72)):
+        Image.new("RGB", (width, 48)).save(data / "voc" / "unlabelled" / f"{number}.jpg")
     tiny.fake_camvid(data / "camvid", {"train": 3, "val": 3}, SIZE)
     for classes in set(CLASSES.values()):
         spec = ModelSpec(tiny.ARCHITECTURE, classes, roles=dict(tiny.ROLES))
