@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from flow import estimators
 from temporalkd.config.errors import Protocol
 from temporalkd.data.datasets import DATASETS, Imported
+from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.footage import DatasetOptions
 from temporalkd.loggers import LOGGERS, ImportedLogger, LoggerOptions
 from temporalkd.loggers.base import spelled_out
@@ -78,8 +79,8 @@ class Data(Options):
     unlabelled_share: of the clips whose anchor has no label, in every batch as far as its size allows; null: every
     frame is drawn as often as any other, or, by methods that label frames themselves, half of them.
     moving_objects: share of the stills with synthetic motion in which an object, cut by its label, moves on its own.
-    disturbance: strength of noise, blur, motion blur, JPEG, exposure and gamma, which differ from frame to frame; the
-    teacher sees the frame without it, unless teacher.disturbed.
+    disturbance: strength of noise, blur, motion blur, JPEG, exposure and gamma, which differ from frame to frame, or of
+    some of them: {noise: 1}. The teacher sees the frame without it, unless teacher.disturbed.
     """
 
     root: str | None = None
@@ -95,7 +96,7 @@ class Data(Options):
     scale: Scale = (1.0, 1.0)
     flip: bool = True
     jitter: float = Field(0.0, ge=0, lt=1)
-    disturbance: float = Field(0.0, ge=0)
+    disturbance: NonNegativeFloat | dict[DisturbanceKind, NonNegativeFloat] = 0.0
     moving_objects: float = Field(0.0, ge=0, le=1)
     mix: MixOptions | None = None
 

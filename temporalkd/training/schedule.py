@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
+
+from temporalkd.data.disturbance import DisturbanceKind
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Plan:
     warmup: int = 0
     clip_grad: float | None = 5.0
     jitter: float = 0.0
-    disturbance: float = 0.0
+    disturbance: float | Mapping[DisturbanceKind, float] = 0.0
     teacher_disturbed: bool = False
     workers: int = 0
     seed: int = 0

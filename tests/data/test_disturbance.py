@@ -43,16 +43,26 @@ def test_strength_is_how_much() -> None:
     assert change[0] < change[1] < change[2]
 
 
+def test_some_kinds_alone() -> None:
+    clip = frames()
+    noise = Disturbance({"noise": 1.0})(clip, 0) - clip
+    assert 0 < float(noise.abs().max()) < 6 * 6 / 255
+    assert abs(float(noise.mean())) < 1e-3 < float(noise.abs().mean()), "neither exposure nor gamma"
+    assert torch.equal(Disturbance({})(clip, 0), clip)
+    with pytest.raises(ValueError, match="fog"):
+        Disturbance({"fog": 1.0})  # type: ignore[dict-item]
+
+
 def test_a_blur_by_motion_is_along_a_line_and_gamma_moves_the_grey() -> None:
-    disturb = Disturbance()
+    parts = Disturbance().parts
     point = torch.zeros(16, 3, 15, 15)
     point[..., 7, 7] = 1
     torch.manual_seed(0)
-    blurred = [x[0] for x in disturb.motion(point) if x[0, 7, 7] < 1]
+    blurred = [x[0] for x in parts["motion"](point) if x[0, 7, 7] < 1]
     assert 1 <= len(blurred) < 12, "a quarter of the frames"
     for line in blurred:
         assert float(line.sum()) == pytest.approx(1, abs=0.01) and int((line > 0.01).sum()) <= 2 * 5
-    grey = disturb.gamma(torch.full((8, 3, 4, 4), 0.5))[:, 0, 0, 0]
+    grey = parts["gamma"](torch.full((8, 3, 4, 4), 0.5))[:, 0, 0, 0]
     assert len(set(grey.tolist())) == 8 and 0.5**1.2 <= grey.min() < grey.max() <= 0.5 ** (1 / 1.2)
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from temporalkd.data.disturbance import DisturbanceKind
+
+
+def _noise() -> Mapping[DisturbanceKind, float]:
+    return {"noise": 1.0}
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,8 @@ class Options:
         steps, lr, batch: AdamW with polynomial decay; a batch is so many frames.
         minutes: instead of `steps`: as many as fit into that time, by the pace measured before the start.
         crop, scale, jitter, disturbance: augmentation; the target is that of the frame before jitter and disturbance.
+            Noise alone by default: without it the network learns these frames by heart, and the other kinds of
+            data.disturbance blur its boundaries.
             scale None: 0.8 to 1.33, or as `scales` says.
         mix: share of the trained weights in the result; the rest is the original's. None: half, unless the held-out
             part refuses that and takes another share.
@@ -47,7 +55,7 @@ class Options:
     crop: tuple[int, int] = (256, 320)
     scale: tuple[float, float] | None = None
     jitter: float = 0.2
-    disturbance: float = 1.0
+    disturbance: float | Mapping[DisturbanceKind, float] = field(default_factory=_noise)
     mix: float | None = None
     agreement: float = 0.95
     size: int | None = None
