@@ -45,7 +45,8 @@ TRAINED: dict[str, dict[str, Any]] = {
     "flow without views": SINGLE | {"flow_passes": 2},
     "motion consistency alone": SINGLE | {"kl": 0.0, "motion": 1.0},
     "views and motion consistency": {"motion": 0.3},
-    "without disturbance": {"disturbance": 0.0},
+    "without noise": {"disturbance": 0.0},
+    "with all disturbance": {"disturbance": 1.0},
     "with class balance": {"balance": 0.5},
 }
 """Row -> what differs from the defaults of `stabilize`."""

@@ -21,6 +21,9 @@ def stabilize(
     model: Annotated[Path, typer.Argument(help="Run folder, or file of weights with its json.")],
     videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="Videos, or folders of frames.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The steady weights, .safetensors or .pth.")],
+    teacher: Annotated[
+        str | None, typer.Option(help="A larger network of the same classes, as of a config; its views teach too.")
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(min=32, help="Longest side of the frames that are used; default that of training, else 640."),
@@ -66,6 +69,7 @@ def stabilize(
         done = run(
             model,
             [str(video) for video in videos],
+            teacher=teacher,
             out=out,
             keep=[str(folder) for folder in keep],
             labels=labels,

@@ -60,7 +60,7 @@ class PredictionStore:
     def identity(self, pixels: Tensor) -> str:
         """Of a frame (3, H, W) uint8: what its prediction is found by."""
         content = hashlib.blake2b(pixels.contiguous().numpy().tobytes(), digest_size=32).hexdigest()
-        return f"prediction at up to 2^18 cells {self.fingerprint} {content} {tuple(pixels.shape)}"
+        return f"prediction of up to 2^18 cells {self.fingerprint} {content} {tuple(pixels.shape)}"
 
     def kept(self, identity: str, compute: Callable[[], Tensor]) -> Tensor:
         """(C, h, w) log-probabilities, from disk or of the probabilities (1, C, h, w) that are computed."""

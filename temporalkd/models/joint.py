@@ -22,8 +22,8 @@ Fusion = Literal["accuracy", "confidence", "mean"]
 class JointTeacher(nn.Module):
     """A teacher of several branches, a CNN and a transformer say, behind the contract of one network.
 
-    Its logits are the logarithm of the branches' fused probabilities, at the finest of their strides; its features are
-    those of the first branch; `Prediction.branches` holds what each says alone.
+    Its logits are the logarithm of the branches' fused probabilities, at the frame's size, and at the finest of their
+    strides; its features are those of the first branch; `Prediction.branches` holds what each says alone.
 
     Args:
         branches: name -> network.
@@ -83,13 +83,16 @@ class JointTeacher(nn.Module):
         """(N, 3, H, W) float RGB in [0, 1] -> Prediction, logits at (H, W)."""
         said = {name: branch(frames) for name, branch in self.branches.items()}
         finest = max((p.native.shape[-2:] for p in said.values()), key=lambda size: size[0] * size[1])
-        probs = [_resize(p.native.float().softmax(1), finest) for p in said.values()]
+        native, weights = self._fused([_resize(p.native.float().softmax(1), finest) for p in said.values()])
+        logits, _ = self._fused([p.logits.float().softmax(1) for p in said.values()])
+        features = next(iter(said.values())).features
+        return Prediction(logits, native, native, None, features, said, dict(zip(said, weights)))
+
+    def _fused(self, probs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits of the branches' probabilities (N, C, h, w), and their weights (branches, N, 1, h, w)."""
         weights = self._weights(probs)
         fused = fused_target(probs, weights)
-        native = fused.clamp(min=torch.finfo(fused.dtype).tiny).log()
-        features = next(iter(said.values())).features
-        shares = dict(zip(said, weights))
-        return Prediction(_resize(native, frames.shape[-2:]), native, native, None, features, said, shares)
+        return fused.clamp(min=torch.finfo(fused.dtype).tiny).log(), weights
 
     def _weights(self, probs: Sequence[Tensor]) -> Tensor:
         """(branches, N, 1, h, w)"""

@@ -119,6 +119,25 @@ def test_a_street_becomes_steadier(trained: Segmenter, tmp_path: Path) -> None:
     )
 
 
+def test_a_larger_network_teaches_too(trained: Segmenter, tmp_path: Path) -> None:
+    """One that is always sure of class 0: what it teaches moves towards that, and the run is not resumed without it."""
+    sure = segmenter(seed=1)
+    with torch.no_grad():
+        sure.network.classifier.weight.zero_()  # type: ignore[union-attr, operator]
+        sure.network.classifier.bias.copy_(torch.tensor([20.0] + [0.0] * (len(CLASSES) - 1)))  # type: ignore[union-attr, arg-type]
+    options: dict[str, Any] = {"steps": 40, "mix": 1.0, "lr": 1e-2}
+    short, frame = camera(24), camera().frame(0)[None].float() / 255
+    share = []
+    for name, teacher in (("alone", None), ("taught", sure)):
+        done = steady(trained, tmp_path / name, short, teacher=teacher, **options)
+        share.append(float(done.network(frame).logits.softmax(1)[:, 0].mean()))
+    assert share[1] > share[0] + 0.2, share
+    with pytest.raises(ValueError, match="other options or another network"):
+        steady(trained, tmp_path / "taught", short, resume=True, **options)
+    with pytest.raises(ValueError, match="it has 3 classes, the network 9"):
+        steady(trained, tmp_path / "third", teacher=segmenter(3))
+
+
 def test_the_original_comes_back_where_it_would_change_too_much(trained: Segmenter, tmp_path: Path) -> None:
     done = steady(trained, tmp_path / "run", agreement=1.0, lr=2e-2, mix=1.0)
     assert not done.kept and "original comes back" in done.reason
@@ -203,7 +222,7 @@ def test_the_size_is_that_of_training(tmp_path: Path) -> None:
         net.spec = replace(net.spec, trained_size=trained_size)
         api.save(net, tmp_path / name / "net.pth")
         for given in (None, 32):
-            job = Job(tkd.load(tmp_path / name / "net.pth"), Options(size=given), tmp_path, Runtime("cpu"), print)
+            job = Job(tkd.load(tmp_path / name / "net.pth"), None, Options(size=given), tmp_path, Runtime("cpu"), print)
             sizes[name, given] = job.size
     assert sizes == {("known", None): 40, ("known", 32): 32, ("unknown", None): 640, ("unknown", 32): 32}
 
@@ -371,8 +390,8 @@ def test_resized_views_teach_where_they_are_steadier(
     original = freeze(tkd.Segmenter(Says(kernel, threshold), classes=2, normalisation="none"))
     told: list[str] = []
     options = Options(flow="dis", agreement=0.8)
-    job = Job(original, options, tmp_path, Runtime("cpu"), told.append)  # type: ignore[arg-type]
+    job = Job(original, None, options, tmp_path, Runtime("cpu"), told.append)  # type: ignore[arg-type]
     footage = choose([Pattern(8.0)], 96, 12, hold_out=False)
-    assert job._teacher(footage).scales == scales
+    assert job._views(footage).scales == scales
     assert told[-1].endswith(f"{2 * len(scales)} views")
     assert not any(part.training for part in original.modules())  # targets come without dropout

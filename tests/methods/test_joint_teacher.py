@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,13 +48,15 @@ def test_branches_of_other_strides_meet_at_the_finest() -> None:
             self.inner, self.classes = segmenter(seed=6), 9
 
         def forward(self, frames: torch.Tensor):  # type: ignore[no-untyped-def]
-            return self.inner(torch.nn.functional.avg_pool2d(frames, 2))
+            said = self.inner(torch.nn.functional.avg_pool2d(frames, 2))
+            return replace(said, logits=torch.nn.functional.interpolate(said.logits, frames.shape[-2:]))
 
     for order in (("a", "b"), ("b", "a")):
         networks = {"a": segmenter(seed=5), "b": Coarse()}
         said = JointTeacher({name: networks[name] for name in order})(torch.rand(1, 3, 48, 64))  # type: ignore[misc]
         assert said.native.shape[-2:] == (12, 16)
         torch.testing.assert_close(said.native.exp().sum(1), torch.ones(1, 12, 16))
+        assert said.logits.shape[-2:] == (48, 64)
 
 
 def test_terms_ask_the_branch_that_is_meant() -> None:

@@ -19,7 +19,7 @@ from temporalkd.experiments.stabilize import report
 from temporalkd.experiments.stabilize.footage import Video, choose, open_recording
 from temporalkd.experiments.stabilize.job import Job
 from temporalkd.experiments.stabilize.options import Options
-from temporalkd.models import Segmenter, freeze
+from temporalkd.models import MappedClasses, Segmenter, freeze
 from temporalkd.models.normalisation import Given
 from temporalkd.training import Runtime
 
@@ -60,6 +60,7 @@ def stabilize(
     net: nn.Module | str | PathLike[str],
     videos: Video | Sequence[Video],
     *,
+    teacher: Segmenter | MappedClasses | str | PathLike[str] | None = None,
     out: str | PathLike[str] = "runs/steady",
     classes: int | None = None,
     normalisation: Given | None = None,
@@ -74,7 +75,7 @@ def stabilize(
     tell: Callable[[str], None] = say,
     **options: Any,
 ) -> Stabilized:
-    """Make a segmentation network steady on the video of a camera, without labels and without a larger network.
+    """Make a segmentation network steady on the video of a camera, without labels.
 
     The network is taught by its own prediction, averaged over mirrored and resized views of each frame, while it sees
     the frame cropped, resized and disturbed as a camera does. What comes back is the same network with other weights:
@@ -83,6 +84,8 @@ def stabilize(
     Args:
         net: any module that segments frames, a Segmenter, or what `load` takes: a run's folder or a file of weights.
         videos: a video file, a folder of frames, a Source, or several of them.
+        teacher: a larger network of the same classes, or what `load_teacher` takes. The network is then taught by the
+            mean of both networks' views, which is steadier and more accurate than its own.
         out: NAME.safetensors, .pth or .pt, beside which NAME.run/ is written; or a folder, which gets both.
         classes, normalisation, outputs, input_size: of a module that is no Segmenter, see `Segmenter`.
         keep: further stills or footage, on which the network is to answer as it does now.
@@ -121,13 +124,15 @@ def stabilize(
         raise ValueError(f"out: {out}: expected a name that ends in {', '.join(SUFFIXES)}, or a folder")
     folder = weights.with_suffix(".run") if Path(out).suffix else Path(out)
     several = [videos] if isinstance(videos, str | PathLike) or not isinstance(videos, Sequence) else videos
+    larger = _teacher(teacher, original)
     recordings = [open_recording(v, labels if n == 0 else None) for n, v in enumerate(several)]
     runtime = Runtime(accelerator)
-    original.to(runtime.device)
+    for network in filter(None, (original, larger)):
+        network.to(runtime.device)
     with run_lock(folder) as lock:
         if not resume and (has_checkpoint(folder) or weights.exists()):
             raise FileExistsError(f"{weights}: already there, or its run is: resume it, or name another file")
-        job = Job(original, settings, folder, runtime, tell)
+        job = Job(original, larger, settings, folder, runtime, tell)
         tell(job.size_told)
         footage = choose(recordings, job.size, settings.max_frames, hold_out=mend is None)
         tell(f"uses {footage.describe()}")
@@ -163,6 +168,17 @@ def _segmenter(net: Any, classes: int | None, normalisation: Any, outputs: Any, 
     if classes is None:
         raise ValueError("classes: missing, the number of outputs of the network")
     return Segmenter(copy.deepcopy(net), classes, None, normalisation, outputs=outputs, input_size=input_size)
+
+
+def _teacher(teacher: Any, original: Segmenter) -> Segmenter | MappedClasses | None:
+    """The larger network, frozen, its classes in the order of the original's."""
+    if teacher is None:
+        return None
+    names = original.spec.class_names if original.spec else None
+    found = api.load_teacher(teacher, onto=names or None) if isinstance(teacher, str | PathLike) else teacher
+    if found.classes != original.classes:
+        raise ValueError(f"teacher: it has {found.classes} classes, the network {original.classes}")
+    return freeze(found)  # type: ignore[return-value]
 
 
 def _mend(segmenter: Segmenter, recordings: Sequence[Any], folder: Path, longest: int, tell: Callable) -> None:

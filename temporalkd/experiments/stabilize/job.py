@@ -31,7 +31,7 @@ from temporalkd.experiments.stabilize.verdict import HALF, SHARES, Verdict, deci
 from temporalkd.methods import Method, WeightedLoss
 from temporalkd.methods.spatial_terms import PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency
-from temporalkd.models import MultiView, Segmenter, StoredTeacher, to_store
+from temporalkd.models import MappedClasses, MultiView, Segmenter, StoredTeacher, Teacher, ensemble, to_store
 from temporalkd.models import fingerprint as network_fingerprint
 from temporalkd.paths import read_json
 from temporalkd.training import Plan, Runtime, Trainer
@@ -60,8 +60,17 @@ class _Enough(Exception):
 class Job:
     """The steps of one stabilization, in the order in which they are taken."""
 
-    def __init__(self, original: Segmenter, options: Options, folder: Path, runtime: Runtime, tell: Callable):
-        self.original, self.folder, self.runtime, self.tell = original, folder, runtime, tell
+    def __init__(
+        self,
+        original: Segmenter,
+        larger: Segmenter | MappedClasses | None,
+        options: Options,
+        folder: Path,
+        runtime: Runtime,
+        tell: Callable,
+    ):
+        self.original, self.larger = original, larger
+        self.folder, self.runtime, self.tell = folder, runtime, tell
         trained = original.spec.trained_size if original.spec else None
         self.size: int = options.size or max(trained or (SIZE,))
         """Longest side of the frames."""
@@ -75,7 +84,8 @@ class Job:
         """The steady network, whether it is to be kept, and why."""
         options, student = self.options, self.original.clone()
         student.requires_grad_(True)
-        self.teacher = self._teacher(footage)
+        self.views = self._views(footage)
+        self.teacher = self._teacher()
         targets = self._targets(footage, keep)
         clips = self._clips(footage, keep, targets)
         judge = self._judge(footage) if footage.held else None
@@ -147,7 +157,13 @@ class Job:
             report.write(self.folder, told, comparison, film, self.tell)
         return comparison.found
 
-    def _teacher(self, footage: Footage) -> MultiView:
+    def _teacher(self) -> Teacher:
+        """What is stored: the network in its views, with a larger one in the same views."""
+        if self.larger is None:
+            return self.views
+        return ensemble(self.views, MultiView(self.larger, self.views.flip, self.views.scales))
+
+    def _views(self, footage: Footage) -> MultiView:
         """The network in the views that are asked for, else in those that make it steadiest on the first frames.
 
         A network that was trained at one size may say something else of a resized frame; then resizing is no view.
@@ -193,7 +209,7 @@ class Job:
             crop = height, width
         else:
             crop = min(options.crop[0], height), min(options.crop[1], width)
-        scale = options.scale or (RESIZED if len(self.teacher.scales) > 1 else (1.0, 1.0))
+        scale = options.scale or (RESIZED if len(self.views.scales) > 1 else (1.0, 1.0))
         smallest = max(scale[0], crop[0] / height, crop[1] / width)  # the frame fills the crop
         estimator = self._flow(options.flow) if pairs else None
         clips = ClipSampler(
@@ -225,6 +241,8 @@ class Job:
         """The plan with its number of steps, which a resumed run keeps; says how long all of it will take."""
         options, path = self.options, self.folder / SETTINGS
         asked = asdict(options) | {"network": network_fingerprint(self.original)}
+        if self.larger is not None:
+            asked["teacher"] = network_fingerprint(self.larger)
         if resume and path.is_file():
             found = read_json(path)
             before = {key: value for key, value in found.items() if key != "steps_taken"}
@@ -235,7 +253,9 @@ class Job:
             return replace(plan, steps=int(found["steps_taken"]))
         frame = footage.used[0].pixels[:1].to(self.runtime.device).float() / 255
         seen = _seconds(lambda: self.original(frame))
-        computing = sum(map(len, footage.used)) * seen * self.teacher.count
+        larger = self.larger
+        each = seen if larger is None else seen + _seconds(lambda: larger(frame))
+        computing = sum(map(len, footage.used)) * each * self.views.count
         computing += sum(map(len, keep)) * seen
         held = sum(map(len, footage.held))
         estimator = self._flow(options.flow)
