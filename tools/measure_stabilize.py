@@ -68,6 +68,7 @@ class Setting:
     seed: int
     keep: list[str]
     folder: Path
+    teacher: str | None = None
 
 
 def trained(setting: Setting, name: str) -> Segmenter:
@@ -78,6 +79,7 @@ def trained(setting: Setting, name: str) -> Segmenter:
         out=setting.folder / f"{name.replace(' ', '-')}-{setting.seed}",
         film=False,
         keep=setting.keep,
+        teacher=setting.teacher,
         resume=True,
         steps=setting.steps,
         lr=setting.lr,
@@ -152,6 +154,7 @@ def measure(
     steps: int = 400,
     lr: float = 2e-4,
     seed: int = 0,
+    teacher: Annotated[str | None, typer.Option(help="A larger network whose views teach too.")] = None,
     keep: list[str] = [],  # noqa: B006
     elsewhere: Annotated[str | None, typer.Option(metavar="FRAMES:LABELS", help="Stills of other scenes.")] = None,
 ) -> None:
@@ -173,8 +176,11 @@ def measure(
     if elsewhere is not None:
         images, _, maps = elsewhere.partition(":")
         others = FrameFolder(Path(images), Path(maps), classes=original.classes, void=void, partial=True)
-    folder = out.with_suffix(".runs") / f"{Path(model).stem}-{share:g}-{steps}{'-keep' if keep else ''}"
-    setting = Setting(original, unlabelled(Subset(clip, 0, used)), steps, lr, seed, keep, folder)
+    folder = (
+        out.with_suffix(".runs")
+        / f"{Path(model).stem}-{share:g}-{steps}{'-keep' if keep else ''}{'-taught' if teacher else ''}"
+    )
+    setting = Setting(original, unlabelled(Subset(clip, 0, used)), steps, lr, seed, keep, folder, teacher)
     for name in ROWS if rows == "all" else [row.strip() for row in rows.split(",")]:
         if name not in ROWS:
             raise ValueError(f"--rows: {name!r}, expected some of: {', '.join(ROWS)}")
@@ -199,6 +205,7 @@ def measure(
         if others is not None:
             numbers["elsewhere"] = accuracy(system, [others], original.classes)
         key = {"model": str(model), "share": share, "steps": steps, "lr": lr, "seed": seed, "keep": keep, "row": name}
+        key["teacher"] = teacher
         key |= {"clip": f"street {street}" if street is not None else str(frames)}
         _add(out, key | numbers)
     print("\n".join(table(json.loads(out.read_text())["results"])))
@@ -209,15 +216,22 @@ def table(results: list[dict[str, Any]]) -> list[str]:
     lines = [f"| model | used | row | n | {' | '.join(HEADINGS)} | lag | cost |", f"|---|---|---|---|{'---|' * 11}"]
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for result in results:
-        kind = (Path(result["model"]).stem, result["share"], result["steps"], bool(result["keep"]), result["row"])
+        kind = (
+            Path(result["model"]).stem,
+            result["share"],
+            result["steps"],
+            bool(result["keep"]),
+            bool(result.get("teacher")),
+            result["row"],
+        )
         groups.setdefault(kind, []).append(result)
-    for (model, share, steps, kept, row), found in groups.items():
+    for (model, share, steps, kept, taught, row), found in groups.items():
         cells = []
         for column in (*COLUMNS, "elsewhere"):
             values = [result[column] for result in found if result.get(column) is not None]
             cells.append(f"{sum(values) / len(values):.2f}" if values else "-")
         learns = row in (*TRAINED, "TENT", "new weights alone")
-        name = f"{row}{', keep' if kept else ''}{f', {steps} steps' if learns else ''}"
+        name = f"{row}{', keep' if kept else ''}{', larger teacher' if taught else ''}{f', {steps} steps' if learns else ''}"
         ends = f"{LAG.get(row, '0')} | {COST.get(row, '1 x')}"
         lines.append(f"| {model} | {100 * share:g} % | {name} | {len(found)} | {' | '.join(cells)} | {ends} |")
     return lines
@@ -225,9 +239,9 @@ def table(results: list[dict[str, Any]]) -> list[str]:
 
 def _add(path: Path, result: dict[str, Any]) -> None:
     """Put a result in the place of one with the same settings, or behind the others."""
-    same = ("model", "share", "steps", "lr", "seed", "keep", "row", "clip")
+    same = ("model", "share", "steps", "lr", "seed", "keep", "row", "clip", "teacher")
     results = json.loads(path.read_text())["results"] if path.is_file() else []
-    results = [r for r in results if any(r[key] != result[key] for key in same)]
+    results = [r for r in results if any(r.get(key) != result[key] for key in same)]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps({"results": [*results, result]}, indent=1) + "\n").encode())
     print(f"{result['row']}: {result['miou']} mIoU, {result['consistency']} consistency", file=sys.stderr)

@@ -3,7 +3,7 @@
 from temporalkd.export.exported import ExportedStudent
 from temporalkd.export.formats import EXPORTED, open_exported
 from temporalkd.export.graph import Card, card_of, onnx_graph
-from temporalkd.export.int8 import quantised
+from temporalkd.export.int8 import float_layers, quantised
 from temporalkd.export.openvino import write_openvino
 from temporalkd.export.packages import require_export
 from temporalkd.export.parity import Parity, parity
@@ -19,6 +19,7 @@ __all__ = [
     "OnnxStudent",
     "Parity",
     "card_of",
+    "float_layers",
     "onnx_graph",
     "open_exported",
     "open_onnx",

@@ -180,3 +180,26 @@ def test_a_graph_that_says_something_else_is_not_left_behind(
     _, err = call("export", world.run, "-o", "new/student.onnx", code=1)
     assert "new/student.onnx is not written" in err
     assert not Path("new").exists()
+
+
+def test_a_layer_that_suffers_from_integers_stays_in_float() -> None:
+    """A weight of 1000 on a channel that is always 0 leaves one step for all others of that layer."""
+    torch.manual_seed(0)
+    weights = [torch.randn(8, 3, 3, 3), torch.randn(8, 8, 1, 1), torch.randn(8, 8, 1, 1), torch.randn(5, 8, 1, 1)]
+    weights[1][0], weights[2][:, 0] = 0, 1000
+    helper, nodes, before = onnx.helper, [], "frames"
+    for number in range(4):
+        after = "logits" if number == 3 else f"x{number}"
+        pads = [1, 1, 1, 1] if number == 0 else [0, 0, 0, 0]
+        nodes.append(helper.make_node("Conv", [before, f"w{number}"], [after], name=f"layer{number}", pads=pads))
+        before = after
+    frames, logits = (helper.make_tensor_value_info(n, 1, [1, c, 32, 48]) for n, c in (("frames", 3), ("logits", 5)))
+    tensors = [onnx.numpy_helper.from_array(weight.numpy(), f"w{n}") for n, weight in enumerate(weights)]
+    graph = helper.make_graph(nodes, "graph", [frames], [logits], tensors)
+    plain = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    shown = [torch.rand(1, 3, 32, 48) for _ in range(4)]
+    made = export.quantised(plain, card_of(tiny.spec(), (32, 48), False, int8=True), shown)
+    assert export.float_layers(made) == (["layer2"], 4)
+    whole, small = student(plain), student(made)
+    agreement = [float((whole.run(f).argmax(1) == small.run(f).argmax(1)).mean()) for f in shown]
+    assert min(agreement) > 0.9, agreement

@@ -21,6 +21,7 @@ from temporalkd.export import (
     EXPORTED,
     Card,
     card_of,
+    float_layers,
     onnx_graph,
     open_exported,
     parity,
@@ -31,7 +32,7 @@ from temporalkd.export import (
 )
 from temporalkd.models import median_seconds
 
-CALIBRATION = 32
+CALIBRATION = 64
 CHECKED = 4
 RUNTIMES = {".onnx": "ONNX Runtime", ".pt2": "torch.export", ".xml": "OpenVINO"}
 
@@ -84,7 +85,9 @@ def export(
             model = quantised(model, card, _frames(source, CALIBRATION, size))
             _write(model, card, draft)
             student = open_exported(draft, str(out))
-            yield f"8 bit and the network: {parity(segmenter, student, frames)}"
+            left, layers = float_layers(model)
+            found = parity(segmenter, student, frames)
+            yield f"8 bit and the network: {found}; {len(left)} of {layers} layers in float"
         frame = frames[0].to(segmenter.mean.device)
         with torch.inference_mode():
             by_torch = median_seconds(lambda: segmenter(frame).logits.argmax(1).cpu())
