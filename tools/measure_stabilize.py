@@ -231,7 +231,8 @@ def table(results: list[dict[str, Any]]) -> list[str]:
             values = [result[column] for result in found if result.get(column) is not None]
             cells.append(f"{sum(values) / len(values):.2f}" if values else "-")
         learns = row in (*TRAINED, "TENT", "new weights alone")
-        name = f"{row}{', keep' if kept else ''}{', larger teacher' if taught else ''}{f', {steps} steps' if learns else ''}"
+        parts = [row, "keep" if kept else "", "larger teacher" if taught else "", f"{steps} steps" if learns else ""]
+        name = ", ".join(filter(None, parts))
         ends = f"{LAG.get(row, '0')} | {COST.get(row, '1 x')}"
         lines.append(f"| {model} | {100 * share:g} % | {name} | {len(found)} | {' | '.join(cells)} | {ends} |")
     return lines
