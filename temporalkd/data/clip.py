@@ -195,13 +195,13 @@ class Augment:
 
 
 class ColourJitter(nn.Module):
-    """Brightness, contrast and saturation of a clip, the same for all its frames; the flow never sees it."""
+    """Brightness, contrast and saturation of a clip times 1 - strength to 1 + strength, the same for all its frames."""
 
     def __init__(self, strength: float):
         super().__init__()
-        from kornia.augmentation import ColorJiggle, VideoSequential
+        from kornia.augmentation import ColorJitter, VideoSequential
 
-        jiggle = ColorJiggle(brightness=strength, contrast=strength, saturation=strength, p=1.0)
+        jiggle = ColorJitter(brightness=strength, contrast=strength, saturation=strength, p=1.0)
         self.video = VideoSequential(jiggle, data_format="BTCHW", same_on_frame=True)
 
     @torch.no_grad()

@@ -81,10 +81,10 @@ def _motion(strength: float) -> nn.Module:
 
 
 def _exposure(strength: float) -> nn.Module:
-    from kornia.augmentation import ColorJiggle
+    from kornia.augmentation import ColorJitter
 
     most = min(EXPOSURE * strength, 0.9)
-    return ColorJiggle(brightness=most, contrast=most, p=1.0)
+    return ColorJitter(brightness=most, contrast=most, p=1.0)
 
 
 def _gamma(strength: float) -> nn.Module:
