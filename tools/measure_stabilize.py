@@ -47,7 +47,6 @@ TRAINED: dict[str, dict[str, Any]] = {
     "views and motion consistency": {"motion": 0.3},
     "without noise": {"disturbance": 0.0},
     "with all disturbance": {"disturbance": 1.0},
-    "with class balance": {"balance": 0.5},
 }
 """Row -> what differs from the defaults of `stabilize`."""
 ROWS = ("original", "views at inference", "EMA 0.8", "median of 3", "TENT", "new weights alone", *TRAINED)

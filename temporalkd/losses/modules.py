@@ -93,7 +93,7 @@ class PixelKL(LossModule, of=pixel_kl):
     >>> import torch
     >>> from temporalkd.losses import PixelKL
     >>> PixelKL(tau=2.0)
-    PixelKL(tau=2.0, standardise=False, balance=0.0)
+    PixelKL(tau=2.0, standardise=False)
     >>> z = torch.rand(1, 4, 8, 8)
     >>> PixelKL(tau=2.0)(z, z).item() < 1e-6
     True

@@ -29,7 +29,6 @@ class FootageDistillation(MethodOptions):
         pixel, own, motion: weights; that of `own` rises from 0.1 to 0.3 of the training, that of `motion` from 0.3 to
             0.8, where `ramps` says nothing else.
         labelled: 0: the teacher is not asked about labelled stills, where it repeats the labels.
-        balance: of the classes in both KL, see losses.pixel_kl.
         neighbours: weight of the KL on each frame of a clip that is not its anchor.
         flip, scales: views of the moving average.
     """
@@ -40,7 +39,6 @@ class FootageDistillation(MethodOptions):
         "without own views": {"own": 0},
         "without motion": {"motion": 0},
         "with labelled stills": {"labelled": 1},
-        "with balance": {"balance": 0.5},
         "labels alone": {"pixel": 0, "own": 0, "motion": 0},
     }
 
@@ -49,15 +47,14 @@ class FootageDistillation(MethodOptions):
     own: float = Field(0.5, ge=0)
     motion: float = Field(0.0, ge=0)
     labelled: float = Field(0.0, ge=0)
-    balance: float = Field(0.0, ge=0, le=1)
     neighbours: float = Field(1.0, ge=0)
     tau: float = Field(1.0, gt=0)
     flip: bool = True
     scales: list[PositiveFloat] = Field(default=[1.0], min_length=1)
 
     def losses(self) -> list[WeightedLoss]:
-        own = MeanTeacher(self.tau, self.neighbours, self.labelled, self.balance, self.flip, self.scales)
-        teacher = PixelKL(self.tau, self.neighbours, labelled=self.labelled, balance=self.balance)
+        own = MeanTeacher(self.tau, self.neighbours, self.labelled, self.flip, self.scales)
+        teacher = PixelKL(self.tau, self.neighbours, labelled=self.labelled)
         return [
             WeightedLoss("cross_entropy", CrossEntropy(self.class_weight)),
             WeightedLoss("pixel_kl", teacher, self.pixel),

@@ -25,7 +25,6 @@ class MeanTeacher(Spatial):
         tau: temperature.
         neighbours: weight of each frame that is not the labelled one.
         labelled: how much a pixel counts in clips whose labelled frame has labels; 0: they cost no forward either.
-        balance: see the loss.
         flip, scales: the views, see MultiView; none by default.
     Source:
         Tarvainen, Valpola, NeurIPS 2017; in views [ours].
@@ -39,12 +38,11 @@ class MeanTeacher(Spatial):
         tau: float = 1.0,
         neighbours: float = 1.0,
         labelled: float = 1.0,
-        balance: float = 0.0,
         flip: bool = False,
         scales: Sequence[float] = (1.0,),
     ):
         super().__init__(neighbours)
-        self.tau, self.labelled, self.balance = tau, labelled, balance
+        self.tau, self.labelled = tau, labelled
         self.flip, self.scales = flip, tuple(scales)
         if 1.0 not in self.scales or min(self.scales) <= 0:
             raise ValueError(f"scales: {list(scales)}, expected numbers more than 0, 1 among them")
@@ -55,7 +53,7 @@ class MeanTeacher(Spatial):
         teacher = student if said is None else said.native(t)
         student = losses.match_size(student, teacher)
         counted = context.counted(t, teacher.shape[-2:], self.labelled)[rows]
-        return losses.pixel_kl(student, teacher, counted, self.tau, balance=self.balance, all_sum=context.all_sum)
+        return losses.pixel_kl(student, teacher, counted, self.tau, all_sum=context.all_sum)
 
     @torch.no_grad()
     def _ask(self, context: DistillationContext) -> tuple[Tensor, ClipPrediction | None]:

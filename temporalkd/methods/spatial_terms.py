@@ -143,7 +143,7 @@ class PixelKL(Spatial):
 
     Args:
         labelled: how much a pixel counts in clips whose anchor has labels; 0: the teacher is asked of others alone.
-        standardise, balance: see the loss.
+        standardise: see the loss.
     """
 
     def __init__(
@@ -153,18 +153,15 @@ class PixelKL(Spatial):
         branch: str = "",
         labelled: float = 1.0,
         standardise: bool = False,
-        balance: float = 0.0,
     ):
         super().__init__(neighbours)
         self.tau, self.branch, self.labelled, self.standardise = tau, branch, labelled, standardise
-        self.balance = balance
         self.reads_labelled = labelled > 0
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
         student, teacher, valid = self.pair(context, t, "logits", self.branch)
         counted = valid * context.counted(t, teacher.shape[-2:], self.labelled)
-        options = (self.tau, self.standardise, self.balance)
-        return losses.pixel_kl(student, teacher, counted, *options, all_sum=context.all_sum)
+        return losses.pixel_kl(student, teacher, counted, self.tau, self.standardise, context.all_sum)
 
 
 @register_term("intra_affinity")

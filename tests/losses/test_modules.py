@@ -18,7 +18,7 @@ def test_options_are_held_and_tensors_are_passed_on() -> None:
     loss = losses.PixelKL(tau=3.0)
     torch.testing.assert_close(loss(student, teacher, valid), losses.pixel_kl(student, teacher, valid, 3.0))
     torch.testing.assert_close(loss(student, teacher, valid=valid), loss(student, teacher, valid))
-    assert repr(loss) == "PixelKL(tau=3.0, standardise=False, balance=0.0)"
+    assert repr(loss) == "PixelKL(tau=3.0, standardise=False)"
 
 
 def test_tensors_and_modules_among_the_options_move_with_the_loss() -> None:

@@ -104,7 +104,7 @@ class Job:
         plan = self._timed(student, clips, plan, footage, keep, resume)
         with progress("targets") as tick:
             fill(targets, [*footage.used, *keep], tick)
-        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0, balance=options.balance), options.kl)]
+        terms = [WeightedLoss("pixel_kl", PixelKL(neighbours=1.0), options.kl)]
         terms += [WeightedLoss("motion_consistency", MotionConsistency(), options.motion)]
         method = Method(student, terms, StoredTeacher(self.original), frames=clips.length)
 

@@ -21,7 +21,6 @@ class Options:
             they make the network steadier on these frames, else 1 alone, and then training does not resize either.
         flow_passes: average the targets along the flow, so many times.
         kl, motion: weights of the KL to the target and of motion consistency between adjacent frames; 0 leaves it out.
-        balance: of the classes in the KL, see losses.pixel_kl; 0: none.
         steps, lr, batch: AdamW with polynomial decay; a batch is so many frames.
         minutes: instead of `steps`: as many as fit into that time, by the pace measured before the start.
         crop, scale, jitter, disturbance: augmentation; the target is that of the frame before jitter and disturbance.
@@ -47,7 +46,6 @@ class Options:
     flow_passes: int = 0
     kl: float = 1.0
     motion: float = 0.0
-    balance: float = 0.0
     steps: int = 400
     minutes: float | None = None
     lr: float = 2e-4
