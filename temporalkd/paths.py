@@ -21,9 +21,16 @@ def root() -> Path | None:
 
 
 def pretrained(path: str | os.PathLike[str]) -> Path:
-    """The weights of the network of that name that comes with the package; any other path as it is."""
-    file = PRETRAINED / f"{path}.safetensors"
-    return file if Path(path).name == str(path) and not Path(path).exists() and file.is_file() else Path(path)
+    """The weights of that name: of a network that comes with the package, or a file below the root's weights/.
+
+    A path that exists, and one that is neither, comes back as it is.
+    """
+    given, base = Path(path), root()
+    if given.exists() or given.is_absolute():
+        return given
+    places = [PRETRAINED / f"{path}.safetensors"] if given.name == str(path) else []
+    places += [base / "weights" / given] if base is not None else []
+    return next((place for place in places if place.is_file()), given)
 
 
 def find(path: str | Path, room: str) -> Path:

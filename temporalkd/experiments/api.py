@@ -143,7 +143,8 @@ def load(run: Name | Run, into: nn.Module | None = None) -> Segmenter:
 
     Args:
         run: a folder of `train` or of `temporalkd train`, the file of weights itself, .safetensors, .pth or .pt, or the
-            name of a network that comes with the package: "street-teacher".
+            name of a network that comes with the package ("street-teacher", "camvid-plain", "camvid-recipe") or of a
+            file below TEMPORALKD_DATA's weights/.
         into: a network of the student's architecture, filled with the weights; needed where the network was not built
             by name. A Segmenter stays as it is wrapped, another module is wrapped as the student was.
     Raises:

@@ -243,4 +243,8 @@ def test_networks_that_come_along_have_names(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "street-teacher").mkdir()  # a path that exists wins
     assert pretrained("street-teacher") == Path("street-teacher")
     assert pretrained("no-such") == Path("no-such")
+    monkeypatch.setenv("TEMPORALKD_DATA", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "mine.safetensors").touch()
+    assert pretrained("mine.safetensors") == tmp_path / "weights" / "mine.safetensors"
     assert all(load_segmenter(file)[0].classes for file in PRETRAINED.glob("*.safetensors"))
