@@ -85,7 +85,7 @@ def stabilize(
         net: any module that segments frames, a Segmenter, or what `load` takes: a run's folder or a file of weights.
         videos: a video file, a folder of frames, a Source, or several of them.
         teacher: a larger network of the same classes, or what `load_teacher` takes. The network is then taught by the
-            mean of both networks' views, which is steadier and more accurate than its own.
+            mean of both networks' views.
         out: NAME.safetensors, .pth or .pt, beside which NAME.run/ is written; or a folder, which gets both.
         classes, normalisation, outputs, input_size: of a module that is no Segmenter, see `Segmenter`.
         keep: further stills or footage, on which the network is to answer as it does now.
