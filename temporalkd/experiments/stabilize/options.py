@@ -24,8 +24,8 @@ class Options:
         steps, lr, batch: AdamW with polynomial decay; a batch is so many frames.
         minutes: instead of `steps`: as many as fit into that time, by the pace measured before the start.
         crop, scale, jitter, disturbance: augmentation; the target is that of the frame before jitter and disturbance.
-            Noise alone by default: without it the network learns these frames by heart, and the other kinds of
-            data.disturbance blur its boundaries.
+            Noise alone by default: without it the network learns these frames by heart. All kinds of data.disturbance
+            together lost boundary IoU.
             scale None: 0.8 to 1.33, or as `scales` says.
         mix: share of the trained weights in the result; the rest is the original's. None: half, unless the held-out
             part refuses that and takes another share.
