@@ -117,7 +117,7 @@ def train(
     given: Any = clips if own else GivenBatches(cast(Iterable[Any], clips), runtime)
 
     def job() -> None:
-        with run_lock(folder) as lock:
+        with run_lock(folder):
             if not resume and (has_checkpoint(folder) or (folder / WEIGHTS).exists()):
                 raise FileExistsError(f"out: {folder} already holds a run: resume=True goes on, or name another folder")
             prints = {"train": fingerprint(given.sources)} if own else {}
@@ -125,7 +125,7 @@ def train(
             labeller = method.self_training
             labels = PseudoLabels(method, labeller, given, runtime, folder / "pseudo") if labeller else None
             try:
-                trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels, lock.removed)
+                trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels)
                 trainer.fit(resume)
             finally:
                 method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}

@@ -80,7 +80,7 @@ class Job:
         self.cache = default_cache()
         self.store = Store(cache_folder() / "teacher", GIGABYTES * 2**30, "prediction store")
 
-    def train(self, footage: Footage, keep: Sequence[Selection], resume: bool, removed: Callable[[], bool]) -> Verdict:
+    def train(self, footage: Footage, keep: Sequence[Selection], resume: bool) -> Verdict:
         """The steady network, whether it is to be kept, and why."""
         options, student = self.options, self.original.clone()
         student.requires_grad_(True)
@@ -116,18 +116,8 @@ class Job:
                 raise _Enough
             return found
 
-        trainer = Trainer(
-            method,
-            clips,
-            plan,
-            self.runtime,
-            self.folder,
-            look if judge else None,
-            "stabilize",
-            None,
-            removed,
-            WATCHED,
-        )
+        scores = look if judge else None
+        trainer = Trainer(method, clips, plan, self.runtime, self.folder, scores, "stabilize", watch=WATCHED)
         ended = f"after {plan.steps} steps"
         try:
             trainer.fit(resume)
