@@ -14,7 +14,7 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.prefetch import ReadAhead
 from temporalkd.data.scenes import ClassMaps
 from temporalkd.data.source import Frame, Source
-from temporalkd.models import Segmenter, Teacher, evaluating
+from temporalkd.models import Teacher, evaluating
 
 
 @dataclass
@@ -40,7 +40,7 @@ def network(segmenter: Teacher) -> Predictor:
     return predict
 
 
-def class_maps(segmenter: Segmenter, source: Source) -> Iterator[Tensor]:
+def class_maps(segmenter: Teacher, source: Source) -> Iterator[Tensor]:
     """The network's class map (H, W) uint8 of every frame, streaming."""
     for frame in source.frames():
         with torch.inference_mode():

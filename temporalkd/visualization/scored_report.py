@@ -19,7 +19,7 @@ from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import FramePrediction, Predictor, Row, frames_with_motion
 from temporalkd.evaluation.evaluate import Flows
 from temporalkd.metrics import FramePair, Series
-from temporalkd.models import Cost, Segmenter, cost
+from temporalkd.models import Cost, Teacher, cost
 from temporalkd.visualization.overlay import default_palette, overlay, resize, to_picture
 from temporalkd.visualization.report import Column, Moment, Report, Value, Video, mosaic
 from temporalkd.visualization.report import System as Entry
@@ -123,7 +123,7 @@ def page(
     tapes: Mapping[str, Tape],
     flows: Flows,
     cache: FlowCache | None,
-    networks: Mapping[str, Segmenter],
+    networks: Mapping[str, Teacher],
     classes: int,
     *,
     title: str,
