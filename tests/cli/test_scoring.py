@@ -158,3 +158,33 @@ def test_maps_in_colours_give_the_numbers_of_their_indices(
 
 
 # The cache
+
+
+# Disturbed frames
+
+
+def test_networks_under_disturbance(world: World, call: Call) -> None:
+    command = ["evaluate", world.run, f"maps={world.labels}", "--disturb", "noise,gamma", "--disturb", "noise"]
+    plain = results(call(*command[:3], "--json")[0])
+    out, err = call(*command, "--json")
+    rows = results(out)
+    assert "no disturbance of maps" in err
+    assert [row for row in rows if not row["disturbance"]] == plain
+    disturbed = [(r["system"], r["disturbance"], r["strength"]) for r in rows if r["disturbance"]]
+    assert disturbed == [("run", kind, strength) for kind in ("noise", "gamma") for strength in (0.5, 1, 2)]
+    lines = list(csv.DictReader(io.StringIO(call(*command, "--csv")[0])))
+    assert [(line["disturbance"], float(line["strength"])) for line in lines] == [
+        (row["disturbance"], row["strength"]) for row in rows
+    ]
+    text, _ = call(*command)
+    assert "Under disturbance" in text and "run, gamma 0.5" in text
+    frames = ["--frames", world.frames, "--flow", "zero", "--disturb", "blur", "--json"]
+    assert [r["disturbance"] for r in results(call("consistency", world.run, *frames)[0])] == ["", *["blur"] * 3]
+
+
+def test_class_maps_and_unknown_kinds_of_disturbance_are_refused(world: World, call: Call) -> None:
+    frames = ["--frames", world.frames, "--flow", "zero"]
+    out, err = call("consistency", world.labels, *frames, "--disturb", "noise", code=1)
+    assert out == "" and err.startswith("error: --disturb: labels: class maps are made already")
+    out, err = call("consistency", world.run, *frames, "--disturb", "noise,rain", code=2)
+    assert out == "" and "'rain', expected one of blur," in err
