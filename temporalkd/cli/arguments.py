@@ -32,6 +32,16 @@ def protocols(names: list[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
+def disturbances(words: list[str]) -> list[str]:
+    """Each once, of words that may hold several between commas."""
+    kinds = [kind.strip() for word in words for kind in word.split(",")]
+    if kinds:
+        from temporalkd.data.disturbance import DisturbanceKind
+
+        one_of(DisturbanceKind)(kinds)
+    return list(dict.fromkeys(kinds))
+
+
 def image_size(text: str) -> tuple[int, int]:
     """(H, W) of HEIGHTxWIDTH."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)

@@ -11,6 +11,7 @@ from temporalkd.cli.arguments import old_new, one_of
 from temporalkd.cli.options import (
     Colours,
     Csv,
+    Disturb,
     Frames,
     Json,
     Labels,
@@ -47,6 +48,7 @@ def consistency(
         typer.Option(callback=one_of(FlowKind), help="raft_small, raft_large, dis or zero; several side by side."),
     ] = ["raft_small"],  # noqa: B006
     weights: Annotated[str | None, typer.Option(help="Weights of the flow network.")] = None,
+    disturb: Disturb = [],  # noqa: B006
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -61,4 +63,4 @@ def consistency(
     from temporalkd.cli.work.systems import Maps
 
     maps = Maps(classes, None, mapping or None, palette_of(palette), resize)
-    show(score.consistency(frames, named, maps, labels, void, protocol, flow, weights, of_labels))
+    show(score.consistency(frames, named, maps, labels, void, protocol, flow, weights, of_labels, disturb))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from temporalkd.cli.arguments import one_of, protocols
+from temporalkd.cli.arguments import disturbances, one_of, protocols
 from temporalkd.config.errors import ConfigError, FlowKind, Protocol
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
@@ -26,6 +26,15 @@ Protocols = Annotated[
 ]
 Ema = Annotated[
     float | None, typer.Option(metavar="DECAY", help="Add the causal moving average of the probabilities, 0.8 say.")
+]
+Disturb = Annotated[
+    list[str],
+    typer.Option(
+        "--disturb",
+        metavar="KINDS",
+        callback=disturbances,
+        help="Score networks on disturbed frames too: noise,jpeg,blur,motion,exposure,gamma, or some of these.",
+    ),
 ]
 Colours = Annotated[
     str | None, typer.Option("--palette", help="Class maps are in colours: camvid, cityscapes, voc, or a file.")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from temporalkd.plugins import ConfigError
 
-Protocol = Literal["visible", "unmasked", "etc2020", "vspw2021", "varghese2020"]
+Protocol = Literal["visible", "unmasked", "etc2020", "vspw2021", "varghese2020", "kdssp2025"]
 FlowKind = Literal["raft_small", "raft_large", "dis", "zero"]
 EvaluationFlow = Literal["raft_small", "raft_large", "dis", "exact"]
 

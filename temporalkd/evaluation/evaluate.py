@@ -9,17 +9,29 @@ from typing import NamedTuple
 from torch import Tensor
 
 from flow import FlowCache, FlowEstimator, visible
+from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.scenes import scene_names
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation.distributed import outcomes, part
 from temporalkd.evaluation.metric_suite import Counts, MetricSuite
-from temporalkd.evaluation.predictors import FramePrediction, Predictor, averaged, ceiling, constant, floor, memoize
+from temporalkd.evaluation.predictors import (
+    FramePrediction,
+    Predictor,
+    averaged,
+    ceiling,
+    constant,
+    disturbed,
+    floor,
+    memoize,
+)
 from temporalkd.evaluation.results import Row
 from temporalkd.metrics import FramePair
 
 Flows = Mapping[str, FlowEstimator | None]
 """Name -> estimator; None: the sources' exact motion."""
 REFERENCES = ("ceiling", "floor", "constant")
+STRENGTHS = (0.5, 1.0, 2.0)
+"""Of each disturbance that systems are scored under, see `Disturbance`."""
 
 
 def evaluate(
@@ -33,6 +45,7 @@ def evaluate(
     ema: float | None = None,
     progress: Callable[[int, int], None] | None = None,
     together: bool = False,
+    disturb: Mapping[str, Sequence[DisturbanceKind]] | None = None,
 ) -> list[Row]:
     """Score systems on the same frames, labels and flow.
 
@@ -44,6 +57,8 @@ def evaluate(
         progress: called with (frames done, frames in all), of this process.
         together: all processes of the run call this, with the same arguments: each scores some of the sources, and
             every one returns the rows that one alone would.
+        disturb: name of a system -> kinds of disturbance: more rows, of the system on disturbed frames, one a kind and
+            strength (STRENGTHS). Labels, and flow, are those of the frames as they are.
     Raises:
         ValueError: no exact motion and no estimator; a prediction of another size than its frame.
     """
@@ -55,6 +70,13 @@ def evaluate(
         if taken := asked.keys() & REFERENCES:
             raise ValueError(f"a system is called {sorted(taken)[0]!r} like a reference: give it another name")
         asked |= dict(zip(REFERENCES, (ceiling, floor(), constant)))
+    variants = {
+        f"{name}, {kind} {strength:g}": (name, kind, strength)
+        for name, kinds in (disturb or {}).items()
+        for kind in kinds
+        for strength in STRENGTHS
+    }
+    asked |= {variant: disturbed(systems[name], kind, much) for variant, (name, kind, much) in variants.items()}
     cards = {name: MetricSuite(classes, protocols, list(flows), labelled) for name in asked}
 
     def score() -> tuple[int, str, dict[str, Counts]]:
@@ -78,6 +100,8 @@ def evaluate(
     for row in rows:
         if row.system == "floor" and "floor" not in systems:
             row.forget("flip_rate", "flip_interior", "flip_boundary")  # a frozen map flips less than the truth can
+        if row.system in variants:
+            row.system, row.disturbance, row.strength = variants[row.system]
     return rows
 
 

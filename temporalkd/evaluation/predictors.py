@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from temporalkd.data.clip import IGNORE
+from temporalkd.data.disturbance import Disturbance, DisturbanceKind
 from temporalkd.data.prefetch import ReadAhead
 from temporalkd.data.scenes import ClassMaps
 from temporalkd.data.source import Frame, Source
@@ -72,6 +73,24 @@ def averaged(system: Predictor, decay: float) -> Predictor:
             raise ValueError("a moving average needs probabilities: a network, not a folder of class maps")
         average = probs if frame.index == 0 or average is None else decay * average + (1 - decay) * probs
         return FramePrediction(average.argmax(0).to(torch.uint8), average)
+
+    return predict
+
+
+def disturbed(system: Predictor, kind: DisturbanceKind, strength: float) -> Predictor:
+    """A system that sees each frame as a camera with noise, compression and so on might have given it.
+
+    What is drawn depends on the number of the frame alone: all systems see the same, and the strengths differ in size
+    alone. A system that does not look at the frame, a folder of class maps say, says what it always says.
+
+    Args:
+        strength: see `Disturbance`.
+    """
+    disturb = Disturbance({kind: strength})
+
+    def predict(frame: Frame) -> FramePrediction:
+        pixels = disturb(frame.pixels[None, None].float() / 255, seed=frame.index)[0, 0]
+        return system(Frame(frame.source, frame.index, (255 * pixels).round().to(torch.uint8)))
 
     return predict
 

@@ -33,6 +33,8 @@ SHARES = {
     "warp_error": "E_warp",
 }
 """Key -> heading of every number of a row."""
+HEAD = ("system", "protocol", "flow", "fingerprint", "size", "frames", "disturbance", "strength")
+"""What a row says of itself, before its numbers."""
 WITH_INTERVAL = ("miou", "boundary_iou", "consistency", "flip_rate", "flip_interior", "gated", "warp_error")
 PER_SCENE = ("miou", "consistency", "flip_rate", "flip_interior")
 PER_PAIR = ("consistency", "flip_rate", "flip_interior")
@@ -50,6 +52,7 @@ class Row:
         per_class, per_pair: key -> one number a class, a pair of frames.
         series: what they were made of, for paired differences; not part of `as_dict`.
         scenes: names of the clips, where there are several.
+        disturbance, strength: of the frames that the system saw; none where it saw them as they are.
     """
 
     system: str
@@ -64,6 +67,8 @@ class Row:
     per_pair: dict[str, list[float | None]] = field(default_factory=dict)
     series: Mapping[str, Series] = field(default_factory=dict, repr=False)
     scenes: Sequence[str] = ()
+    disturbance: str = ""
+    strength: float = 0.0
 
     def __getitem__(self, key: str) -> float | None:
         return self.shares.get(key)
@@ -87,8 +92,7 @@ class Row:
         """Plain values, for json; the shares stand beside system and protocol, every key of SHARES is there."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("shares", "series", "scenes")}
         shares = {key: self[key] for key in SHARES}
-        head = ("system", "protocol", "flow", "fingerprint", "size", "frames")
-        return {key: named.pop(key) for key in head} | shares | named | {"per_scene": self.by_scene()}
+        return {key: named.pop(key) for key in HEAD} | shares | named | {"per_scene": self.by_scene()}
 
 
 def as_json(rows: Sequence[Row], indent: int | None = None) -> str:
@@ -102,14 +106,13 @@ def as_csv(rows: Sequence[Row]) -> str:
     classes = max((len(values) for row in rows for values in row.per_class.values()), default=0)
     bounds = [f"{key}_{end}" for key in WITH_INTERVAL for end in ("low", "high")]
     per_class = [f"{key}_{c}" for key in ("iou", "consistency") for c in range(classes)]
-    head = ["system", "protocol", "flow", "fingerprint", "size", "frames"]
     table = csv.writer(text, lineterminator="\n")
-    table.writerow([*head, *SHARES, *bounds, *per_class])
+    table.writerow([*HEAD, *SHARES, *bounds, *per_class])
     for row in rows:
         ends = [end for key in WITH_INTERVAL for end in row.intervals.get(key) or (None, None)]
         shares = [row[key] for key in SHARES]
         each = [v for key in ("iou", "consistency") for v in _padded(row.per_class.get(key, ()), classes)]
-        table.writerow([*(getattr(row, key) for key in head), *shares, *ends, *each])
+        table.writerow([*(getattr(row, key) for key in HEAD), *shares, *ends, *each])
     return text.getvalue()
 
 

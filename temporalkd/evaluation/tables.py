@@ -34,12 +34,13 @@ def screen() -> Console:
 
 
 def table(rows: Sequence[Row], title: str, console: Console | None = None, *, published: bool = False) -> None:
-    """Print one line a system and flow, in percent; several protocols get a table of their own.
+    """Print one line a system and flow, in percent; several protocols, and disturbed frames, get tables of their own.
 
     Args:
         published: add a second table of measures for comparison with other work.
     """
     console = console or screen()
+    rows, disturbed = ([row for row in rows if bool(row.disturbance) is there] for there in (False, True))
     protocols = list(dict.fromkeys(row.protocol for row in rows))
     consistency = {p: _of_protocol(p) for p in protocols}
     steadiness = _known(rows, STEADINESS)
@@ -48,6 +49,13 @@ def table(rows: Sequence[Row], title: str, console: Console | None = None, *, pu
     _print(console, rows, escape(title), _known(rows, ACCURACY) | steadiness)
     if len(protocols) > 1:
         _print(console, rows, "Consistency, by protocol", consistency)
+    if disturbed:
+        seen = {row.system for row in disturbed}
+        lines = [row for row in rows if row.system in seen] + [
+            replace(row, system=f"{row.system}, {row.disturbance} {row.strength:g}") for row in disturbed
+        ]
+        columns = _known(lines, ACCURACY[:1]) | consistency | _known(lines, STEADINESS[:2])
+        _print(console, lines, "Under disturbance, along the motion of the frames as they are", columns)
     if not published:
         return
     if others := _known(rows, OTHERS):

@@ -17,6 +17,7 @@ from flow import build as build_flow
 from flow.files import write_whole
 from temporalkd.config.build import mapped, open_network
 from temporalkd.console import progress
+from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.image_folder import MapFolder, open_frames
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
@@ -248,6 +249,7 @@ def evaluate(
     protocol: str | Sequence[str] = "visible",
     references: bool = True,
     ema: float | None = None,
+    disturb: Sequence[DisturbanceKind] = (),
 ) -> list[Row]:
     """Score networks on video: accuracy where there are labels, consistency and flips along the motion.
 
@@ -258,6 +260,8 @@ def evaluate(
         protocol: of the consistency, one of `tkd.metrics.PROTOCOLS`, or several.
         references: where all frames are labelled, add the ceiling, the floor and the constant map.
         ema: add each system's moving average with this decay.
+        disturb: any of "noise", "jpeg", "blur", "motion", "exposure", "gamma": more rows, of each system on frames with
+            each of these at three strengths; row.disturbance and row.strength say which.
     Returns:
         One Row a system and protocol; row["consistency"], row["miou"] and so on are percent.
 
@@ -291,6 +295,7 @@ def evaluate(
             references=references,
             ema=ema,
             progress=tick,
+            disturb=dict.fromkeys(asked, disturb),
         )
 
 

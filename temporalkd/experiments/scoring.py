@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from flow.files import write_whole
 from temporalkd.config import Config, ConfigError, build
 from temporalkd.config.schema import Evaluation
+from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.footage import Footage
 from temporalkd.data.images import ImageFiles
 from temporalkd.evaluation import Predictor, Row, as_json, evaluate
@@ -74,6 +75,7 @@ class Scorer:
         ema: float | None = None,
         progress: Any = None,
         together: bool = False,
+        disturb: Mapping[str, Sequence[DisturbanceKind]] | None = None,
     ) -> list[Row]:
         """One row a system, flow and protocol; `together` with the other processes of a run, see `evaluate`."""
         if self.footage is None:
@@ -89,6 +91,7 @@ class Scorer:
             ema,
             progress,
             together,
+            disturb,
         )
 
 

@@ -21,10 +21,12 @@ class Measure:
     Args:
         share: counts (..., K) -> share (...) or shares per class (..., C); NaN where not defined.
         pooled: of the counts summed over all items; otherwise the mean of the items' shares, where they are defined.
+        by_clip: the mean of the clips' means, however long each is; of items that are not pooled.
     """
 
     share: Callable[[Tensor], Tensor]
     pooled: bool = True
+    by_clip: bool = False
 
 
 class Interval(NamedTuple):
@@ -92,7 +94,10 @@ class Series:
         if self.measure.pooled:
             return self.counts, self.measure.share
         each = self.each()
-        counts = torch.stack((each.nan_to_num(0.0), (~each.isnan()).double()), -1)
+        weights = (~each.isnan()).double()
+        for clip in self.clips.unique() if self.measure.by_clip else ():
+            weights[self.clips == clip] /= weights[self.clips == clip].sum(0).clamp(min=1)
+        counts = torch.stack((weights * each.nan_to_num(0.0), weights), -1)
         return counts, lambda sums: sums[..., 0] / sums[..., 1]
 
     def _blocks(self, counts: Tensor, block: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Temporal consistency of class maps along the motion under five protocols, and flips."""
+"""Temporal consistency of class maps along the motion under six protocols, and flips."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ class Protocol:
         mean_over: classes that enter the mean: "all", an absent one counts 0; "either", those present in one of the two
             maps; "current", those present in the map of t.
         pooled: one confusion over all pairs; otherwise the mean of the pairs' mIoU.
+        by_clip: the mean of the clips' means of the pairs' mIoU.
     """
 
     warp: str = "nearest"
     visible_only: bool = False
     mean_over: Literal["all", "either", "current"] = "either"
     pooled: bool = True
+    by_clip: bool = False
 
 
 PROTOCOLS = {
@@ -39,9 +41,11 @@ PROTOCOLS = {
     "etc2020": Protocol(warp="etc2020", mean_over="all"),
     "vspw2021": Protocol(warp="vspw2021", mean_over="current"),
     "varghese2020": Protocol(pooled=False),
+    "kdssp2025": Protocol(warp="vspw2021", pooled=False, by_clip=True),
 }
 """`visible` is this project's own. Sources of the others: the evaluators of Liu et al., ECCV 2020 (etc2020), Miao et
-al., CVPR 2021 (vspw2021) and Varghese et al., CVPR Workshops 2020 (varghese2020); `unmasked` is the plain form."""
+al., CVPR 2021 (vspw2021), Varghese et al., CVPR Workshops 2020 (varghese2020) and Vincent et al. (KD-SSP), CVPR 2025
+(kdssp2025); `unmasked` is the plain form."""
 
 
 class Consistency(BaseMetric):
@@ -55,9 +59,10 @@ class Consistency(BaseMetric):
         if protocol not in PROTOCOLS:
             raise ValueError(f"unknown protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
         self.protocol = PROTOCOLS[protocol]
+        how = self.protocol.pooled, self.protocol.by_clip
         measures = {
-            "consistency": Measure(lambda counts: self._per_class(counts).nanmean(-1), self.protocol.pooled),
-            "per_class": Measure(self._per_class, self.protocol.pooled),
+            "consistency": Measure(lambda counts: self._per_class(counts).nanmean(-1), *how),
+            "per_class": Measure(self._per_class, *how),
         }
         super().__init__(4 * classes, measures, synced)
         self.classes = classes

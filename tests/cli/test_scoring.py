@@ -164,6 +164,9 @@ def test_maps_in_colours_give_the_numbers_of_their_indices(
 # The cache
 
 
+# Classes and disturbed frames
+
+
 @pytest.mark.parametrize("table", [None, "reversed"])
 def test_networks_of_other_classes_are_scored_by_their_names(
     world: World, call: Any, monkeypatch: pytest.MonkeyPatch, table: str | None
@@ -184,3 +187,30 @@ def test_networks_of_other_classes_are_scored_by_their_names(
     numbers = ("miou", "boundary_iou", "consistency", "flip_rate", "flip_interior")
     assert [other[key] for key in numbers] == [one[key] for key in numbers]
     assert "turned" in err
+
+
+def test_networks_under_disturbance(world: World, call: Call) -> None:
+    command = ["evaluate", world.run, f"maps={world.labels}", "--disturb", "noise,gamma", "--disturb", "noise"]
+    plain = results(call(*command[:3], "--json")[0])
+    out, err = call(*command, "--json")
+    rows = results(out)
+    assert "no disturbance of maps" in err
+    assert [row for row in rows if not row["disturbance"]] == plain
+    disturbed = [(r["system"], r["disturbance"], r["strength"]) for r in rows if r["disturbance"]]
+    assert disturbed == [("run", kind, strength) for kind in ("noise", "gamma") for strength in (0.5, 1, 2)]
+    lines = list(csv.DictReader(io.StringIO(call(*command, "--csv")[0])))
+    assert [(line["disturbance"], float(line["strength"])) for line in lines] == [
+        (row["disturbance"], row["strength"]) for row in rows
+    ]
+    text, _ = call(*command)
+    assert "Under disturbance" in text and "run, gamma 0.5" in text
+    frames = ["--frames", world.frames, "--flow", "zero", "--disturb", "blur", "--json"]
+    assert [r["disturbance"] for r in results(call("consistency", world.run, *frames)[0])] == ["", *["blur"] * 3]
+
+
+def test_class_maps_and_unknown_kinds_of_disturbance_are_refused(world: World, call: Call) -> None:
+    frames = ["--frames", world.frames, "--flow", "zero"]
+    out, err = call("consistency", world.labels, *frames, "--disturb", "noise", code=1)
+    assert out == "" and err.startswith("error: --disturb: labels: class maps are made already")
+    out, err = call("consistency", world.run, *frames, "--disturb", "noise,rain", code=2)
+    assert out == "" and "'rain', expected one of blur," in err

@@ -75,7 +75,7 @@ def test_per_pair_and_per_class() -> None:
     assert row["miou"] == pytest.approx(sum(row.per_class["iou"][:2]) / 2, abs=1e-3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("protocol", ["visible", "unmasked", "etc2020", "vspw2021", "varghese2020"])
+@pytest.mark.parametrize("protocol", ["visible", "unmasked", "etc2020", "vspw2021", "varghese2020", "kdssp2025"])
 def test_a_single_frame_has_no_consistency(protocol: str) -> None:
     (row,) = evaluate([Panning(1)], {"moving": moving}, 2, RIGHT, [protocol])
     assert row["consistency"] is None and row["flip_rate"] is None and row["coverage"] is None

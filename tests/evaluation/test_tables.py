@@ -11,7 +11,7 @@ from temporalkd.evaluation import Row
 from temporalkd.evaluation.tables import table
 
 SYSTEMS = ("teacher", "baseline", "kd", "etc", "etc EMA 0.8", "ceiling", "floor", "constant")
-PROTOCOLS = ("visible", "unmasked", "etc2020", "vspw2021", "varghese2020")
+PROTOCOLS = ("visible", "unmasked", "etc2020", "vspw2021", "varghese2020", "kdssp2025")
 
 
 def row(system: str, number: float, protocol: str = "visible", flow: str = "dis", **shares: float | None) -> Row:
@@ -78,7 +78,7 @@ def test_several_protocols_have_a_table_of_their_own(width: int) -> None:
     for s, system in enumerate(("one", "other")):
         first, second = lines_of(text, system)  # one line a system in each, whatever the number of protocols
         assert first[1] == "30.00"
-        assert second[1:6] == [f"{10.0 * (p + 1) + 5 + s:.2f}" for p in range(5)]
+        assert second[1:7] == [f"{10.0 * (p + 1) + 5 + s:.2f}" for p in range(6)]
     assert all(protocol in text for protocol in PROTOCOLS)
 
 

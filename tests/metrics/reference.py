@@ -5,8 +5,8 @@ dx, dy in pixels: the content at (x, y) in t is at (x + dx, y + dy) in t+1. Mask
 `maps` has one entry more than `flows` and `masks`. Shares are 0..1; a share of nothing is nan.
 
 Where the definitions leave a choice: coordinates are sums in float64 except in the two warps whose float32 arithmetic
-is part of the protocol; "in frame" is 0 <= x <= W-1; a class's value in varghese2020 is its mean over the pairs it is
-present in; the shares of flips in the interior and at the boundary are each of the pixels of that region.
+is part of the protocol; "in frame" is 0 <= x <= W-1; a class's value in varghese2020 and kdssp2025 is its mean over the
+pairs it is present in; the shares of flips in the interior and at the boundary are each of the pixels of that region.
 """
 
 from collections.abc import Iterable, Sequence
@@ -169,7 +169,8 @@ def consistency(
     are fractions of a pixel there too, and round-off takes a value just below its integer, never a whole class up.
     """
     nearest = dict.fromkeys(("visible", "unmasked", "varghese2020"), nearest_warp)
-    warp = {**nearest, "etc2020": etc2020_warp, "vspw2021": vspw2021_warp}[protocol]
+    vspw = dict.fromkeys(("vspw2021", "kdssp2025"), vspw2021_warp)
+    warp = {**nearest, **vspw, "etc2020": etc2020_warp}[protocol]
     tallies = []
     for i, flow in enumerate(flows):
         counted, now = np.ones(maps[i].shape, bool), None
@@ -179,7 +180,7 @@ def consistency(
         tallies.append(tally(maps[i], warp(maps[i + 1], flow), counted, classes, now))
     per_pair_class = [ious(t, protocol) for t in tallies]
     per_pair = [mean(values) for values in per_pair_class]
-    if protocol == "varghese2020":
+    if protocol in ("varghese2020", "kdssp2025"):
         return mean(per_pair), [mean(values[c] for values in per_pair_class) for c in range(classes)], per_pair
     per_class = ious(np.sum(tallies, axis=0), protocol)
     return mean(per_class), per_class, per_pair

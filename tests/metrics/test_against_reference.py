@@ -69,6 +69,11 @@ def test_consistency_of_several_clips(protocol: str) -> None:
     if protocol == "varghese2020":
         assert metric.compute()["consistency"].item() == approx(ref.mean(per_pair))
         return
+    if protocol == "kdssp2025":  # a clip of two pairs weighs as much as one of three
+        assert metric.compute()["consistency"].item() == approx(ref.mean(value for value, _, _ in per_clip))
+        per_class = [ref.mean(of_clip) for of_clip in zip(*(values for _, values, _ in per_clip))]
+        assert metric.compute()["per_class"].tolist() == approx(per_class)
+        return
     warp = {"etc2020": ref.etc2020_warp, "vspw2021": ref.vspw2021_warp}.get(protocol, ref.nearest_warp)
     tallies = []
     for v in videos:

@@ -43,6 +43,7 @@ def rows(data_root: Path) -> dict[tuple[str, bool], Row]:
         ("unmasked", False, 85.58, 0.15),
         ("etc2020", False, 79.25, 0.5),
         ("vspw2021", False, 77.35, 0.15),
+        ("kdssp2025", False, 77.42, 0.15),
     ],
 )
 def test_consistency(

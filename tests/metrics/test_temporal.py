@@ -84,6 +84,19 @@ def test_varghese2020_is_a_mean_of_pairs() -> None:
     check(consistency("unmasked", maps, [moved(0)] * 2, 2), 9 / 20, [2 / 5, 1 / 2], [1, 1 / 8])
 
 
+def test_kdssp2025_is_a_mean_of_clips_of_pairs_as_vspw2021_warps_them() -> None:
+    # Still 4x4 maps lose row 3 and column 3 to class 0, as in vspw2021: of class 1, 9 of 16 stay. Class 0, which only
+    # the warped map has, enters the mean here: 0 of 7. Of class 0 all stay.
+    metric = Consistency(2, "kdssp2025")
+    metric.update(full(1), full(1), moved(0), clip=0)
+    for _ in range(3):
+        metric.update(full(0), full(0), moved(0), clip=1)
+    assert metric.series("consistency").each().tolist() == approx([9 / 32, 1, 1, 1])
+    # The clip of one pair weighs as much as that of three. Class 1 is in the first clip alone.
+    assert metric.compute()["consistency"].item() == approx((9 / 32 + 1) / 2)
+    assert metric.compute()["per_class"].tolist() == approx([(0 + 1) / 2, 9 / 16])
+
+
 def flips(*fed: tuple[Tensor, Tensor, FramePair]) -> dict[str, float]:
     metric = Flips()
     for now, then, pair in fed:

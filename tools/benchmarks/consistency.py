@@ -125,7 +125,7 @@ def straightforward(footage: Footage, protocol: str) -> dict[str, float]:
     value = np.mean(intersection[counts] / union[counts])
     if protocol == "etc2020":
         value = np.sum(intersection[union > 0] / union[union > 0]) / footage.classes
-    if protocol == "varghese2020":
+    if protocol in ("varghese2020", "kdssp2025"):
         value = np.mean(per_pair)
     return {
         "consistency": 100 * float(value),
@@ -183,7 +183,7 @@ def _grid_sample(image: Field, field: Field, mode: str, padding: str, corners: b
     return sampled[0].numpy()
 
 
-_WARPS = {"etc2020": _etc2020, "vspw2021": _vspw2021}
+_WARPS = {"etc2020": _etc2020, "vspw2021": _vspw2021, "kdssp2025": _vspw2021}
 
 
 def _footage(place: Path) -> Footage:

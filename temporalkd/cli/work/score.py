@@ -9,6 +9,7 @@ from temporalkd.cli.work.systems import (
     Maps,
     class_count,
     device,
+    disturbable,
     first_data,
     fit,
     largest,
@@ -31,18 +32,20 @@ def evaluate(
     overrides: Sequence[str] = (),
     ema: float | None = None,
     table: str | None = None,
+    disturb: Sequence[str] = (),
 ) -> list[Row]:
     """Score systems on a config's data.val; without one it is the first run's own config, with `overrides`.
 
     Networks whose classes have other names or another order are mapped by name, or by the table given.
     """
     opened = open_systems(systems)
+    disturb_each = disturbable(opened, disturb)
     data = data or first_data(opened, overrides)
     scorer = Scorer(data, device(), flows)
     scorer.protocols = protocols
     fit(opened, scorer, table)
     with progress("evaluate") as tick:
-        return scorer.rows(predictors(opened, ema), progress=tick)
+        return scorer.rows(predictors(opened, ema), progress=tick, disturb=disturb_each)
 
 
 def consistency(
@@ -55,9 +58,11 @@ def consistency(
     flows: Sequence[str],
     weights: str | None = None,
     label_mapping: Mapping[int, int] | None = None,
+    disturb: Sequence[str] = (),
 ) -> list[Row]:
     """Score systems on frames, with labels or without."""
     opened = open_systems(systems, maps)
+    disturb_each = disturbable(opened, disturb)
     reading = {"void": void, "palette": maps.palette, "mapping": label_mapping or None}
     sources = scenes_of(frames, labels, classes=maps.classes, **reading)
     known, total = (sum(map(len, each)) for each in ([s.labelled for s in sources], sources))
@@ -80,4 +85,13 @@ def consistency(
             say(f"{labels} has class {true}, which no prediction has: if it is void, add --void {true}")
         classes = 1 + max(told, true)
     with progress("consistency") as tick:
-        return score(sources, predictors(opened), classes, estimators, protocols, build.default_cache(), progress=tick)
+        return score(
+            sources,
+            predictors(opened),
+            classes,
+            estimators,
+            protocols,
+            build.default_cache(),
+            progress=tick,
+            disturb=disturb_each,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from temporalkd.config import Config, ConfigError, build
 from temporalkd.console import say
 from temporalkd.data.clip import IGNORE
+from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.image_folder import MapFolder
 from temporalkd.data.images import ImageFiles
 from temporalkd.data.palettes import Palette
@@ -127,6 +128,24 @@ def predictors(systems: Mapping[str, System], ema: float | None = None) -> dict[
     if without := [name for name, system in systems.items() if not system.has_probabilities]:
         say(f"no moving average of {', '.join(without)}: class maps have no probabilities")
     return found | averages
+
+
+def disturbable(systems: Mapping[str, System], kinds: Sequence[str]) -> dict[str, Sequence[DisturbanceKind]]:
+    """Name of each system that looks at frames -> the kinds of disturbance.
+
+    Raises:
+        ValueError: kinds, and no system looks at frames.
+    """
+    if not kinds:
+        return {}
+    known = cast("Sequence[DisturbanceKind]", kinds)  # the command line has checked them
+    found = {name: known for name, system in systems.items() if system.maps is None}
+    without = ", ".join(name for name in systems if name not in found)
+    if not found:
+        raise ValueError(f"--disturb: {without}: class maps are made already, only networks can be given other frames")
+    if without:
+        say(f"no disturbance of {without}: class maps are made already")
+    return found
 
 
 def open_systems(words: Sequence[str], maps: Maps = Maps()) -> dict[str, System]:
