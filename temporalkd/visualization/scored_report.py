@@ -205,7 +205,7 @@ def _film(
                     tape.keep_flips(source, frame.index - 1, pair)
             done += 1
             tick(done)
-    made = mosaic(
+    layout = mosaic(
         (source.frame(index) for source, index in shown.frames()),
         {name: tape.maps(shown.frames()) for name, tape in tapes.items()},
         {name: tape.all_flips(shown.frames()) for name, tape in tapes.items()},
@@ -214,7 +214,7 @@ def _film(
         shown.sources[0].fps,
         progress=lambda count: tick(done + count),
     )
-    return Video(out.read_bytes(), made.layout.tiles, made.frames)
+    return Video(out.read_bytes(), layout.tiles)
 
 
 def entry(row: Row, first: Row, shown: Shown, tape: Tape | None, cost: Cost | None, colours: Tensor) -> Entry:
