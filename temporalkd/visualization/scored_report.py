@@ -211,7 +211,7 @@ def _film(
                     tape.keep_flips(source, frame.index - 1, pair)
             done += 1
             tick(done)
-    made = mosaic(
+    layout = mosaic(
         (source.frame(index) for source, index in shown.frames()),
         {name: tape.maps(shown.frames()) for name, tape in tapes.items()},
         {name: tape.all_flips(shown.frames()) for name, tape in tapes.items()},
@@ -220,7 +220,7 @@ def _film(
         shown.sources[0].fps,
         progress=lambda count: tick(done + count),
     )
-    return Video(out.read_bytes(), made.layout.tiles, made.frames)
+    return Video(out.read_bytes(), layout.tiles)
 
 
 def entry(
