@@ -9,7 +9,7 @@ import typer
 
 from temporalkd.cli.app import app
 from temporalkd.cli.arguments import one_of
-from temporalkd.cli.options import Csv, Disturb, Ema, Json, Overrides, Protocols, Systems, shown_as
+from temporalkd.cli.options import Csv, Disturb, Ema, Json, Overrides, Perceptual, Protocols, Systems, shown_as
 from temporalkd.config.errors import EvaluationFlow
 
 
@@ -28,6 +28,7 @@ def evaluate(
     ] = [],  # noqa: B006
     ema: Ema = None,
     disturb: Disturb = [],  # noqa: B006
+    perceptual: Perceptual = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -38,4 +39,4 @@ def evaluate(
     loaded = load(data, overrides) if data else None
     from temporalkd.cli.work import score
 
-    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, disturb))
+    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, disturb, perceptual))

@@ -14,6 +14,7 @@ from temporalkd.metrics import (
     Flips,
     FramePair,
     Measure,
+    PerceptualConsistency,
     Persistence,
     SegmentationScore,
     Series,
@@ -40,6 +41,7 @@ class MetricSuite:
         self.boundary = BoundaryIoU(classes, synced=False)
         self.persistence = {n: Persistence(classes, n, synced=False) for n in WINDOWS if persistence}
         self.consistency = {(f, p): Consistency(classes, p, synced=False) for f in flows for p in protocols}
+        self.perceptual = PerceptualConsistency(synced=False)
         self.flips = {f: Flips(synced=False) for f in flows}
         self.warp_error = {f: WarpError(synced=False) for f in flows}
 
@@ -60,6 +62,12 @@ class MetricSuite:
         if before.probs is not None and now.probs is not None:
             self.warp_error[flow].update(before.probs, now.probs, pair, clip)
 
+    def matched(
+        self, before: FramePrediction, now: FramePrediction, features: tuple[Tensor, Tensor], clip: int
+    ) -> None:
+        """The answers to two consecutive frames, and deep features of both, (c, h, w)."""
+        self.perceptual.update(before.map, now.map, *features, clip)
+
     def counts(self) -> Counts:
         """All that was counted, for `join`."""
         return [metric.items() for metric in self._metrics()]
@@ -71,7 +79,7 @@ class MetricSuite:
 
     def _metrics(self) -> list[BaseMetric]:
         along = [*self.consistency.values(), *self.flips.values(), *self.warp_error.values()]
-        return [self.score, self.boundary, *self.persistence.values(), *along]
+        return [self.score, self.boundary, self.perceptual, *self.persistence.values(), *along]
 
     def row(
         self,
@@ -114,6 +122,7 @@ class MetricSuite:
         series["boundary_iou"] = self.boundary.series("boundary_iou")
         series["consistency"] = self.consistency[flow, protocol].series("consistency")
         series |= {key: self.flips[flow].series(key) for key in flips}
+        series["perceptual"] = self.perceptual.series("perceptual")
         for n, metric in self.persistence.items():
             series |= {f"vc{n}": metric.series("vc"), f"vc{n}_correct": metric.series("vc_correct")}
             series[f"vec{n}"] = metric.series("vec")

@@ -31,9 +31,10 @@ SHARES = {
     "vec8": "VEC8",
     "vec16": "VEC16",
     "warp_error": "E_warp",
+    "perceptual": "perceptual",
 }
 """Key -> heading of every number of a row."""
-HEAD = ("system", "protocol", "flow", "fingerprint", "size", "frames", "disturbance", "strength")
+HEAD = ("system", "protocol", "flow", "fingerprint", "size", "frames", "disturbance", "strength", "features")
 """What a row says of itself, before its numbers."""
 WITH_INTERVAL = ("miou", "boundary_iou", "consistency", "flip_rate", "flip_interior", "gated", "warp_error")
 PER_SCENE = ("miou", "consistency", "flip_rate", "flip_interior")
@@ -52,6 +53,7 @@ class Row:
         per_class, per_pair: key -> one number a class, a pair of frames.
         series: what they were made of, for paired differences; not part of `as_dict`.
         scenes: names of the clips, where there are several.
+        features: the encoder whose features matched the frames for `perceptual`.
         disturbance, strength: of the frames that the system saw; none where it saw them as they are.
     """
 
@@ -69,6 +71,7 @@ class Row:
     scenes: Sequence[str] = ()
     disturbance: str = ""
     strength: float = 0.0
+    features: str = ""
 
     def __getitem__(self, key: str) -> float | None:
         return self.shares.get(key)
