@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from temporalkd.evaluation.predictors import FramePrediction
-from temporalkd.evaluation.results import PER_PAIR, WITH_INTERVAL, Row, percent, percents
+from temporalkd.evaluation.results import PER_PAIR, WITH_INTERVAL, Row, percent, percents, shown
 from temporalkd.metrics import (
     BoundaryIoU,
+    BoundaryJitter,
     Consistency,
     Flips,
     FramePair,
@@ -43,6 +44,7 @@ class MetricSuite:
         self.consistency = {(f, p): Consistency(classes, p, synced=False) for f in flows for p in protocols}
         self.perceptual = PerceptualConsistency(synced=False)
         self.flips = {f: Flips(synced=False) for f in flows}
+        self.jitter = {f: BoundaryJitter(synced=False) for f in flows}
         self.warp_error = {f: WarpError(synced=False) for f in flows}
 
     def frame(self, answer: FramePrediction, label: Tensor | None, clip: int) -> None:
@@ -59,6 +61,7 @@ class MetricSuite:
         for protocol in self.protocols:
             self.consistency[flow, protocol].update(before.map, now.map, pair, clip)
         self.flips[flow].update(before.map, now.map, pair, clip)
+        self.jitter[flow].update(before.map, now.map, pair, clip)
         if before.probs is not None and now.probs is not None:
             self.warp_error[flow].update(before.probs, now.probs, pair, clip)
 
@@ -78,7 +81,7 @@ class MetricSuite:
             metric.replace([part[number] for part in parts])
 
     def _metrics(self) -> list[BaseMetric]:
-        along = [*self.consistency.values(), *self.flips.values(), *self.warp_error.values()]
+        along = [*self.consistency.values(), *self.flips.values(), *self.jitter.values(), *self.warp_error.values()]
         return [self.score, self.boundary, self.perceptual, *self.persistence.values(), *along]
 
     def row(
@@ -106,7 +109,7 @@ class MetricSuite:
             fingerprint=fingerprint,
             size=size,
             frames=frames,
-            shares={key: percent(s.value()) for key, s in series.items()},
+            shares={key: shown(key, s.value()) for key, s in series.items()},
             intervals={key: _bounds(series[key]) for key in WITH_INTERVAL},
             per_class={
                 key: percents(s.value()) if labelled or key == "consistency" else [] for key, s in per_class.items()
@@ -122,6 +125,7 @@ class MetricSuite:
         series["boundary_iou"] = self.boundary.series("boundary_iou")
         series["consistency"] = self.consistency[flow, protocol].series("consistency")
         series |= {key: self.flips[flow].series(key) for key in flips}
+        series["boundary_jitter"] = self.jitter[flow].series("boundary_jitter")
         series["perceptual"] = self.perceptual.series("perceptual")
         for n, metric in self.persistence.items():
             series |= {f"vc{n}": metric.series("vc"), f"vc{n}_correct": metric.series("vc_correct")}

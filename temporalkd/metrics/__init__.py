@@ -7,11 +7,12 @@ from temporalkd.metrics.maps import FlipRate, TemporalConsistency
 from temporalkd.metrics.pair import FramePair
 from temporalkd.metrics.perceptual import PerceptualConsistency, perceptual_consistency
 from temporalkd.metrics.persistence import Persistence
-from temporalkd.metrics.temporal import PROTOCOLS, Consistency, Flips, WarpError
+from temporalkd.metrics.temporal import PROTOCOLS, BoundaryJitter, Consistency, Flips, WarpError
 
 __all__ = [
     "PROTOCOLS",
     "BoundaryIoU",
+    "BoundaryJitter",
     "Consistency",
     "FlipRate",
     "Flips",

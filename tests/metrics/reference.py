@@ -295,6 +295,22 @@ def warp_error(probs: Arrays, flows: Arrays, masks: Arrays) -> float:
     return share(total, count)
 
 
+def boundary_jitter(
+    maps: Arrays, flows: Arrays, masks: Arrays, labels: Arrays | None = None, limit: float = 8.0
+) -> float:
+    """Mean way of a counted boundary pixel of t to the nearest of its class in the warped t + 1, pixels."""
+    ways = []
+    for i, flow in enumerate(flows):
+        counted = counted_pixels(masks[i], flow, None if labels is None else labels[i : i + 2])
+        warped = nearest_warp(maps[i + 1], flow)
+        there = [(y, x) for y, x in pixels(warped.shape) if near_boundary(warped, 1, y, x)]
+        for y, x in pixels(warped.shape):
+            if counted[y, x] and near_boundary(maps[i], 1, y, x):
+                same = [(v - y) ** 2 + (u - x) ** 2 for v, u in there if warped[v, u] == maps[i][y, x]]
+                ways.append(min([limit, *np.sqrt(same)]))
+    return mean(ways)
+
+
 def perceptual(features: Arrays, maps: Arrays) -> tuple[float, Array, Array]:
     """(of the pair, of each place of the first frame, of the second): by the best match at all and within the class.
 
