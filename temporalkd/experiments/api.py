@@ -21,7 +21,7 @@ from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.image_folder import MapFolder, open_frames
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
-from temporalkd.evaluation import Row, network
+from temporalkd.evaluation import Row, features, network
 from temporalkd.evaluation import evaluate as score
 from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.provenance import environment, fingerprint
@@ -249,6 +249,7 @@ def evaluate(
     references: bool = True,
     ema: float | None = None,
     disturb: Sequence[DisturbanceKind] = (),
+    perceptual: nn.Module | None = None,
 ) -> list[Row]:
     """Score networks on video: accuracy where there are labels, consistency and flips along the motion.
 
@@ -261,6 +262,8 @@ def evaluate(
         ema: add each system's moving average with this decay.
         disturb: any of "noise", "jpeg", "blur", "motion", "exposure", "gamma": more rows, of each system on frames with
             each of these at three strengths; row.disturbance and row.strength say which.
+        perceptual: an encoder whose features match the frames for row["perceptual"]: a network of `load_teacher`, say
+            `load_teacher("timm:resnet18.a1_in1k")`, or any module, (N, 3, H, W) in [0, 1] -> (N, c, h, w).
     Returns:
         One Row a system and protocol; row["consistency"], row["miou"] and so on are percent.
 
@@ -295,6 +298,7 @@ def evaluate(
             ema=ema,
             progress=tick,
             disturb=dict.fromkeys(asked, disturb),
+            features=None if perceptual is None else features(perceptual, type(perceptual).__name__),
         )
 
 

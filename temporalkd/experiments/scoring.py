@@ -14,7 +14,7 @@ from temporalkd.config.schema import Evaluation
 from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.footage import Footage
 from temporalkd.data.images import ImageFiles
-from temporalkd.evaluation import Predictor, Row, as_json, evaluate
+from temporalkd.evaluation import Features, Predictor, Row, as_json, evaluate
 
 
 class Scorer:
@@ -76,6 +76,7 @@ class Scorer:
         progress: Any = None,
         together: bool = False,
         disturb: Mapping[str, Sequence[DisturbanceKind]] | None = None,
+        features: Features | None = None,
     ) -> list[Row]:
         """One row a system, flow and protocol; `together` with the other processes of a run, see `evaluate`."""
         if self.footage is None:
@@ -92,6 +93,7 @@ class Scorer:
             progress,
             together,
             disturb,
+            features,
         )
 
 
