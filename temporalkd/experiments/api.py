@@ -320,7 +320,7 @@ def flicker_video(
         classes: their number, or their names for the legend.
         palette: (C, 3) RGB; None: distinct colours.
         fps: None: the footage's, or 25.
-        options: further ones of `temporalkd.visualization.render_flicker`: scale, trail.
+        options: further ones of `temporalkd.visualization.flicker.flicker_frames`: scale, trail.
     Returns:
         Number of frames written.
 
