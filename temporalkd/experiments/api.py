@@ -332,12 +332,13 @@ def flicker_video(
     """
     footage = open_frames(Path(frames)) if isinstance(frames, str | PathLike) else frames
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    motion = _estimator(flow, torch.device(device)) if isinstance(flow, str) else flow
     names = [] if isinstance(classes, int) else list(classes)
     return render_flicker(
         footage.same_size_frames() if isinstance(footage, Source) else footage,
         {n: MapFolder(Path(maps)) if isinstance(maps, str | PathLike) else maps for n, maps in systems.items()},
         Path(out),
-        flow=_estimator(flow, torch.device(device)) if isinstance(flow, str) else flow,
+        flow=getattr(motion, "video", motion),
         palette=default_palette(len(names) or int(str(classes))) if palette is None else palette,
         classes=names,
         fps=fps or (footage.fps if isinstance(footage, Source) else 25),

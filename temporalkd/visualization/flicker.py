@@ -46,7 +46,7 @@ def flicker_frames(
     Args:
         frames: (3, H, W), uint8 or in [0, 1].
         systems: name -> its class maps, (H, W), 255 where ignored; as many as frames, up to four systems.
-        flow: an estimator, or (forward, backward), each (1, 2, H, W), of consecutive frames.
+        flow: an estimator's `video`, or (forward, backward), each (1, 2, H, W), of consecutive frames.
         palette: (C, 3) RGB.
         classes: names for the legend, in the palette's order.
         scale: by which frames are enlarged or reduced; None enlarges small ones to panels about 400 pixels wide.
