@@ -41,8 +41,7 @@ def evaluate(
     opened = open_systems(systems)
     disturb_each = disturbable(opened, disturb)
     data = data or first_data(opened, overrides)
-    scorer = Scorer(data, device(), flows)
-    scorer.protocols = protocols
+    scorer = Scorer(data, device(), flows, protocols)
     fit(opened, scorer, table)
     with progress("evaluate") as tick:
         return scorer.rows(predictors(opened, ema), progress=tick, disturb=disturb_each)
