@@ -176,70 +176,23 @@ class MapFolder:
 
         Raises:
             ValueError: maps without frame, frames without map, or both; says how many, the first three of each, and
-                how their names differ.
+                what maps have behind the names of their frames.
         """
         wanted = dict.fromkeys(stems)
         extra = [stem for stem in self.stems if stem not in wanted]
         missing = [stem for stem in wanted if stem not in self.files]
         if not extra and (partial or not missing):
             return
-        renaming = _renaming(missing, extra, "every" if len(extra) == len(self) else "each such")
-        lists, hints = [], []
+        lists = []
         if extra:
             lists.append(_listed(extra, f"maps without a frame in {self.path}"))
         if missing and not partial:
             lists.append(_listed(missing, "frames without a map" + ("" if extra else f" in {self.path}")))
-        if missing and extra and (renaming or not partial):
-            hints.append(f"frame '{renaming[1] if renaming else missing[0]}' vs map '{extra[0]}'")
-        if renaming:
-            hints.append(renaming[0])
-        hint = f" ({'; '.join(hints)})" if hints else ""
+        frame = max((stem for stem in missing if extra and extra[0].startswith(stem)), key=len, default=None)
+        hint = f" (data sets of such maps: set suffix: '{extra[0].removeprefix(frame)}')" if frame else ""
         raise ValueError(f"{'; '.join(lists)}: names must match up to the extension{hint}")
 
 
 def _listed(names: Sequence[str], what: str) -> str:
     then = ", ".join(f"'{name}'" for name in names[1:3])
     return f"{len(names)} {what}, the first is '{names[0]}'" + (f", then {then}" if then else "")
-
-
-def _shared(one: str, other: str) -> int:
-    """How many characters both start with."""
-    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
-
-
-def _ways_to_rename(frame: str, name: str) -> Iterator[tuple[str, str, str, str]]:
-    """(prefix and suffix of the frame's name, prefix and suffix of the map's) around what is the same in both."""
-    before, found, after = name.partition(frame)
-    if found:
-        yield "", "", before, after
-    before, found, after = frame.partition(name)
-    if found:
-        yield before, after, "", ""
-    if start := _shared(frame, name):
-        yield "", frame[start:], "", name[start:]
-    if end := _shared(frame[::-1], name[::-1]):
-        yield frame[:-end], "", name[:-end], ""
-
-
-def _renaming(frames: Sequence[str], maps: Sequence[str], every: str) -> tuple[str, str] | None:
-    """How the names of all these maps differ from those of their frames, if in one way, and the first map's frame."""
-    if len(maps) < 2:  # of a single name anything could be said
-        return None
-    known, first = set(frames), maps[0]
-    alike = [frame for frame in frames if frame in first or first in frame] or frames[:1]
-    for frame in sorted(alike, key=len, reverse=True):  # '10' before the '1' in it
-        for head, tail, map_head, map_tail in _ways_to_rename(frame, first):
-            if all(
-                name.startswith(map_head)
-                and name.endswith(map_tail)
-                and head + name[len(map_head) : len(name) - len(map_tail)] + tail in known
-                for name in maps
-            ):
-                affixes = {"map": (map_head, map_tail), "frame": (head, tail)}
-                return " and ".join(
-                    f"{every} {what} has the {kind} '{text}'"
-                    for what, texts in affixes.items()
-                    for kind, text in zip(("prefix", "suffix"), texts)
-                    if text
-                ), frame
-    return None

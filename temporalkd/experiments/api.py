@@ -323,7 +323,7 @@ def flicker_video(
         classes: their number, or their names for the legend.
         palette: (C, 3) RGB; None: distinct colours.
         fps: None: the footage's, or 25.
-        options: further ones of `temporalkd.visualization.render_flicker`: scale, trail.
+        options: further ones of `temporalkd.visualization.flicker.flicker_frames`: scale, trail.
     Returns:
         Number of frames written.
 
@@ -335,12 +335,13 @@ def flicker_video(
     """
     footage = open_frames(Path(frames)) if isinstance(frames, str | PathLike) else frames
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    motion = _estimator(flow, torch.device(device)) if isinstance(flow, str) else flow
     names = [] if isinstance(classes, int) else list(classes)
     return render_flicker(
         footage.same_size_frames() if isinstance(footage, Source) else footage,
         {n: MapFolder(Path(maps)) if isinstance(maps, str | PathLike) else maps for n, maps in systems.items()},
         Path(out),
-        flow=_estimator(flow, torch.device(device)) if isinstance(flow, str) else flow,
+        flow=getattr(motion, "video", motion),
         palette=default_palette(len(names) or int(str(classes))) if palette is None else palette,
         classes=names,
         fps=fps or (footage.fps if isinstance(footage, Source) else 25),

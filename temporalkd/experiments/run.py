@@ -73,7 +73,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
     spec = student.spec = replace(spec, trained_size=clips.frame_size)
     scorer = Scorer(config, runtime.device, classes=student.classes) if scored else None
     plan = build.plan(config)
-    splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer and scorer.footage else {})}
+    splits = {"train": data.sources, **({"val": scorer.footage.sources} if scorer else {})}
     if runtime.is_main:
         doubt = run_directory.refuse_unusable(config, folder, resume)
         if doubt is not None:

@@ -21,31 +21,30 @@ class Scorer:
     """Scores systems on the config's validation footage, with its flow; or on footage, as a config does by default.
 
     Args:
-        flows: instead of the config's.
+        flows, protocols: instead of the config's.
         classes: of the systems.
     Raises:
-        ConfigError: the footage has other classes, or no exact motion where that is to be used.
+        ConfigError: there is no footage, it has other classes, or no exact motion where that is to be used.
     """
 
     def __init__(
-        self, config: Config | Footage, device: torch.device, flows: Sequence[str] = (), classes: int | None = None
+        self,
+        config: Config | Footage,
+        device: torch.device,
+        flows: Sequence[str] = (),
+        protocols: Sequence[str] = (),
+        classes: int | None = None,
     ):
-        self.footage: Footage | None = None
         evaluation = Evaluation() if isinstance(config, Footage) else config.evaluation
-        if isinstance(config, Footage):
-            self.footage = config
-        elif config.data.val is not None:
-            data = config.data
-            self.footage = build.footage(config.data.val, data.root, config.seed, decoder=data.decoder)
-        names = self.footage.class_names if self.footage is not None else ()
-        self.classes = len(names)
+        self.footage = config if isinstance(config, Footage) else _validation(config)
+        self.classes = len(self.footage.class_names)
         self.require(classes)
-        self.protocols: Sequence[str] = evaluation.protocols
+        self.protocols = protocols or evaluation.protocols
         kinds = flows or [evaluation.flow]
-        for source in self.footage.sources if self.footage is not None and "exact" in kinds else ():
+        for source in self.footage.sources if "exact" in kinds else ():
             if len(source) > 1 and source.motion(0, 1) is None:
                 raise ConfigError(f"evaluation.flow: exact, but {source.name} knows no exact motion: raft_small or dis")
-        self.flows = build.flows(kinds if self.footage is not None else [], device)
+        self.flows = build.flows(kinds, device)
         self.cache = build.default_cache() if any(self.flows.values()) else None
 
     def require(self, classes: int | None, name: str = "the network") -> None:
@@ -64,7 +63,7 @@ class Scorer:
         Raises:
             ValueError: a label that cannot be used, or frames of two sizes in one scene; names the file.
         """
-        for source in self.footage.sources if self.footage is not None else ():
+        for source in self.footage.sources:
             if isinstance(source, ImageFiles):
                 source.check()
 
@@ -79,8 +78,6 @@ class Scorer:
         features: Features | None = None,
     ) -> list[Row]:
         """One row a system, flow and protocol; `together` with the other processes of a run, see `evaluate`."""
-        if self.footage is None:
-            raise ConfigError("data.val: missing: there is nothing to evaluate on")
         return evaluate(
             self.footage.sources,
             systems,
@@ -88,13 +85,20 @@ class Scorer:
             self.flows,
             self.protocols,
             self.cache,
-            references,
-            ema,
-            progress,
-            together,
-            disturb,
-            features,
+            references=references,
+            ema=ema,
+            progress=progress,
+            together=together,
+            disturb=disturb,
+            features=features,
         )
+
+
+def _validation(config: Config) -> Footage:
+    data = config.data
+    if data.val is None:
+        raise ConfigError("data.val: missing: there is nothing to evaluate on")
+    return build.footage(data.val, data.root, config.seed, decoder=data.decoder)
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:

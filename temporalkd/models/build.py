@@ -6,22 +6,27 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from torch import nn
 
 from temporalkd.models.known import Roles, known_roles, smp_roles, torchvision_roles
 from temporalkd.models.segmenter import Normalisation, Segmenter
+from temporalkd.options import Size
 from temporalkd.plugins import imported
 
 SMP = "segmentation_models_pytorch."
 TORCHVISION = "torchvision."
 TRANSFORMERS = "transformers."
+MAX_CLASSES = 255
+"""What a class map of 8 bits can tell, ignored pixels aside."""
+_Level = Annotated[int, Field(ge=0, le=255)]
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that is needed to build a network again; what the json beside the weights holds.
+    """All that is needed to build a network again; what the json beside the weights holds, checked when that is read.
 
     architecture: "segmentation_models_pytorch.FPN", "torchvision.lraspp_mobilenet_v3_large",
         "transformers.SegformerForSemanticSegmentation", or "package.module:name".
@@ -31,13 +36,13 @@ class ModelSpec:
     """
 
     architecture: str
-    classes: int
+    classes: Annotated[int, Field(ge=1, le=MAX_CLASSES)]
     arguments: dict[str, Any] = field(default_factory=dict)
     normalisation: Normalisation = field(default_factory=Normalisation)
     roles: dict[str, str | list[str]] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
-    palette: tuple[tuple[int, int, int], ...] = ()
-    trained_size: tuple[int, int] | None = None
+    palette: tuple[tuple[_Level, _Level, _Level], ...] = ()
+    trained_size: Size | None = None
 
 
 def build(spec: ModelSpec) -> Segmenter:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,9 +36,25 @@ def flicker_frames(
     trail: float = TRAIL,
     device: torch.device | str = "cpu",
 ) -> Iterator[Tensor]:
-    """The pictures of the flicker video, one per frame; see `render_flicker` for the arguments.
+    """Pictures in which flicker can be seen, and compared, at a glance: one per frame, (3, H, W) uint8.
 
+    One column per system: its classes over the frame, and below it in red the pixels whose class is another one in
+    the next frame, followed along the motion and only where they stay visible, over the heat of where that happened
+    lately. The title carries the consistency (protocol `visible`, no labels) and the flip rate of all pairs so far.
     Holds two frames, and per system two maps and its heat, whatever the length of the video.
+
+    Args:
+        frames: (3, H, W), uint8 or in [0, 1].
+        systems: name -> its class maps, (H, W), 255 where ignored; as many as frames, up to four systems.
+        flow: an estimator's `video`, or (forward, backward), each (1, 2, H, W), of consecutive frames.
+        palette: (C, 3) RGB.
+        classes: names for the legend, in the palette's order.
+        scale: by which frames are enlarged or reduced; None enlarges small ones to panels about 400 pixels wide.
+        first: the number of the first frame, for the clock.
+        trail: frames within which the heat of a flip fades to 1/e.
+        device: where the estimator is.
+    Raises:
+        ValueError: frames, maps and flow that do not fit each other in number or size.
     """
     if not 1 <= len(systems) <= MAX_SYSTEMS:
         raise ValueError(f"one to {MAX_SYSTEMS} systems fit side by side, got {len(systems)}")
@@ -57,55 +74,24 @@ def render_flicker(
     systems: Mapping[str, Iterable[Tensor]],
     out: Path,
     *,
-    flow: VideoFlow | Iterable[Flow],
-    palette: Palette,
-    classes: Sequence[str] = (),
     fps: float | Fraction = 25,
-    scale: float | None = None,
-    first: int = 0,
-    trail: float = TRAIL,
-    device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
+    **options: Any,
 ) -> int:
-    """Write the video in which flicker can be seen, and compared, at a glance.
-
-    One column per system: its classes over the frame, and below it in red the pixels whose class is another one in
-    the next frame, followed along the motion and only where they stay visible, over the heat of where that happened
-    lately. The title carries the consistency (protocol `visible`, no labels) and the flip rate of all pairs so far.
-    Everything is drawn from one at a time.
+    """Write a video of `flicker_frames`; everything is drawn from one at a time.
 
     Args:
-        frames: (3, H, W), uint8 or in [0, 1].
-        systems: name -> its class maps, (H, W), 255 where ignored; as many as frames, up to four systems.
         out: the mp4.
-        flow: an estimator, or (forward, backward), each (1, 2, H, W), of consecutive frames.
-        palette: (C, 3) RGB.
-        classes: names for the legend, in the palette's order.
-        scale: by which frames are enlarged or reduced; None enlarges small ones to panels about 400 pixels wide.
-        first: the number of the first frame, for the clock.
-        trail: frames within which the heat of a flip fades to 1/e.
-        device: where the estimator is.
         progress: called with the number of frames written.
+        options: of `flicker_frames`.
     Returns:
         Number of frames written.
     Raises:
-        ValueError: frames, maps and flow that do not fit each other in number or size.
+        ValueError: as `flicker_frames`.
         OSError: `out` cannot be written.
     """
-    pages = flicker_frames(
-        frames,
-        systems,
-        flow=flow,
-        palette=palette,
-        classes=classes,
-        fps=fps,
-        scale=scale,
-        first=first,
-        trail=trail,
-        device=device,
-    )
     with VideoWriter(out, fps) as writer:
-        for picture in pages:
+        for picture in flicker_frames(frames, systems, fps=fps, **options):
             writer.write(picture)
             if progress is not None:
                 progress(writer.count)

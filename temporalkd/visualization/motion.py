@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -12,12 +11,8 @@ from torch import Tensor
 from temporalkd.visualization.overlay import as_uint8
 
 Flow = tuple[Tensor, Tensor]
-
-
-class VideoFlow(Protocol):
-    """What is asked of an estimator: the motion between consecutive frames, (1, 3, H, W) in [0, 1], lazily."""
-
-    def video(self, frames: Iterable[Tensor]) -> Iterator[Flow]: ...
+VideoFlow = Callable[[Iterator[Tensor]], Iterator[Flow]]
+"""Frames, (1, 3, H, W) in [0, 1] -> the motion between consecutive ones, lazily; `video` of an estimator."""
 
 
 def with_motion(
@@ -37,10 +32,7 @@ def with_motion(
             yield frame.to(device).unsqueeze(0).float() / 255
 
     fed = feed()
-    if hasattr(flow, "video"):
-        motions = flow.video(fed)
-    else:
-        motions = _after_each_pair(fed, iter(flow))
+    motions = flow(fed) if callable(flow) else _after_each_pair(fed, iter(flow))
     for forward, backward in motions:
         frame = waiting.popleft()
         if forward.shape[2:] != frame.shape[1:]:

@@ -114,7 +114,7 @@ def test_each_takes_a_step(path: Path, root: Path) -> None:
     config, values = one_step(path, root)
     own = OWN_TERMS[config.method.name] | {str(term.name or term.term) for term in config.method.terms}
     assert {"cross_entropy", *own} <= values.keys()
-    assert Scorer(config, torch.device("cpu"), classes=CLASSES[path.parent.name]).footage is not None
+    assert Scorer(config, torch.device("cpu"), classes=CLASSES[path.parent.name]).footage.sources
 
 
 @pytest.mark.parametrize("name", ["teacher", "baseline", "baseline-deeplabv3"])

@@ -116,7 +116,7 @@ def test_memory_is_constant_because_everything_is_read_as_it_is_drawn(estimated:
             read[kind] += 1
             yield item
 
-    motion = flow.build("zero") if estimated else constant_flow(50)
+    motion = flow.build("zero").video if estimated else constant_flow(50)
     pages = flicker_frames(
         counted("frames", video(50)), {"a": counted("maps", still(50))}, flow=motion, palette=PALETTE, scale=1
     )
@@ -134,7 +134,7 @@ def test_render_writes_a_video_that_plays(tmp_path: Path) -> None:
         video(6),
         systems,
         out,
-        flow=flow.build("zero"),
+        flow=flow.build("zero").video,
         palette=PALETTE,
         classes=["road", "sky", "tree"],
         fps=15,

@@ -70,8 +70,8 @@ def demo(out: Path, seed: int = 0, say: run.Say = print) -> list[Row]:
             {name: class_maps(systems[name], street) for name in ("baseline", "etc")},
             out / "flicker.mp4",
             flow=((m.flow[None], m.backward[None]) for m in motions if m is not None),
-            palette=scorer.footage.palette,  # type: ignore[union-attr]
-            classes=scorer.footage.class_names,  # type: ignore[union-attr]
+            palette=scorer.footage.palette,
+            classes=scorer.footage.class_names,
             fps=street.fps,
             progress=lambda done: tick(done, SHOWN_FRAMES),
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 import flow as optical_flow
-from flow import FlowCache, FlowEstimator
 from temporalkd.cli.arguments import frame_range
 from temporalkd.cli.work.systems import Maps, System, device, open_systems, scenes_of
 from temporalkd.config import build
@@ -64,7 +63,7 @@ def render(
         {name: _class_maps(system, source, part, sources) for name, system in opened.items()}
         for source, part in parts.items()
     ]
-    estimator = _Kept(optical_flow.build(flow).to(device()), build.default_cache())
+    motions = partial(build.default_cache().video, optical_flow.build(flow).to(device()))
     total, done = sum(map(len, parts.values())), 0
     with progress("render") as tick:
         tick(0, total)
@@ -73,7 +72,7 @@ def render(
                 part.same_size_frames(),
                 of_scene,
                 file,
-                flow=estimator,
+                flow=motions,
                 palette=palette,
                 classes=class_names,
                 fps=part.fps if fps is None else fps,
@@ -83,18 +82,6 @@ def render(
                 progress=lambda count, before=done: tick(before + count, total),  # type: ignore[misc]
             )
     return outs
-
-
-@dataclass
-class _Kept:
-    """An estimator whose flow is read from disk where it has been computed before."""
-
-    estimator: FlowEstimator
-    cache: FlowCache
-
-    def video(self, frames: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Flow between consecutive frames, both ways."""
-        return self.cache.video(self.estimator, frames)
 
 
 def _shared(systems: Mapping[str, System], colours: Palette | None) -> tuple[Tensor, list[str]]:

@@ -54,8 +54,7 @@ def report(
     opened = open_systems(systems)
     count = class_count(opened)
     footage = Footage(scenes_of(frames, labels, classes=count)) if frames else data or first_data(opened, overrides)
-    scorer = Scorer(footage, device(), [flow] if flow else (), count if frames else None)
-    scorer.protocols = [protocol]
+    scorer = Scorer(footage, device(), [flow] if flow else (), [protocol], count if frames else None)
     fit(opened, scorer, table)
     scorer.require(scorer.classes or count)
     with TemporaryDirectory(prefix="temporalkd-") as scratch:
@@ -88,7 +87,6 @@ def _contents(
     tapes: Mapping[str, Tape],
     video: Path,
 ) -> Report:
-    assert scorer.footage is not None
     folders = {name: system.path for name, system in opened.items()}
     networks = {name: system.segmenter for name, system in opened.items() if system.segmenter is not None}
     with progress("draw") as tick:

@@ -44,8 +44,7 @@ def evaluate(
     disturb_each = disturbable(opened, disturb)
     encoder = None if perceptual is None else features(load_system(Path(perceptual))[0], perceptual)
     data = data or first_data(opened, overrides)
-    scorer = Scorer(data, device(), flows)
-    scorer.protocols = protocols
+    scorer = Scorer(data, device(), flows, protocols)
     fit(opened, scorer, table)
     with progress("evaluate") as tick:
         return scorer.rows(predictors(opened, ema), progress=tick, disturb=disturb_each, features=encoder)

@@ -221,8 +221,8 @@ def fit(systems: Mapping[str, System], scorer: Scorer, table: str | None = None)
     """
     footage = scorer.footage
     for name, system in systems.items():
-        system.require(footage.sources if footage is not None else [])
-        if isinstance(system.segmenter, Segmenter) and footage is not None:
+        system.require(footage.sources)
+        if isinstance(system.segmenter, Segmenter):
             own, theirs = (system.spec.class_names if system.spec else ()), footage.class_names
             how = None if tuple(own) == tuple(theirs) else table
             system.segmenter = build.mapped(system.segmenter, own, theirs, how, str(system.path), least=0.0)

@@ -62,10 +62,10 @@ def verify(run: Path) -> Iterator[Comparison]:
     """
     config, segmenter, _ = load_run(run)
     rows = recorded(run)
-    scorer = Scorer(config, device(), list(dict.fromkeys(row["flow"] for row in rows)), segmenter.classes)
+    flows, protocols = (list(dict.fromkeys(row[key] for row in rows)) for key in ("flow", "protocol"))
+    scorer = Scorer(config, device(), flows, protocols, segmenter.classes)
     if changed := list(_changed(run, config, scorer)):
         say(f"since {run} was trained: {', '.join(changed)}")
-    scorer.protocols = list(dict.fromkeys(row["protocol"] for row in rows))
     segmenter.to(device()).eval()
     with progress("verify") as tick:
         found = scorer.rows({"student": network(segmenter)}, references=False, progress=tick)
@@ -111,7 +111,7 @@ def _changed(run: Path, config: Config, scorer: Scorer) -> Iterator[str]:
     if not path.is_file():
         yield f"{path} is missing, so changes are unknown"
         return
-    then, splits = read_json(path), {"val": fingerprint(scorer.footage.sources)} if scorer.footage else {}
+    then, splits = read_json(path), {"val": fingerprint(scorer.footage.sources)}
     with suppress(OSError, ValueError):  # to score it again, the data that it was trained on need not be there
         splits["train"] = fingerprint(build.training_footage(config).sources)
     now = environment(0, splits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,52 +102,46 @@ def unequal(systems: Sequence[Entry], steps: bool = True) -> list[str]:
     Raises:
         ConfigError: they differ in what makes numbers comparable at all.
     """
-    first, *others = systems
-    for other in others:
-        for key in MUST_AGREE:
-            one, two = (_value(entry.config, key) for entry in (first, other))
-            for inner in _keys(key, one, two):
-                values = [_value(entry.config, inner) for entry in (first, other)]
-                raise ConfigError(
-                    f"{inner}: {values[0]!r} in {first.name}, {values[1]!r} in {other.name}: "
-                    "compared systems must agree"
-                )
-    keys = [
-        inner
-        for key in SHOULD_AGREE
-        if steps or key != "training.steps"
-        for inner in _all_keys(key, [_value(e.config, key) for e in systems])
-    ]
-    notes = [_spread(systems, key) for key in keys]
-    for key in ("teacher", "second_teacher"):
-        taught = [entry for entry in systems if _value(entry.config, key) is not None]
-        notes += [_spread(taught, inner) for inner in _all_keys(key, [_value(entry.config, key) for entry in taught])]
+    values = {entry.name: entry.config.model_dump(mode="json", by_alias=True) for entry in systems}
+    notes = []
+    for key in _unequal_keys(values):
+        if _is_below(key, MUST_AGREE):
+            (one, first), *others = [(name, _value(of, key)) for name, of in values.items()]
+            two, other = next((name, value) for name, value in others if value != first)
+            raise ConfigError(f"{key}: {first!r} in {one}, {other!r} in {two}: compared systems must agree")
+        if _is_below(key, SHOULD_AGREE) and (steps or key != "training.steps"):
+            notes.append(_spread(key, values))
+    for section in ("teacher", "second_teacher"):
+        taught = {name: {section: of[section]} for name, of in values.items() if of[section] is not None}
+        notes += [_spread(key, taught) for key in _unequal_keys(taught)]
     return notes
 
 
-def _spread(systems: Sequence[Entry], key: str) -> str:
+Values = Mapping[str, dict[str, Any]]
+"""The name of a system -> its config."""
+
+
+def _unequal_keys(values: Values) -> list[str]:
+    """Dotted keys in which any differs from the first."""
+    configs = list(values.values())
+    return list(dict.fromkeys(key for other in configs[1:] for key in differing(configs[0], other)))
+
+
+def _is_below(key: str, sections: Sequence[str]) -> bool:
+    return any(f"{key}.".startswith(f"{section}.") for section in sections)
+
+
+def _spread(key: str, values: Values) -> str:
     """A key's values, each with the systems that have it."""
     having: dict[str, list[str]] = {}
-    for entry in systems:
-        having.setdefault(json.dumps(_value(entry.config, key)), []).append(entry.name)
+    for name, of in values.items():
+        having.setdefault(json.dumps(_value(of, key)), []).append(name)
     return f"{key} is " + "; ".join(f"{value} in {', '.join(names)}" for value, names in having.items())
 
 
-def _all_keys(key: str, values: Sequence[Any]) -> list[str]:
-    """Dotted keys, `key` or below it, in which any of the values differs from the first."""
-    return list(dict.fromkeys(inner for value in values[1:] for inner in _keys(key, values[0], value)))
-
-
-def _keys(key: str, one: Any, other: Any) -> Iterator[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        yield from (f"{key}.{inner}" for inner in differing(one, other))
-    elif one != other:
-        yield key
-
-
-def _value(config: Config, key: str) -> Any:
+def _value(values: dict[str, Any], key: str) -> Any:
     """What stands at a dotted key; None where there is nothing."""
-    value: Any = config.model_dump(mode="json", by_alias=True)
+    value: Any = values
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value

@@ -49,11 +49,10 @@ class Scores:
     """
 
     def __init__(self, config: Config, classes: int, device: torch.device, folder: Path):
-        self.scorer = Scorer(config, device, classes=classes)
         self.protocol, self.device, self.folder = config.evaluation.protocols[0], device, folder
-        self.scorer.protocols = [self.protocol]
+        self.scorer = Scorer(config, device, protocols=[self.protocol], classes=classes)
         ((self.flow, estimator),) = self.scorer.flows.items()
-        assert config.data.val is not None and self.scorer.footage is not None
+        assert config.data.val is not None
         self.sources = self.scorer.footage.sources
         self._measures = measures(self.scorer.classes, self.protocol)
         self._of_all: list[Any] = [config.data.root, config.data.val.model_dump(mode="json"), config.seed]

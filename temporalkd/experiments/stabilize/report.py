@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,16 +127,12 @@ def _video(path: Path, comparison: Comparison) -> None:
     source, estimator, cache = comparison.shown[0], next(iter(comparison.flows.values())), comparison.cache
     palette = comparison.spec.palette if comparison.spec else ()
 
-    class Kept:
-        def video(self, frames: Any) -> Any:
-            return cache.video(estimator, frames)
-
     with progress("render") as tick:
         render_flicker(
             source.frames(),
             {name: maps[: len(source)] for name, maps in comparison.maps.items()},
             path,
-            flow=Kept(),
+            flow=partial(cache.video, estimator),
             palette=torch.tensor(palette, dtype=torch.uint8) if palette else default_palette(comparison.classes),
             classes=comparison.class_names,
             fps=source.fps,
