@@ -9,7 +9,7 @@ import typer
 
 from temporalkd.cli.app import app
 from temporalkd.cli.arguments import one_of
-from temporalkd.cli.options import Csv, Disturb, Ema, Json, Overrides, Perceptual, Protocols, Systems, shown_as
+from temporalkd.cli.options import Csv, Disturb, Ema, Json, Overrides, Perceptual, Protocols, Skip, Systems, shown_as
 from temporalkd.config.errors import EvaluationFlow
 
 
@@ -29,6 +29,7 @@ def evaluate(
     ema: Ema = None,
     disturb: Disturb = [],  # noqa: B006
     perceptual: Perceptual = None,
+    skip: Skip = 1,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -39,4 +40,4 @@ def evaluate(
     loaded = load(data, overrides) if data else None
     from temporalkd.cli.work import score
 
-    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, disturb, perceptual))
+    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, disturb, perceptual, skip))

@@ -68,6 +68,7 @@ class Scorer:
         together: bool = False,
         disturb: Mapping[str, Sequence[DisturbanceKind]] | None = None,
         features: Features | None = None,
+        skip: int = 1,
     ) -> list[Row]:
         """One row a system, flow and protocol; `together` with the other processes of a run, see `evaluate`."""
         if self.footage is None:
@@ -85,6 +86,7 @@ class Scorer:
             together,
             disturb,
             features,
+            skip,
         )
 
 
