@@ -19,6 +19,7 @@ from temporalkd.cli.options import (
     Perceptual,
     Protocols,
     Resize,
+    Skip,
     palette_of,
     shown_as,
 )  # fmt: skip
@@ -51,6 +52,7 @@ def consistency(
     weights: Annotated[str | None, typer.Option(help="Weights of the flow network.")] = None,
     disturb: Disturb = [],  # noqa: B006
     perceptual: Perceptual = None,
+    skip: Skip = 1,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -65,4 +67,8 @@ def consistency(
     from temporalkd.cli.work.systems import Maps
 
     maps = Maps(classes, None, mapping or None, palette_of(palette), resize)
-    show(score.consistency(frames, named, maps, labels, void, protocol, flow, weights, of_labels, disturb, perceptual))
+    show(
+        score.consistency(
+            frames, named, maps, labels, void, protocol, flow, weights, of_labels, disturb, perceptual, skip
+        )
+    )

@@ -18,6 +18,7 @@ from temporalkd.cli.options import (
     Overrides,
     Perceptual,
     Protocols,
+    Skip,
     Systems,
     shown_as,
 )
@@ -41,6 +42,7 @@ def evaluate(
     class_table: ClassTable = None,
     disturb: Disturb = [],  # noqa: B006
     perceptual: Perceptual = None,
+    skip: Skip = 1,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -51,4 +53,16 @@ def evaluate(
     loaded = load(data, overrides) if data else None
     from temporalkd.cli.work import score
 
-    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, class_table, disturb, perceptual))
+    rows = score.evaluate(
+        systems,
+        loaded,
+        protocol,
+        flow,
+        overrides,
+        ema=ema,
+        table=class_table,
+        disturb=disturb,
+        perceptual=perceptual,
+        skip=skip,
+    )
+    show(rows)

@@ -44,6 +44,7 @@ Perceptual = Annotated[
         help="Perceptual consistency, by features of timm:NAME, torchvision:NAME, hf:NAME, a run folder or weights.",
     ),
 ]
+Skip = Annotated[int, typer.Option("--skip", min=1, metavar="K", help="Compare frames t and t + K.")]
 Colours = Annotated[
     str | None, typer.Option("--palette", help="Class maps are in colours: camvid, cityscapes, voc, or a file.")
 ]

@@ -49,6 +49,7 @@ def evaluate(
     together: bool = False,
     disturb: Mapping[str, Sequence[DisturbanceKind]] | None = None,
     features: Features | None = None,
+    skip: int = 1,
 ) -> list[Row]:
     """Score systems on the same frames, labels and flow.
 
@@ -63,9 +64,12 @@ def evaluate(
         disturb: name of a system -> kinds of disturbance: more rows, of the system on disturbed frames, one a kind and
             strength (STRENGTHS). Labels, flow and features are those of the frames as they are.
         features: match the frames by these, for the perceptual consistency.
+        skip: compare frames t and t + skip.
     Raises:
-        ValueError: no exact motion and no estimator; a prediction of another size than its frame.
+        ValueError: skip below 1; no exact motion and no estimator; a prediction of another size than its frame.
     """
+    if skip < 1:
+        raise ValueError(f"skip: {skip}, expected a whole number from 1 up")
     asked = {name: memoize(system) for name, system in systems.items()}
     if ema is not None:
         asked |= {f"{name} EMA {ema:g}": averaged(system, ema) for name, system in list(asked.items())}
@@ -84,7 +88,7 @@ def evaluate(
     cards = {name: MetricSuite(classes, protocols, list(flows), labelled) for name in asked}
 
     def score() -> tuple[int, str, dict[str, Counts]]:
-        clip, size = _score(list(part(sources, together)), asked, cards, flows, cache, progress, features)
+        clip, size = _score(list(part(sources, together)), asked, cards, flows, cache, progress, features, skip)
         return clip, size, {name: card.counts() for name, card in cards.items()}
 
     parts = outcomes(score, together)
@@ -104,7 +108,7 @@ def evaluate(
     for row in rows:
         if row.system == "floor" and "floor" not in systems:
             row.forget("flip_rate", "flip_interior", "flip_boundary")  # a frozen map flips less than the truth can
-        row.features = features.name if features else ""
+        row.features, row.skip = features.name if features else "", skip
         if row.system in variants:
             row.system, row.disturbance, row.strength = variants[row.system]
     return rows
@@ -118,18 +122,19 @@ def _score(
     cache: FlowCache | None,
     progress: Callable[[int, int], None] | None,
     features: Features | None,
+    skip: int,
 ) -> tuple[int, str]:
     """Fill the cards with what the systems say about numbered clips; the last clip's number and size."""
     total, done, last, size = sum(len(source) for _, source in sources), 0, -1, ""
     for clip, source in sources:
-        before: tuple[dict[str, FramePrediction], Tensor | None, Tensor | None] | None = None
-        for frame, motions in frames_with_motion(source, flows, cache):
+        before = deque[tuple[dict[str, FramePrediction], Tensor | None, Tensor | None]](maxlen=skip)
+        for frame, motions in frames_with_motion(source, flows, cache, skip):
             answers = {name: _answer(name, system, frame) for name, system in systems.items()}
             for name, card in cards.items():
                 card.frame(answers[name], frame.label, clip)
             deep = _deep(features, frame)
-            if before is not None:
-                earlier, earlier_label, earlier_deep = before
+            if frame.index >= skip:
+                earlier, earlier_label, earlier_deep = before[0]
                 if deep is not None and earlier_deep is not None:
                     for name, card in cards.items():
                         card.matched(earlier[name], answers[name], (earlier_deep, deep), clip)
@@ -137,7 +142,8 @@ def _score(
                     pair = FramePair(motion.flow, motion.seen, earlier_label, frame.label)
                     for name, card in cards.items():
                         card.pair(flow, earlier[name], answers[name], pair, clip)
-            before, done = (answers, frame.label, deep), done + 1
+            before.append((answers, frame.label, deep))
+            done += 1
             last, size = clip, f"{frame.size[0]}x{frame.size[1]}"
             if progress:
                 progress(done, total)
@@ -160,22 +166,30 @@ def _answer(name: str, system: Predictor, frame: Frame) -> FramePrediction:
 
 
 class _Motion(NamedTuple):
-    """From a frame to the next one: flow (2, H, W), and (H, W) bool, what of it is seen in both."""
+    """From a frame to one after it: flow (2, H, W), and (H, W) bool, what of it is seen in both."""
 
     flow: Tensor
     seen: Tensor
 
 
 def frames_with_motion(
-    source: Source, flows: Flows, cache: FlowCache | None
+    source: Source, flows: Flows, cache: FlowCache | None, skip: int = 1
 ) -> Iterator[tuple[Frame, dict[str, _Motion]]]:
-    """Each frame with the motion from the frame before it to it, as each flow sees it; none for the first."""
-    waiting = {name: deque[Frame](maxlen=2) for name in flows}  # read in lockstep: a frame or two are held
-    motions = {name: _motions(source, _popped(waiting[name]), flow, cache) for name, flow in flows.items()}
+    """Each frame with the motion from the frame `skip` before it to it, as each flow sees it; none for the first.
+
+    Of `skip` interleaved streams, each is read in lockstep: of each a frame or two are held.
+    """
+    waiting = [{name: deque[Frame](maxlen=2) for name in flows} for _ in range(skip)]
+    motions = [
+        {name: _motions(source, _popped(lane[name]), flow, cache, first, skip) for name, flow in flows.items()}
+        for first, lane in enumerate(waiting)
+    ]
     for frame in source.stream():
-        for frames in waiting.values():
+        lane = frame.index % skip
+        for frames in waiting[lane].values():
             frames.append(frame)
-        yield frame, {name: next(motion) for name, motion in motions.items()} if frame.index else {}
+        ready = frame.index >= skip
+        yield frame, {name: next(motion) for name, motion in motions[lane].items()} if ready else {}
 
 
 def _popped(frames: deque[Frame]) -> Iterator[Frame]:
@@ -184,12 +198,17 @@ def _popped(frames: deque[Frame]) -> Iterator[Frame]:
 
 
 def _motions(
-    source: Source, frames: Iterator[Frame], flow: FlowEstimator | None, cache: FlowCache | None
+    source: Source,
+    frames: Iterator[Frame],
+    flow: FlowEstimator | None,
+    cache: FlowCache | None,
+    first: int,
+    skip: int,
 ) -> Iterator[_Motion]:
-    """The motion from each frame to the next."""
+    """The motion from each frame to the next, of every frame that `skip` leads to from the first."""
     if flow is None:
-        for index in range(1, len(source)):
-            exact = source.motion(index - 1, index)
+        for index in range(first + skip, len(source), skip):
+            exact = source.motion(index - skip, index)
             if exact is None:
                 raise ValueError(f"{source.name} knows no exact motion: name a flow estimator")
             yield _Motion(exact.flow, exact.visible[0])

@@ -37,7 +37,7 @@ SHARES = {
 """Key -> heading of every number of a row."""
 PIXELS = ("boundary_jitter",)
 """Keys of the numbers that are no shares."""
-HEAD = ("system", "protocol", "flow", "fingerprint", "size", "frames", "disturbance", "strength", "features")
+HEAD = ("system", "protocol", "flow", "fingerprint", "size", "frames", "disturbance", "strength", "features", "skip")
 """What a row says of itself, before its numbers."""
 WITH_INTERVAL = ("miou", "boundary_iou", "consistency", "flip_rate", "flip_interior", "gated", "warp_error")
 PER_SCENE = ("miou", "consistency", "flip_rate", "flip_interior")
@@ -56,6 +56,7 @@ class Row:
         per_class, per_pair: key -> one number a class, a pair of frames.
         series: what they were made of, for paired differences; not part of `as_dict`.
         scenes: names of the clips, where there are several.
+        skip: frames t and t + skip were compared.
         features: the encoder whose features matched the frames for `perceptual`.
         disturbance, strength: of the frames that the system saw; none where it saw them as they are.
     """
@@ -75,6 +76,7 @@ class Row:
     disturbance: str = ""
     strength: float = 0.0
     features: str = ""
+    skip: int = 1
 
     def __getitem__(self, key: str) -> float | None:
         return self.shares.get(key)

@@ -194,7 +194,8 @@ def _caption(rows: Sequence[Row]) -> list[str]:
     first, protocols = rows[0], {row.protocol for row in rows}
     protocol = f"protocol {first.protocol}, " if len(protocols) == 1 else ""
     flows = (f"flow {row.flow}{_short(row.fingerprint)}{_coverage(row)}" for row in {r.flow: r for r in rows}.values())
-    return [f"percent; {protocol}{'; '.join(flows)}", f"{first.frames} frames {first.size}"]
+    pairs = [f"pairs t, t + {first.skip}"] if first.skip > 1 else []
+    return [f"percent; {protocol}{'; '.join(flows)}", *pairs, f"{first.frames} frames {first.size}"]
 
 
 def _short(fingerprint: str) -> str:

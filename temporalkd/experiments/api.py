@@ -250,6 +250,7 @@ def evaluate(
     ema: float | None = None,
     disturb: Sequence[DisturbanceKind] = (),
     perceptual: nn.Module | None = None,
+    skip: int = 1,
 ) -> list[Row]:
     """Score networks on video: accuracy where there are labels, consistency and flips along the motion.
 
@@ -264,6 +265,7 @@ def evaluate(
             each of these at three strengths; row.disturbance and row.strength say which.
         perceptual: an encoder whose features match the frames for row["perceptual"]: a network of `load_teacher`, say
             `load_teacher("timm:resnet18.a1_in1k")`, or any module, (N, 3, H, W) in [0, 1] -> (N, c, h, w).
+        skip: compare frames t and t + skip.
     Returns:
         One Row a system and protocol; row["consistency"], row["miou"] and so on are percent.
 
@@ -299,6 +301,7 @@ def evaluate(
             progress=tick,
             disturb=dict.fromkeys(asked, disturb),
             features=None if perceptual is None else features(perceptual, type(perceptual).__name__),
+            skip=skip,
         )
 
 

@@ -76,6 +76,7 @@ class Scorer:
         together: bool = False,
         disturb: Mapping[str, Sequence[DisturbanceKind]] | None = None,
         features: Features | None = None,
+        skip: int = 1,
     ) -> list[Row]:
         """One row a system, flow and protocol; `together` with the other processes of a run, see `evaluate`."""
         return evaluate(
@@ -91,6 +92,7 @@ class Scorer:
             together=together,
             disturb=disturb,
             features=features,
+            skip=skip,
         )
 
 

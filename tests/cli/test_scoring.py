@@ -224,3 +224,12 @@ def test_perceptual_consistency_by_the_features_of_a_run(world: World, call: Cal
     assert "perceptual" in call(*command)[0] and "perceptual" not in call(*command[:3])[0]
     frames = ["--frames", world.frames, "--flow", "zero", "--perceptual", "nowhere", "--json"]
     assert "nowhere" in call("consistency", world.labels, *frames, code=1)[1]
+
+
+def test_frames_further_apart(world: World, call: Call) -> None:
+    frames = ["--frames", world.frames, "--flow", "dis"]
+    near, far = (results(call("consistency", world.labels, *frames, "--skip", k, "--json")[0])[0] for k in (1, 2))
+    assert (near["skip"], far["skip"]) == (1, 2)
+    assert len(near["per_pair"]["consistency"]) == len(far["per_pair"]["consistency"]) + 1 == LENGTH - 1
+    assert "pairs t, t + 2" in " ".join(call("evaluate", world.run, "--skip", "2")[0].split())
+    assert f"needs {LENGTH + 1} or more" in call("consistency", world.labels, *frames, "--skip", LENGTH, code=1)[1]

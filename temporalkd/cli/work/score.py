@@ -35,6 +35,7 @@ def evaluate(
     table: str | None = None,
     disturb: Sequence[str] = (),
     perceptual: str | None = None,
+    skip: int = 1,
 ) -> list[Row]:
     """Score systems on a config's data.val; without one it is the first run's own config, with `overrides`.
 
@@ -47,7 +48,7 @@ def evaluate(
     scorer = Scorer(data, device(), flows, protocols)
     fit(opened, scorer, table)
     with progress("evaluate") as tick:
-        return scorer.rows(predictors(opened, ema), progress=tick, disturb=disturb_each, features=encoder)
+        return scorer.rows(predictors(opened, ema), progress=tick, disturb=disturb_each, features=encoder, skip=skip)
 
 
 def consistency(
@@ -62,6 +63,7 @@ def consistency(
     label_mapping: Mapping[int, int] | None = None,
     disturb: Sequence[str] = (),
     perceptual: str | None = None,
+    skip: int = 1,
 ) -> list[Row]:
     """Score systems on frames, with labels or without."""
     opened = open_systems(systems, maps)
@@ -74,8 +76,8 @@ def consistency(
         say(f"{known} of {total} frames have labels: accuracy is theirs")
     for system in opened.values():
         system.require(sources)
-    if max(map(len, sources)) < 2:
-        raise ValueError(f"{frames[0]} has {len(sources[0])} frame(s): consistency needs two or more")
+    if max(map(len, sources)) <= skip:
+        raise ValueError(f"{frames[0]} has {len(sources[0])} frame(s): consistency needs {skip + 1} or more")
     estimators = build.flows(flows, device(), weights)
     counts = [maps.classes, *(system.classes for system in opened.values())]
     classes = next((c for c in counts if c), None) or (len(maps.palette) if maps.palette else None)
@@ -99,4 +101,5 @@ def consistency(
             progress=tick,
             disturb=disturb_each,
             features=encoder,
+            skip=skip,
         )
