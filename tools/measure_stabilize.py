@@ -26,6 +26,7 @@ from temporalkd.cli.work.systems import device
 from temporalkd.config.build import default_cache
 from temporalkd.console import progress
 from temporalkd.data.image_folder import FrameFolder
+from temporalkd.data.selection import Part
 from temporalkd.data.source import Frame, Source
 from temporalkd.data.street import Street
 from temporalkd.evaluation import FramePrediction, Predictor, averaged, evaluate, network
@@ -35,7 +36,6 @@ from temporalkd.experiments.stabilize.comparison import accuracy
 from temporalkd.experiments.stabilize.judge import on_one_list, unlabelled
 from temporalkd.experiments.stabilize.verdict import HALF, mixed
 from temporalkd.models import MultiView, Segmenter, freeze
-from temporalkd.visualization.subset import Subset
 
 SINGLE: dict[str, Any] = {"flip": False, "scales": (1.0,)}
 TRAINED: dict[str, dict[str, Any]] = {
@@ -168,7 +168,7 @@ def measure(
     else:
         raise ValueError("--frames and --labels, or --street: missing, there is nothing to measure on")
     used = round(share * len(clip))
-    scored = Subset(clip, used, len(clip))
+    scored = Part(clip, range(used, len(clip)), labels=True)
     kinds = ["exact"] if street is not None else ["raft_small", "dis"]
     flows = {kind: None if kind == "exact" else optical_flow.build(kind).to(device()) for kind in kinds}
     others = None
@@ -179,7 +179,7 @@ def measure(
         out.with_suffix(".runs")
         / f"{Path(model).stem}-{share:g}-{steps}{'-keep' if keep else ''}{'-taught' if teacher else ''}"
     )
-    setting = Setting(original, unlabelled(Subset(clip, 0, used)), steps, lr, seed, keep, folder, teacher)
+    setting = Setting(original, unlabelled(Part(clip, range(used))), steps, lr, seed, keep, folder, teacher)
     for name in ROWS if rows == "all" else [row.strip() for row in rows.split(",")]:
         if name not in ROWS:
             raise ValueError(f"--rows: {name!r}, expected some of: {', '.join(ROWS)}")

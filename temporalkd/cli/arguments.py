@@ -58,6 +58,24 @@ def old_new(text: str, option: str) -> tuple[int, int]:
     return int(old), int(new)
 
 
+def frame_range(text: str, count: int, name: str) -> range:
+    """The frames START to END - 1 of START:END, either left out for the first or last of the `count` frames of `name`.
+
+    Raises:
+        ValueError: not of this form, empty, or beyond the frames; says how many there are.
+    """
+    match = re.fullmatch(r"(\d*):(\d*)", text, re.ASCII)
+    expected = f"expected START:END within 0:{count}, {name} has {count} frames"
+    if match is None:
+        raise ValueError(f"range {text!r}: {expected}")
+    first, last = int(match[1] or 0), int(match[2] or count)
+    if first >= count or last > count:
+        raise ValueError(f"range {text!r} goes beyond the end: {expected}")
+    if first >= last:
+        raise ValueError(f"range {text!r} holds no frame: {expected}")
+    return range(first, last)
+
+
 def folder_name(name: str) -> str:
     """A config's name, where it cannot lead out of the folder that it is to be in.
 

@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from temporalkd.cli.app import app
-from temporalkd.cli.options import (
-    Overrides,
-)
+from temporalkd.cli.options import Overrides
 from temporalkd.console import fail, say
 
 
@@ -28,16 +26,15 @@ def compare(
     ema: Annotated[float, typer.Option(metavar="DECAY", help="Also score a moving average of one student.")] = 0.8,
 ) -> None:
     """Train several configs, each with several seeds, and compare them; continues where it was stopped."""
-    from temporalkd.cli.work.compare import compare as run_comparison
-    from temporalkd.experiments.comparison import failures, show
+    from temporalkd.experiments import comparison
 
     try:
-        found = run_comparison(
+        found = comparison.compare(
             configs, out, range(first_seed, first_seed + seeds), overrides, rows, ema, say, minutes=minutes
         )
     except KeyboardInterrupt:
         fail("interrupted; run the same command to continue", 1, debug=False)
-    show(found)
+    comparison.show(found)
     say(f"wrote {out / 'compare.md'} and {out / 'compare.json'}")
-    if failed := failures(found):
+    if failed := comparison.failures(found):
         fail(f"{len(failed)} training(s) failed, run the same command to retry: {'; '.join(failed)}", 1, debug=False)

@@ -9,7 +9,19 @@ import typer
 
 from temporalkd.cli.app import app
 from temporalkd.cli.arguments import one_of
-from temporalkd.cli.options import Csv, Disturb, Ema, Json, Overrides, Perceptual, Protocols, Skip, Systems, shown_as
+from temporalkd.cli.options import (
+    ClassTable,
+    Csv,
+    Disturb,
+    Ema,
+    Json,
+    Overrides,
+    Perceptual,
+    Protocols,
+    Skip,
+    Systems,
+    shown_as,
+)
 from temporalkd.config.errors import EvaluationFlow
 
 
@@ -27,6 +39,7 @@ def evaluate(
         ),
     ] = [],  # noqa: B006
     ema: Ema = None,
+    class_table: ClassTable = None,
     disturb: Disturb = [],  # noqa: B006
     perceptual: Perceptual = None,
     skip: Skip = 1,
@@ -40,4 +53,4 @@ def evaluate(
     loaded = load(data, overrides) if data else None
     from temporalkd.cli.work import score
 
-    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, disturb, perceptual, skip))
+    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, class_table, disturb, perceptual, skip))

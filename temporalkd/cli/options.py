@@ -60,6 +60,10 @@ Frames = Annotated[list[Path], typer.Option("--frames", help=_FRAMES)]
 Labels = Annotated[
     Path | None, typer.Option(help="Folder of PNG labels, one a frame; of several scenes, a folder of each.")
 ]
+ClassTable = Annotated[
+    str | None,
+    typer.Option(help="Maps networks of other classes, as cityscapes-camvid does; default: by equal names."),
+]
 
 
 def palette_of(name: str | None) -> Any:

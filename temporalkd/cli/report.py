@@ -9,7 +9,7 @@ import typer
 
 from temporalkd.cli.app import app
 from temporalkd.cli.arguments import one_of
-from temporalkd.cli.options import Ema, Frames, Labels, Overrides, Systems
+from temporalkd.cli.options import ClassTable, Ema, Frames, Labels, Overrides, Systems
 from temporalkd.config.errors import EvaluationFlow, Protocol
 from temporalkd.console import say
 
@@ -29,6 +29,7 @@ def report(
         str | None, typer.Option(callback=one_of(EvaluationFlow), help="raft_small, raft_large, dis or exact.")
     ] = None,
     ema: Ema = None,
+    class_table: ClassTable = None,
 ) -> None:
     """Compare systems in one self-contained HTML page: numbers with intervals, curves, worst moments, synced video."""
     from temporalkd.config import load
@@ -40,5 +41,5 @@ def report(
     loaded = load(data, overrides) if data else None
     from temporalkd.cli.work.report import report as write_page
 
-    write_page(systems, out, loaded, overrides, protocol, flow, ema, frames, labels)
+    write_page(systems, out, loaded, overrides, protocol, flow, ema, frames, labels, class_table)
     say(f"wrote {out}")

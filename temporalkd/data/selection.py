@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -11,27 +12,44 @@ from torch import Tensor
 
 from temporalkd.data.clip import Motion
 from temporalkd.data.source import Source
+from temporalkd.data.video import VideoFile
 
 RUN = 8
 """Frames that are used one after the other, so that each has neighbours."""
 
 
 class Part(Source):
-    """A range of a source's frames, without their labels, read when they are asked for.
+    """A range of a source's frames, read when they are asked for.
 
-    Nothing outside of it is ever read: not as a neighbour, nor to average predictions along the flow.
+    Nothing outside of it is ever read: not as a neighbour, nor to average predictions along the flow. Where a video
+    is streamed, the frames before the range are decoded and dropped, one at a time.
+
+    Args:
+        labels: whether its frames have the labels that they have in the source, or none.
     """
 
-    def __init__(self, source: Source, frames: range):
-        self.source, self.range = source, frames
+    def __init__(self, source: Source, frames: range, *, labels: bool = False):
+        self.source, self.range, self.labels = source, frames, labels
         self.name, self.fps = f"{source.name}[{frames.start}:{frames.stop}]", source.fps
 
     def __len__(self) -> int:
         return len(self.range)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its frames. A video is of one size, so that nothing needs to be skipped to know it."""
+        first = next(self.source.frames()) if isinstance(self.source, VideoFile) else self.frame(0)
+        return int(first.shape[1]), int(first.shape[2])
+
     def frame(self, index: int) -> Tensor:
         """(3, H, W) uint8 RGB."""
         return self.source.frame(self.range[index])
+
+    def frames(self) -> Iterator[Tensor]:
+        """All frames of the range in order, one at a time."""
+        if isinstance(self.source, VideoFile):  # streams faster than it reads at random
+            return islice(self.source.frames(), self.range.start, self.range.stop)
+        return super().frames()
 
     def clip(self, indices: Sequence[int]) -> Tensor:
         """(T, 3, H, W) uint8 RGB."""
@@ -48,6 +66,15 @@ class Part(Source):
     def motion(self, source: int, target: int) -> Motion | None:
         """The source's own."""
         return self.source.motion(self.range[source], self.range[target])
+
+    def label(self, index: int) -> Tensor | None:
+        """The source's own, where labels are wanted."""
+        return self.source.label(self.range[index]) if self.labels else None
+
+    @property
+    def labelled(self) -> list[int]:
+        """Indices, within the range, of the frames that have labels."""
+        return [index - self.range.start for index in self.source.labelled if self.labels and index in self.range]
 
 
 def within(source: Source, span: tuple[int, int | None] | None) -> range:

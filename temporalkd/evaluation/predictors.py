@@ -18,7 +18,7 @@ from temporalkd.data.disturbance import Disturbance, DisturbanceKind
 from temporalkd.data.prefetch import ReadAhead
 from temporalkd.data.scenes import ClassMaps
 from temporalkd.data.source import Frame, Source
-from temporalkd.models import Prediction, Segmenter, Teacher, evaluating
+from temporalkd.models import Prediction, Teacher, evaluating
 
 STRIDE = 8
 """Of the features by which frames are matched, as near as the encoder has it."""
@@ -80,7 +80,7 @@ def features(encoder: nn.Module, name: str) -> Features:
     return Features(name, of)
 
 
-def class_maps(segmenter: Segmenter, source: Source) -> Iterator[Tensor]:
+def class_maps(segmenter: Teacher, source: Source) -> Iterator[Tensor]:
     """The network's class map (H, W) uint8 of every frame, streaming."""
     for frame in source.frames():
         with torch.inference_mode():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -94,6 +94,7 @@ def train(
         accelerator, precision: "cpu", "gpu" or "auto"; "32-true", "bf16-mixed" or "16-mixed".
         plan: further fields of `temporalkd.training.Plan`: optimiser, weight_decay, schedule, warmup, workers, ...
     Raises:
+        ValueError: a field of the plan that there is not, or a value that is not allowed.
         FileExistsError: `out` holds a run and `resume` is not set.
         KeyboardInterrupt: after the step is ended and saved.
 
@@ -105,20 +106,18 @@ def train(
     >>> [record["step"] for record in run.log]
     [1, 2]
     """
-    known = {field.name for field in fields(Plan)}
-    if unknown := [key for key in plan if key not in known]:
-        raise ValueError(f"train: no argument {unknown[0]!r}; of a Plan there are: {', '.join(sorted(known))}")
     own = isinstance(clips, ClipSampler)
     if batch is not None and not own:
         raise ValueError(f"batch: {batch}, but the iterable given makes its own batches: leave it out")
     if method.self_training and not (isinstance(clips, ClipSampler) and clips.unlabelled):
         raise ValueError("clips: the method labels frames itself: give a data set of tkd.data with hidden labels")
     folder, runtime = Path(out), Runtime(accelerator, precision=precision)
-    planned = Plan(**{"gradient_norms_every": 0, "batch": batch or 4} | plan, steps=steps, lr=lr, seed=seed)
+    settings = {"gradient_norms_every": 0, "batch": batch or 4} | plan | {"steps": steps, "lr": lr, "seed": seed}
+    planned = Plan.given(settings, "train")
     given: Any = clips if own else GivenBatches(cast(Iterable[Any], clips), runtime)
 
     def job() -> None:
-        with run_lock(folder) as lock:
+        with run_lock(folder):
             if not resume and (has_checkpoint(folder) or (folder / WEIGHTS).exists()):
                 raise FileExistsError(f"out: {folder} already holds a run: resume=True goes on, or name another folder")
             prints = {"train": fingerprint(given.sources)} if own else {}
@@ -126,7 +125,7 @@ def train(
             labeller = method.self_training
             labels = PseudoLabels(method, labeller, given, runtime, folder / "pseudo") if labeller else None
             try:
-                trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels, lock.removed)
+                trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels)
                 trainer.fit(resume)
             finally:
                 method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}

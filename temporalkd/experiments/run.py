@@ -17,7 +17,7 @@ from temporalkd.data.prediction_store import fill
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.evaluation import Row, network
 from temporalkd.experiments import resources, run_directory
-from temporalkd.experiments.lock import RunLock, run_lock
+from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.scoring import Scorer, write_rows
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter, Teacher, evaluating, save_segmenter
@@ -48,14 +48,14 @@ def train(config: Config, folder: Path, resume: bool = False, say: Say = print, 
     runtime = Runtime(section.accelerator, section.devices, section.precision, section.nodes)
 
     def job() -> list[Row]:
-        with run_lock(folder, runtime.is_main) as lock:
-            return _train(config, lock, resume, say, score, runtime)
+        with run_lock(folder, runtime.is_main):
+            return _train(config, folder, resume, say, score, runtime)
 
     return runtime.launch(job)
 
 
-def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
-    folder, scored = lock.folder, score and config.data.val is not None
+def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, runtime: Runtime) -> list[Row]:
+    scored = score and config.data.val is not None
     weights = folder / "student.safetensors"
     if resume and run_directory.has_ended(folder, config.training.steps, scored):
         if runtime.is_main:
@@ -116,12 +116,10 @@ def _train(config: Config, lock: RunLock, resume: bool, say: Say, score: bool, r
         runtime.barrier()
         with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
             scores = metrics if scorer else None
-            Trainer(method, clips, plan, runtime, folder, scores, config.name, between, lock.removed).fit(resume)
+            Trainer(method, clips, plan, runtime, folder, scores, config.name, between).fit(resume)
     except BaseException:
-        if runtime.is_main and lock.is_whole() and not resume and not run_directory.has_checkpoint(folder):
+        if runtime.is_main and not resume and not run_directory.has_checkpoint(folder):
             run_directory.clear(folder)
-        elif runtime.is_main and not lock.is_whole() and lock.removed() and run_directory.has_checkpoint(folder):
-            run_directory.open_folder(config, folder, splits)
         raise
     student = method.best_student()
     if scorer and not rows:  # resumed at the very end

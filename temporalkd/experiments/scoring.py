@@ -38,9 +38,8 @@ class Scorer:
             data = config.data
             self.footage = build.footage(config.data.val, data.root, config.seed, decoder=data.decoder)
         names = self.footage.class_names if self.footage is not None else ()
-        if names and classes is not None and len(names) != classes:
-            raise ConfigError(f"data.val has {len(names)} classes, the network {classes}")
-        self.classes = len(names) or classes or 0
+        self.classes = len(names)
+        self.require(classes)
         self.protocols: Sequence[str] = evaluation.protocols
         kinds = flows or [evaluation.flow]
         for source in self.footage.sources if self.footage is not None and "exact" in kinds else ():
@@ -48,6 +47,16 @@ class Scorer:
                 raise ConfigError(f"evaluation.flow: exact, but {source.name} knows no exact motion: raft_small or dis")
         self.flows = build.flows(kinds if self.footage is not None else [], device)
         self.cache = build.default_cache() if any(self.flows.values()) else None
+
+    def require(self, classes: int | None, name: str = "the network") -> None:
+        """Refuse a system of another number of classes than the footage has, or than the systems before it.
+
+        Raises:
+            ConfigError: it is another.
+        """
+        if self.classes and classes and self.classes != classes:
+            raise ConfigError(f"{name} has {classes} classes, expected {self.classes}")
+        self.classes = self.classes or classes or 0
 
     def check(self) -> None:
         """Read every label and the size of every frame, so that a fault is found before the training and not after.

@@ -11,28 +11,29 @@ from temporalkd.models.class_tables import TABLES
 from temporalkd.models.segmenter import Prediction, Segmenter
 
 LEAST = 0.5
-"""Of a pixel's probability, what must be on classes that have a counterpart; else nothing is said of the pixel."""
+"""Of a pixel's probability, what a teacher must give to classes that have a counterpart."""
 
 
 class MappedClasses(nn.Module):
     """A network whose probabilities are those of other classes, behind the contract of one network.
 
-    q_k = sum_{c -> k} p_c / sum_{c mapped} p_c. Where the mapped classes have less than half of the probability, q is
-    uniform, which terms that read logits leave out. Features are the network's own.
+    q_k = sum_{c -> k} p_c / sum_{c mapped} p_c. Where the mapped classes have less than `least` of the probability, q
+    is uniform, which terms that read logits leave out. Features are the network's own.
 
     Args:
         network: of C classes.
         targets: for each of the C classes, the class that it counts as, or None.
         classes: number of classes afterwards.
+        least: where the mapped classes have less of a pixel's probability than this, nothing is said of it.
     Raises:
         ValueError: as many targets as classes are needed, and one class at least.
     """
 
-    def __init__(self, network: Segmenter, targets: Sequence[int | None], classes: int):
+    def __init__(self, network: Segmenter, targets: Sequence[int | None], classes: int, least: float = LEAST):
         super().__init__()
         if len(targets) != network.classes or all(target is None for target in targets):
             raise ValueError(f"a mapping of {len(targets)} classes for a network of {network.classes}")
-        self.network, self.classes, self.targets = network, classes, tuple(targets)
+        self.network, self.classes, self.targets, self.least = network, classes, tuple(targets), least
         table = torch.zeros(classes, network.classes)
         for number, target in enumerate(targets):
             if target is not None:
@@ -65,7 +66,7 @@ class MappedClasses(nn.Module):
         probs = logits.softmax(1, dtype=torch.promote_types(logits.dtype, torch.float32))
         summed = torch.einsum("kc,nchw->nkhw", self.table.to(probs.dtype), probs)
         log_probs = summed.clamp(min=torch.finfo(probs.dtype).tiny).log().log_softmax(1)
-        return torch.where(summed.sum(1, keepdim=True) < LEAST, 0.0, log_probs)
+        return torch.where(summed.sum(1, keepdim=True) < self.least, 0.0, log_probs)
 
 
 def class_targets(

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 
@@ -38,7 +37,6 @@ class Trainer:
         folder: checkpoints/ and the log go there.
         evaluate: called every plan.evaluate_every steps and at the end, in every process.
         watch: the metric of `evaluate` whose largest value makes checkpoints/best.pt; None does not count.
-        removed: whether somebody has removed the folder; asked in the main process, after each step.
         between: called after each of the method's rounds, with its last step in checkpoints/last.pt; a run that is
             resumed there calls it again. Where it has been called, clips are read anew.
     Raises:
@@ -55,7 +53,6 @@ class Trainer:
         evaluate: Evaluate | None = None,
         name: str = "train",
         between: Between | None = None,
-        removed: Callable[[], bool] | None = None,
         watch: str = "miou",
     ):
         rounds = method.self_training.rounds if method.self_training else 1
@@ -66,7 +63,6 @@ class Trainer:
         self.method, self.plan, self.runtime = method, plan, runtime
         self.folder, self.evaluate, self.name, self.between = folder, evaluate, name, between
         self.watch = watch
-        self.removed = removed or (lambda: not folder.is_dir())
         self.ends = [plan.steps * (number + 1) // rounds for number in range(rounds)]
         method.eval_mode = plan.eval_mode
         method.all_sum = all_sum if runtime.world > 1 else local_sum
@@ -168,9 +164,7 @@ class Trainer:
             self.done += 1
             if values is not None:
                 values |= {"seconds": time.monotonic() - started}
-            removed, leaving = self.runtime.any(self.runtime.is_main and self.removed(), self.interrupts.asked)
-            if removed:
-                self._leave_removed(optimisers, log)
+            (leaving,) = self.runtime.any(self.interrupts.asked)
             log.step(self.done, values)
             if leaving:
                 self._save(optimisers, log, checkpoint.LAST)
@@ -192,9 +186,6 @@ class Trainer:
         self.runtime.share_buffers(self.method.trainable_modules)
         with self.interrupts.at_once():
             metrics = self.evaluate(self.method.best_student(), self.done == self.plan.steps)
-        (removed,) = self.runtime.any(self.runtime.is_main and self.removed())
-        if removed:
-            self._leave_removed(optimisers, log)
         self.evaluated = self.done
         log.evaluation(self.done, metrics)
         value = metrics.get(self.watch)
@@ -205,14 +196,6 @@ class Trainer:
             self._save(optimisers, log, checkpoint.BEST)
         if due or better:
             self._save(optimisers, log, checkpoint.LAST)
-
-    def _leave_removed(self, optimisers: Optimisers, log: RunLog) -> NoReturn:
-        """Stop where somebody has removed the run's folder; what was trained is saved there first."""
-        self._save(optimisers, log, checkpoint.LAST)
-        told = f"{self.folder} was removed while it was trained into: it is there again without its log, "
-        if self.between is not None and self.done > self.ends[0]:
-            raise FileNotFoundError(f"{told}and without the labels that it made: train into another folder")
-        raise FileNotFoundError(f"{told}and --resume goes on from step {self.done}")
 
     def _save(self, optimisers: Optimisers, log: RunLog, name: str) -> None:
         """Write a checkpoint, in the main process; all must come here."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import FramePrediction, Predictor, Row, frames_with_motion
 from temporalkd.evaluation.evaluate import Flows
 from temporalkd.metrics import FramePair, Series
-from temporalkd.models import Cost, Segmenter, cost
+from temporalkd.models import Cost, Teacher, cost
 from temporalkd.visualization.overlay import default_palette, overlay, resize, to_picture
 from temporalkd.visualization.report import Column, Moment, Report, Value, Video, mosaic
 from temporalkd.visualization.report import System as Entry
+from temporalkd.visualization.report.contents import Kind
 
 MOMENTS = 8
 WIDEST_MOMENT = 640
@@ -123,13 +124,14 @@ def page(
     tapes: Mapping[str, Tape],
     flows: Flows,
     cache: FlowCache | None,
-    networks: Mapping[str, Segmenter],
+    networks: Mapping[str, Teacher],
     classes: int,
     *,
     title: str,
     caption: str,
     video: Path | None = None,
     notes: Sequence[str] = (),
+    averages: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Contents of the page that compares scored systems.
@@ -140,6 +142,7 @@ def page(
         flows: of the rows; what flips along it is shown.
         networks: of systems that are networks, whose cost is measured.
         video: where the film is written on the way; None: a page without a film.
+        averages: systems that are moving averages of others.
         progress: called with (frames done, frames in all).
     """
     sources, first = footage.sources, rows[0]
@@ -170,7 +173,10 @@ def page(
         class_colours=colours.tolist(),
         fps=sources[0].fps,
         frame_names=_frame_names(frames, sources),
-        systems=[entry(r, first, shown, tapes.get(r.system), costs.get(r.system), colours) for r in rows],
+        systems=[
+            entry(r, first, shown, tapes.get(r.system), costs.get(r.system), colours, r.system in averages)
+            for r in rows
+        ],
         columns=COLUMNS,
         curves=CURVES,
         video=film,
@@ -205,7 +211,7 @@ def _film(
                     tape.keep_flips(source, frame.index - 1, pair)
             done += 1
             tick(done)
-    made = mosaic(
+    layout = mosaic(
         (source.frame(index) for source, index in shown.frames()),
         {name: tape.maps(shown.frames()) for name, tape in tapes.items()},
         {name: tape.all_flips(shown.frames()) for name, tape in tapes.items()},
@@ -214,15 +220,18 @@ def _film(
         shown.sources[0].fps,
         progress=lambda count: tick(done + count),
     )
-    return Video(out.read_bytes(), made.layout.tiles, made.frames)
+    return Video(out.read_bytes(), layout.tiles)
 
 
-def entry(row: Row, first: Row, shown: Shown, tape: Tape | None, cost: Cost | None, colours: Tensor) -> Entry:
+def entry(
+    row: Row, first: Row, shown: Shown, tape: Tape | None, cost: Cost | None, colours: Tensor, is_average: bool = False
+) -> Entry:
     """A system's line of the table with its curves and moments; the texts of its run are added by the caller."""
+    made: Kind = "ema" if is_average else "student" if cost else "prediction"
     values = {key: _value(row, key) for key in (c.key for c in COLUMNS)}
     return Entry(
         name=row.system,
-        kind="reference" if tape is None else "student" if cost else "ema",
+        kind="reference" if tape is None else made,
         values=values,
         difference={} if row is first else _differences(row.series, first.series),
         parameters=cost.parameters if cost else None,

@@ -6,11 +6,13 @@ import csv
 import io
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import flow
@@ -18,6 +20,8 @@ from flow import FlowEstimator
 from temporalkd.config import Protocol
 from temporalkd.data.palettes import palette
 from temporalkd.evaluation import SHARES
+from temporalkd.models import load_segmenter, save_segmenter
+from temporalkd.models.class_tables import TABLES
 from tests.cli_support import LENGTH, World, results
 
 Call = Callable[..., tuple[str, str]]
@@ -160,7 +164,29 @@ def test_maps_in_colours_give_the_numbers_of_their_indices(
 # The cache
 
 
-# Disturbed frames
+# Classes and disturbed frames
+
+
+@pytest.mark.parametrize("table", [None, "reversed"])
+def test_networks_of_other_classes_are_scored_by_their_names(
+    world: World, call: Any, monkeypatch: pytest.MonkeyPatch, table: str | None
+) -> None:
+    """The same network with its outputs in another order scores the same; one of other names by a table."""
+    plain, spec = load_segmenter(world.run / "student.safetensors")
+    names = spec.class_names[::-1] if table is None else tuple(f"other {name}" for name in spec.class_names[::-1])
+    if table is not None:
+        monkeypatch.setitem(TABLES, table, dict(zip(names, spec.class_names[::-1])))
+    turned = plain.clone()
+    with torch.no_grad():
+        for value in turned.network.head.parameters():
+            value.copy_(value.flip(0))
+    save_segmenter(turned, replace(spec, class_names=names), Path("turned.safetensors"), {})
+    arguments = ["--data", world.run / "config.yaml", *(["--class-table", table] if table else []), "--json"]
+    out, err = call("evaluate", world.run, "turned.safetensors", *arguments)
+    one, other = results(out)[:2]
+    numbers = ("miou", "boundary_iou", "consistency", "flip_rate", "flip_interior")
+    assert [other[key] for key in numbers] == [one[key] for key in numbers]
+    assert "turned" in err
 
 
 def test_networks_under_disturbance(world: World, call: Call) -> None:

@@ -308,12 +308,3 @@ def test_a_key_of_an_earlier_version_says_what_replaces_it(tmp_path: Path, monke
     assert message == f"{tmp_path / 'c.yaml'}: training.iterations is now training.steps"
     for old, sentence in explain.OLD_KEYS.items():
         assert sentence.startswith(f"{old} ")
-
-
-def test_the_order_of_classes_is_compared_by_name() -> None:
-    build.same_classes("teacher", ("road", "car"), ("Road", "car"), "data")
-    build.same_classes("teacher", (), ("road", "car"), "data")
-    with pytest.raises(ConfigError, match="'car' is class 0 there and 1 here"):
-        build.same_classes("teacher", ("car", "road"), ("road", "car"), "data")
-    with pytest.warns(UserWarning, match="'lorry'"):
-        build.same_classes("teacher", ("road", "lorry"), ("road", "car"), "data")

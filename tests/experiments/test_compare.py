@@ -19,11 +19,10 @@ import pytest
 import torch
 import yaml
 
-from temporalkd.cli.work.compare import compare
 from temporalkd.config import load, parse
 from temporalkd.evaluation import SHARES, Row, network
 from temporalkd.experiments import comparison, run
-from temporalkd.experiments.comparison import curves, pace
+from temporalkd.experiments.comparison import compare, curves, pace
 from temporalkd.experiments.comparison.plan import entries, slug, unequal
 from temporalkd.experiments.scoring import Scorer
 from temporalkd.methods import METHODS
@@ -288,7 +287,7 @@ def test_the_command_fails_where_a_training_did(tmp_path: Path, call: Call, monk
         if folder.parent.name == "b":
             raise OSError("the disk is full")
 
-    monkeypatch.setattr("temporalkd.cli.work.compare.compare", partial(compare, train=Here(breaks)))
+    monkeypatch.setattr("temporalkd.experiments.comparison.compare", partial(compare, train=Here(breaks)))
     _, err = call("compare", *files, "--seeds", 1, "-o", "out", code=1)
     assert err.splitlines()[-1].startswith("error: 1 training(s) failed") and "b, seed 0: the disk is full" in err
     assert "| b (failed: seed 0) |" in Path("out/compare.md").read_text()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -72,27 +71,6 @@ def test_a_disk_that_is_full_or_read_only(code: int, says: str, tmp_path: Path) 
             train(values, tmp_path / "cut")
     assert (code != errno.ENOSPC) or str(told.value).endswith(": make room; --resume goes on from step 2")
     assert checkpoint.load(tmp_path / "cut" / "checkpoints" / "last.pt")["step"] == 2
-    goes_on_as_if_nothing_had_happened(values, tmp_path)
-
-
-def test_a_folder_that_is_removed_is_there_again(tmp_path: Path) -> None:
-    """What was trained is not lost, and the training does not go on without its records unseen."""
-    values = config(tmp_path, log_every=1, evaluate_every=3)
-    folder, calls = tmp_path / "cut", []
-    values["data"]["val"] = values["data"]["train"]
-    original = TrainableModules.forward
-
-    def removed(*arguments: Any, **options: Any) -> Any:
-        calls.append(0)
-        if len(calls) == 3:
-            shutil.rmtree(folder)
-        return original(*arguments, **options)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(TrainableModules, "forward", removed)
-        with pytest.raises(FileNotFoundError, match=r"cut was removed while .* --resume goes on from step 3"):
-            train(values, folder)
-    assert {"config.yaml", "environment.json", "checkpoints"} <= {path.name for path in folder.iterdir()}
     goes_on_as_if_nothing_had_happened(values, tmp_path)
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,10 +16,9 @@ from temporalkd.console import duration, progress
 from temporalkd.data.street import Street
 from temporalkd.evaluation import Row, class_maps, network
 from temporalkd.evaluation.tables import table
-from temporalkd.experiments import api, run
+from temporalkd.experiments import api, child, run
 from temporalkd.experiments.run_directory import load_run
 from temporalkd.experiments.scoring import Scorer, write_rows
-from temporalkd.training.log import LOG
 from temporalkd.visualization import render_flicker
 
 TEACHER = "street-teacher"
@@ -32,8 +28,6 @@ STUDENTS = ("baseline", "kd", "etc")
 SHOWN_FRAMES = 60
 SMALLER = ["training.steps=120", "training.evaluate_every=0", "data.val.count=3"]
 """Than the configs are, so that two CPU cores need minutes."""
-EVERY = 0.5
-"""Seconds between two looks at how far the trainings are."""
 
 
 def config_folder() -> Path:
@@ -90,7 +84,7 @@ def train(configs: dict[str, Config], out: Path) -> None:
     """Run `temporalkd train` on each, the lanes side by side; what it says goes to OUT/NAME.log.
 
     Raises:
-        RuntimeError: one of them failed; has its last line.
+        RuntimeError: one of them failed; has its reason.
     """
     for name, config in configs.items():
         write_whole(out / f"{name}.yaml", dump(config).encode())
@@ -98,30 +92,16 @@ def train(configs: dict[str, Config], out: Path) -> None:
     with ThreadPoolExecutor(len(LANES)) as pool, progress("train") as tick:
         lanes = [pool.submit(partial(_lane, names, out)) for names in LANES]
         while not all(lane.done() for lane in lanes):
-            tick(sum(_steps(out / name / LOG) for name in configs), total)
-            time.sleep(EVERY)
+            tick(sum(child.steps_taken(out / name) for name in configs), total)
+            time.sleep(child.EVERY)
         for lane in lanes:
             lane.result()
-
-
-def _steps(log: Path) -> int:
-    """Taken so far, by a log that is being written."""
-    text = log.read_text() if log.is_file() else ""
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    return int(json.loads(whole[-1])["step"]) if whole else 0
 
 
 def _lane(names: Sequence[str], out: Path) -> None:
     threads = str(max((os.cpu_count() or 1) // len(LANES), 1))
     for name in names:
-        command = [sys.executable, "-m", "temporalkd.cli", "train", str(out / f"{name}.yaml")]
         log = out / f"{name}.log"
-        with log.open("wb") as said:
-            done = subprocess.run(
-                [*command, "-o", str(out / name), "--no-score"],
-                stderr=said,
-                check=False,
-                env={**os.environ, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": threads},
-            )
-        if done.returncode != 0:
-            raise RuntimeError(f"{name}: {(log.read_text().splitlines() or ['failed'])[-1]} ({log})")
+        process = child.start(out / f"{name}.yaml", out / name, log, OMP_NUM_THREADS=threads)
+        if reason := child.failure(process.wait(), log):
+            raise RuntimeError(f"{name}: {reason} ({log})")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import flow as optical_flow
 from flow import FlowCache, FlowEstimator
+from temporalkd.cli.arguments import frame_range
 from temporalkd.cli.work.systems import Maps, System, device, open_systems, scenes_of
 from temporalkd.config import build
 from temporalkd.console import progress
@@ -18,10 +19,10 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.image_folder import FrameFolder, MapFolder
 from temporalkd.data.palettes import Palette
 from temporalkd.data.scenes import maps_of_scenes, scene_names
+from temporalkd.data.selection import Part
 from temporalkd.data.source import Source
 from temporalkd.visualization import MAX_SYSTEMS, render_flicker
 from temporalkd.visualization.overlay import default_palette
-from temporalkd.visualization.subset import Subset, subset
 
 __all__ = ["MAX_SYSTEMS", "render"]
 
@@ -56,7 +57,7 @@ def render(
     if len(sources) > 1:
         names = (name.replace("/", "-") for name in scene_names(sources))
         outs = [out.with_name(f"{out.stem}-{name}{out.suffix}") for name in names]
-    parts = {source: subset(source, span) for source in sources}
+    parts = {source: Part(source, frame_range(span, len(source), source.name)) for source in sources}
     opened = open_systems(systems, Maps(None, (void, IGNORE), None, colours, resize))
     palette, class_names = _shared(opened, colours)
     maps = [
@@ -77,7 +78,7 @@ def render(
                 classes=class_names,
                 fps=part.fps if fps is None else fps,
                 scale=scale,
-                first=part.start,
+                first=part.range.start,
                 device=device(),
                 progress=lambda count, before=done: tick(before + count, total),  # type: ignore[misc]
             )
@@ -118,7 +119,7 @@ def _shared(systems: Mapping[str, System], colours: Palette | None) -> tuple[Ten
     return torch.as_tensor(palette, dtype=torch.uint8), list(names)
 
 
-def _class_maps(system: System, footage: Source, source: Subset, sources: Sequence[Source]) -> Iterator[Tensor]:
+def _class_maps(system: System, footage: Source, source: Part, sources: Sequence[Source]) -> Iterator[Tensor]:
     """What a system says of the frames of a range: class maps by name where frames have names, else by number.
 
     Raises:
@@ -127,7 +128,7 @@ def _class_maps(system: System, footage: Source, source: Subset, sources: Sequen
     if system.maps is None:
         return system.map_stream(source)
     maps = maps_of_scenes(system.path, system.maps, sources)[footage]
-    indices: Sequence[int] = range(source.start, source.stop)
+    indices: Sequence[int] = source.range
     if isinstance(footage, FrameFolder) and isinstance(maps, MapFolder):
         stems = [footage.stems[index] for index in indices]
         known = dict.fromkeys(footage.stems)

@@ -10,7 +10,16 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flow.files import write_whole
-from temporalkd.cli.work.systems import System, class_count, device, first_data, open_systems, predictors, scenes_of
+from temporalkd.cli.work.systems import (
+    System,
+    class_count,
+    device,
+    first_data,
+    fit,
+    open_systems,
+    predictors,
+    scenes_of,
+)
 from temporalkd.config import Config, load
 from temporalkd.console import progress
 from temporalkd.data.footage import Footage
@@ -31,6 +40,7 @@ def report(
     ema: float | None = None,
     frames: Sequence[Path] = (),
     labels: Path | None = None,
+    table: str | None = None,
 ) -> None:
     """Score systems on `frames`, on the data.val of `data` or on that of the first run, and write the page.
 
@@ -42,15 +52,12 @@ def report(
     require_jinja()
     _refuse_unwritable(out)
     opened = open_systems(systems)
-    classes = {name: system.classes for name, system in opened.items() if system.classes is not None}
-    if len(set(classes.values())) > 1:
-        raise ValueError(f"the runs have different classes: {', '.join(f'{n} {c}' for n, c in classes.items())}")
     count = class_count(opened)
     footage = Footage(scenes_of(frames, labels, classes=count)) if frames else data or first_data(opened, overrides)
-    scorer = Scorer(footage, device(), [flow] if flow else (), count)
+    scorer = Scorer(footage, device(), [flow] if flow else (), count if frames else None)
     scorer.protocols = [protocol]
-    for system in opened.values():
-        system.require(scorer.footage.sources if scorer.footage is not None else [])
+    fit(opened, scorer, table)
+    scorer.require(scorer.classes or count)
     with TemporaryDirectory(prefix="temporalkd-") as scratch:
         tapes = _tapes(opened, ema, Path(scratch))
         with progress("evaluate") as tick:
@@ -96,6 +103,7 @@ def _contents(
             title=" · ".join(folders) if len(folders) < 4 else f"{len(folders)} runs",
             caption="Accuracy and temporal consistency on the same frames, labels and motion.",
             video=video,
+            averages=[name for name in tapes if name not in opened],
             progress=tick,
         )
     teachers = _teachers(folders)

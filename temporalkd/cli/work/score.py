@@ -11,6 +11,7 @@ from temporalkd.cli.work.systems import (
     device,
     disturbable,
     first_data,
+    fit,
     largest,
     load_system,
     open_systems,
@@ -31,22 +32,22 @@ def evaluate(
     flows: Sequence[str],
     overrides: Sequence[str] = (),
     ema: float | None = None,
+    table: str | None = None,
     disturb: Sequence[str] = (),
     perceptual: str | None = None,
     skip: int = 1,
 ) -> list[Row]:
-    """Score systems on a config's data.val; without one it is the first run's own config, with `overrides`."""
+    """Score systems on a config's data.val; without one it is the first run's own config, with `overrides`.
+
+    Networks whose classes have other names or another order are mapped by name, or by the table given.
+    """
     opened = open_systems(systems)
     disturb_each = disturbable(opened, disturb)
     encoder = None if perceptual is None else features(load_system(Path(perceptual))[0], perceptual)
     data = data or first_data(opened, overrides)
-    classes = next((system.classes for system in opened.values() if system.classes is not None), None)
-    scorer = Scorer(data, device(), flows, classes)
+    scorer = Scorer(data, device(), flows)
     scorer.protocols = protocols
-    for system in opened.values():
-        system.require(scorer.footage.sources if scorer.footage is not None else [])
-        if system.spec is not None and scorer.footage is not None:
-            build.same_classes(str(system.path), system.spec.class_names, scorer.footage.class_names, "data.val")
+    fit(opened, scorer, table)
     with progress("evaluate") as tick:
         return scorer.rows(predictors(opened, ema), progress=tick, disturb=disturb_each, features=encoder, skip=skip)
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from temporalkd.config import Config, ConfigError
+from temporalkd.config import Config, ConfigError, build
 from temporalkd.console import say
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.disturbance import DisturbanceKind
@@ -31,8 +31,9 @@ from temporalkd.evaluation import (
 )
 from temporalkd.evaluation import folder_of_maps as of_maps
 from temporalkd.experiments.run_directory import load_run
+from temporalkd.experiments.scoring import Scorer
 from temporalkd.export import EXPORTED, ExportedStudent, open_exported
-from temporalkd.models import Classifier, ModelSpec, Segmenter, is_source, load_segmenter, open_source
+from temporalkd.models import Classifier, MappedClasses, ModelSpec, Segmenter, is_source, load_segmenter, open_source
 from temporalkd.paths import pretrained
 
 WEIGHTS = (".safetensors", ".pt", ".pth")
@@ -59,7 +60,7 @@ class System:
 
     name: str
     path: Path
-    segmenter: Segmenter | None = None
+    segmenter: Segmenter | MappedClasses | None = None
     spec: ModelSpec | None = None
     graph: ExportedStudent | None = None
     maps: Mapping[str, ClassMaps] | None = None
@@ -208,6 +209,24 @@ def scenes_of(frames: Sequence[Path], labels: Path | None = None, **reading: Any
     if labels is not None:
         return labelled_scenes(frames, labels, **reading)
     return [scene for path in frames for scene in open_scenes(path)]
+
+
+def fit(systems: Mapping[str, System], scorer: Scorer, table: str | None = None) -> None:
+    """Prepare systems for the footage of a scorer: class maps frame by frame, networks with the footage's classes.
+
+    Args:
+        table: maps the classes of networks that have others, see `class_targets`; None: by equal names.
+    Raises:
+        ConfigError: the number of classes differs, or the table does not fit.
+    """
+    footage = scorer.footage
+    for name, system in systems.items():
+        system.require(footage.sources if footage is not None else [])
+        if isinstance(system.segmenter, Segmenter) and footage is not None:
+            own, theirs = (system.spec.class_names if system.spec else ()), footage.class_names
+            how = None if tuple(own) == tuple(theirs) else table
+            system.segmenter = build.mapped(system.segmenter, own, theirs, how, str(system.path), least=0.0)
+        scorer.require(system.classes, name)
 
 
 def class_count(systems: Mapping[str, System]) -> int:

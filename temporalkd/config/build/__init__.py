@@ -2,7 +2,7 @@
 
 from temporalkd.config.build.data import footage, sampler, training_footage
 from temporalkd.config.build.motion import cache_folder, default_cache, flows
-from temporalkd.config.build.networks import doubts, known_labels, mapped, model, open_network, same_classes, teacher
+from temporalkd.config.build.networks import doubts, known_labels, mapped, model, open_network, teacher
 from temporalkd.config.build.targets import of_footage, targets
 from temporalkd.config.build.training import method, plan
 
@@ -19,7 +19,6 @@ __all__ = [
     "of_footage",
     "open_network",
     "plan",
-    "same_classes",
     "sampler",
     "targets",
     "teacher",

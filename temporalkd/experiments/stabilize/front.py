@@ -129,7 +129,7 @@ def stabilize(
     runtime = Runtime(accelerator)
     for network in filter(None, (original, larger)):
         network.to(runtime.device)
-    with run_lock(folder) as lock:
+    with run_lock(folder):
         if not resume and (has_checkpoint(folder) or weights.exists()):
             raise FileExistsError(f"{weights}: already there, or its run is: resume it, or name another file")
         job = Job(original, larger, settings, folder, runtime, tell)
@@ -137,7 +137,7 @@ def stabilize(
         footage = choose(recordings, job.size, settings.max_frames, hold_out=mend is None)
         tell(f"uses {footage.describe()}")
         others = choose([open_recording(v) for v in keep], job.size, settings.max_frames, hold_out=False).used
-        verdict = job.train(footage, others, resume, lock.removed)
+        verdict = job.train(footage, others, resume)
         tell(verdict.reason)
         result = verdict.candidate if verdict.kept else original
         api.save(result, weights)

@@ -74,13 +74,13 @@ class Job:
         trained = original.spec.trained_size if original.spec else None
         self.size: int = options.size or max(trained or (SIZE,))
         """Longest side of the frames."""
-        why = "" if options.size else ", as in training" if trained else ", as no card tells the one of training"
+        why = "" if options.size else ", as in training" if trained else ", since the training size is not known"
         self.size_told = f"longest side of the frames: {self.size} pixels{why}"
         self.options = replace(options, size=self.size)
         self.cache = default_cache()
         self.store = Store(cache_folder() / "teacher", GIGABYTES * 2**30, "prediction store")
 
-    def train(self, footage: Footage, keep: Sequence[Selection], resume: bool, removed: Callable[[], bool]) -> Verdict:
+    def train(self, footage: Footage, keep: Sequence[Selection], resume: bool) -> Verdict:
         """The steady network, whether it is to be kept, and why."""
         options, student = self.options, self.original.clone()
         student.requires_grad_(True)
@@ -94,7 +94,7 @@ class Job:
             batch=max(1, options.batch // clips.length),
             lr=options.lr,
             jitter=options.jitter,
-            disturbance=options.disturbance,
+            disturbance=options.disturbance,  # type: ignore[arg-type]
             seed=options.seed,
             evaluate_every=options.check_every if judge else 0,
             checkpoint_every=50,
@@ -116,18 +116,8 @@ class Job:
                 raise _Enough
             return found
 
-        trainer = Trainer(
-            method,
-            clips,
-            plan,
-            self.runtime,
-            self.folder,
-            look if judge else None,
-            "stabilize",
-            None,
-            removed,
-            WATCHED,
-        )
+        scores = look if judge else None
+        trainer = Trainer(method, clips, plan, self.runtime, self.folder, scores, "stabilize", watch=WATCHED)
         ended = f"after {plan.steps} steps"
         try:
             trainer.fit(resume)
@@ -250,7 +240,7 @@ class Job:
                 raise ValueError(
                     f"{path}: the run was begun with other options or another network: resume with the same"
                 )
-            return replace(plan, steps=int(found["steps_taken"]))
+            return plan.model_copy(update={"steps": int(found["steps_taken"])})
         frame = footage.used[0].pixels[:1].to(self.runtime.device).float() / 255
         seen = _seconds(lambda: self.original(frame))
         larger = self.larger
@@ -285,7 +275,7 @@ class Job:
         write_whole(
             self.folder / "environment.json", (json.dumps(environment(options.seed, prints), indent=2) + "\n").encode()
         )
-        return replace(plan, steps=steps)
+        return plan.model_copy(update={"steps": steps})
 
     def _judge(self, footage: Footage) -> Judge:
         flows = {self.options.flow: self._flow(self.options.flow)}

@@ -1,14 +1,13 @@
-"""What a report holds: systems, their numbers, curves, moments and video; and whether these fit each other."""
+"""What a report holds: systems, their numbers, curves, moments and video."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
-from temporalkd.visualization.report.mosaic import VIEWS, Tile
+from temporalkd.visualization.report.mosaic import Tile
 
 GREY = 6
 """The colour of references, which no system has."""
@@ -43,7 +42,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Moment:
-    """A pair of frames in which a system flickers: pictures of t and t + 1, PNG or JPEG, of the same size.
+    """A pair of frames in which a system flickers: pictures of t and t + 1, JPEG, of the same size.
 
     Args:
         pair: index t of the pair (t, t + 1).
@@ -92,18 +91,14 @@ class System:
 
 @dataclass(frozen=True)
 class Video:
-    """The mosaic of `report.mosaic`.
+    """The mosaic of `report.mosaic`, of all frames of the report.
 
     Args:
         tiles: system name -> view -> where it is in the picture.
-        frames: how many it shows.
-        first: index of its first frame among the report's, where it shows a part of them.
     """
 
     data: bytes
     tiles: Mapping[str, Mapping[str, Tile]]
-    frames: int
-    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,63 +131,6 @@ class Report:
     video: Video | None = None
     scatter: tuple[str, str] | None = None
     notes: Sequence[str] = ()
-
-
-def check(report: Report) -> None:
-    """Refuse a report whose parts do not fit each other.
-
-    Raises:
-        ValueError: names the part, how many it has and how many were expected.
-    """
-    names = [system.name for system in report.systems]
-    if not names:
-        raise ValueError("a report needs a system")
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"systems need names of their own: {doubled[0]!r} comes twice")
-    if not (math.isfinite(report.fps) and report.fps > 0):
-        raise ValueError(f"fps must be more than 0, got {report.fps}")
-    _fits("class colours", report.class_colours, len(report.class_names), "class names")
-    for key in report.scatter or ():
-        if key not in [column.key for column in report.columns]:
-            raise ValueError(f"scatter names {key!r}, which is no column")
-    pairs = max(0, len(report.frame_names) - 1)
-    for system in report.systems:
-        for what, per_class in (("iou", system.iou), ("consistency", system.consistency)):
-            if per_class:
-                _fits(f"'{system.name}': {what}", per_class, len(report.class_names), "class names")
-        for key, numbers in system.per_pair.items():
-            _fits(f"'{system.name}': per_pair {key!r}", numbers, pairs, "pairs of frames")
-        _inside(f"'{system.name}': moment", (moment.pair for moment in system.moments), pairs)
-    if report.video is not None:
-        _check_video(report.video, names, len(report.frame_names))
-
-
-def _check_video(video: Video, names: Sequence[str], frames: int) -> None:
-    if video.frames < 1 or not 0 <= video.first <= frames - video.frames:
-        raise ValueError(
-            f"the video shows frames {video.first} to {video.first + video.frames - 1} of {frames}: no such frames"
-        )
-    for name, tiles in video.tiles.items():
-        if name not in names:
-            raise ValueError(f"the video shows {name!r}, which is not among the systems")
-        if missing := [what for what in VIEWS if what not in tiles]:
-            raise ValueError(f"the video has no tile {missing[0]!r} of {name!r}")
-
-
-def _fits(what: str, numbers: Sequence[object], expected: int, like: str) -> None:
-    if len(numbers) != expected:
-        raise ValueError(f"{what}: {len(numbers)}, expected {expected} like the {like}")
-
-
-def _inside(what: str, pairs: Iterable[int], count: int) -> None:
-    for pair in pairs:
-        if not 0 <= pair < count:
-            raise ValueError(f"{what} at pair {pair}, but there are {count} pairs of frames")
-
-
-def finite(number: float | None) -> float | None:
-    """The number as a float, or None where there is none or it is not finite."""
-    return None if number is None or not math.isfinite(number) else float(number)
 
 
 def hues(systems: Sequence[System]) -> list[int]:

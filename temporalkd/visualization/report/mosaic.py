@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import zip_longest
 from pathlib import Path
 
 import cv2
@@ -52,15 +51,6 @@ class Layout:
         return first.height, first.width
 
 
-@dataclass(frozen=True)
-class Mosaic:
-    """What was written."""
-
-    layout: Layout
-    frames: int
-    fps: float
-
-
 def arrange(names: Sequence[str], height: int, width: int) -> Layout:
     """Tiles for systems of frames of this size: a row a system, in more columns and smaller only where they must be.
 
@@ -90,14 +80,14 @@ def mosaic(
     fps: float | Fraction,
     *,
     progress: Callable[[int], None] | None = None,
-) -> Mosaic:
+) -> Layout:
     """Write the mosaic; everything is drawn from one at a time, and a frame of each is held.
 
     Args:
         frames: (3, H, W), uint8 or in [0, 1], all of one size.
         maps: system -> class maps (H, W), 255 where ignored; as many as frames.
         flips: system -> (H, W) bool, pixels of t whose class is another one in t + 1; None where there is no next
-            frame. As many as frames, or one fewer.
+            frame. As many as frames.
         palette: (C, 3) RGB.
         out: the mp4.
         progress: called with the number of frames written.
@@ -105,22 +95,21 @@ def mosaic(
         ValueError: frames, maps and flips that do not fit each other in number or size.
         OSError: `out` cannot be written.
     """
-    if list(maps) != list(flips):
-        raise ValueError(f"maps of {', '.join(maps)}, but flips of {', '.join(flips)}")
     layout: Layout | None = None
     with VideoWriter(out, fps, crf=_QUALITY, keyframe_every=_KEYFRAME_EVERY) as writer:
-        for frame, now in _in_step(frames, maps, flips):
+        steps = zip(frames, zip(*maps.values(), strict=True), zip(*flips.values(), strict=True), strict=True)
+        for frame, drawn, flipped in steps:
             layout = layout or arrange(list(maps), frame.shape[1], frame.shape[2])
             picture = torch.zeros(3, layout.height, layout.width, dtype=torch.uint8)
-            for name, (map_, flipped) in now.items():
-                for view, image in zip(VIEWS, _drawn(frame, map_, flipped, palette, layout.tile)):
-                    tile = layout.tiles[name][view]
+            for tiles, map_, flips_of in zip(layout.tiles.values(), drawn, flipped):
+                for view, image in zip(VIEWS, _drawn(as_uint8(frame), map_, flips_of, palette, layout.tile)):
+                    tile = tiles[view]
                     picture[:, tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = image
             writer.write(picture)
             if progress is not None:
                 progress(writer.count)
     assert layout is not None  # a video without frames has been refused
-    return Mosaic(layout, writer.count, float(writer.fps))
+    return layout
 
 
 def _grid(names: Sequence[str], height: int, width: int, columns: int) -> Layout:
@@ -135,28 +124,6 @@ def _grid(names: Sequence[str], height: int, width: int, columns: int) -> Layout
     }
     used = min(columns, len(names)) * len(VIEWS)
     return Layout((used - 1) * across + width, (math.ceil(len(names) / columns) - 1) * down + height, tiles)
-
-
-def _in_step(
-    frames: Iterable[Tensor], maps: Mapping[str, Iterable[Tensor]], flips: Mapping[str, Iterable[Tensor | None]]
-) -> Iterator[tuple[Tensor, dict[str, tuple[Tensor, Tensor | None]]]]:
-    """Each frame with every system's map and flips."""
-    missing = object()
-    feeds: list[Iterable[object]] = [frames, *maps.values(), *flips.values()]
-    last = False
-    for index, (frame, *rest) in enumerate(zip_longest(*feeds, fillvalue=missing)):
-        now, flipped = rest[: len(maps)], rest[len(maps) :]
-        for name, map_ in zip(maps, now):
-            if (map_ is missing) != (frame is missing):
-                raise ValueError(f"'{name}' has {'fewer' if map_ is missing else 'more'} maps than there are frames")
-        if frame is missing or last:
-            raise ValueError(f"flips of more frames or of fewer than there are: they differ at frame {index}")
-        last = any(flip is missing for flip in flipped)
-        assert isinstance(frame, Tensor)
-        yield (
-            as_uint8(frame),
-            {n: (m, f if isinstance(f, Tensor) else None) for n, m, f in zip(maps, now, flipped)},  # type: ignore[misc]
-        )
 
 
 def _drawn(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from temporalkd.visualization.report.contents import Report, Value, finite, hues
+from temporalkd.visualization.report.contents import Report, Value, hues
 
 
 def script_data(report: Report) -> dict[str, Any]:
     """Plain values for json."""
-    curves = [c for c in report.curves if any(_any_number(s.per_pair.get(c.key, ())) for s in report.systems)]
+    curves = [c for c in report.curves if any(n is not None for s in report.systems for n in s.per_pair.get(c.key, ()))]
     video = report.video
     return {
         "fps": report.fps,
@@ -21,8 +21,7 @@ def script_data(report: Report) -> dict[str, Any]:
                 "name": system.name,
                 "hue": hue,
                 "pairs": {
-                    c.key: [None if finite(n) is None else round(n or 0.0, 4) for n in system.per_pair.get(c.key, ())]
-                    for c in curves
+                    c.key: [None if n is None else round(n, 4) for n in system.per_pair.get(c.key, ())] for c in curves
                 },
             }
             for system, hue in zip(report.systems, hues(report.systems))
@@ -30,11 +29,7 @@ def script_data(report: Report) -> dict[str, Any]:
         "scatter": _scatter(report),
         "video": None
         if video is None
-        else {
-            "first": video.first,
-            "frames": video.frames,
-            "tiles": [_tiles(video.tiles[s.name]) if s.name in video.tiles else None for s in report.systems],
-        },
+        else {"tiles": [_tiles(video.tiles[s.name]) if s.name in video.tiles else None for s in report.systems]},
     }
 
 
@@ -54,14 +49,10 @@ def _scatter(report: Report) -> dict[str, Any] | None:
 
 
 def _with_interval(value: Value | None) -> list[float]:
-    numbers = [] if value is None else [finite(value.value), finite(value.low), finite(value.high)]
-    known = [number for number in numbers if number is not None]
-    return known if len(known) == 3 else known[:1] if numbers and numbers[0] is not None else []
+    if value is None:
+        return []
+    return [value.value] if value.low is None or value.high is None else [value.value, value.low, value.high]
 
 
 def _tiles(tiles: Mapping[str, Any]) -> dict[str, list[int]]:
     return {name: [tile.x, tile.y, tile.width, tile.height] for name, tile in tiles.items()}
-
-
-def _any_number(numbers: Sequence[float | None]) -> bool:
-    return any(finite(number) is not None for number in numbers)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from temporalkd.visualization.report.contents import Column, Report, System, Value, finite, hues
+from temporalkd.visualization.report.contents import Column, Report, System, Value, hues
 from temporalkd.visualization.report.script import script_data
 from temporalkd.visualization.report.settings import differing_settings
 
@@ -19,7 +19,6 @@ KINDS = {
     "reference": "not a system: what bounds the numbers of the others",
 }
 _RANKED = ("student", "prediction")
-_SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class Row:
 def view(report: Report) -> dict[str, Any]:
     """The template's variables."""
     systems = report.systems
-    columns = [c for c in report.columns if any(_number(s.values.get(c.key)) is not None for s in systems)]
-    costs = [(c, of) for c, of in _COSTS if any(finite(of(s)) is not None for s in systems)]
+    columns = [c for c in report.columns if any(s.values.get(c.key) for s in systems)]
+    costs = [(c, of) for c, of in _COSTS if any(of(s) is not None for s in systems)]
     best = {column.key: _best(column, systems) for column in columns}
     rows = []
     for system in systems:
@@ -85,32 +84,29 @@ _COSTS: tuple[tuple[Column, Callable[[System], float | None]], ...] = (
 
 
 def _cost(number: float | None) -> Cell:
-    known = finite(number)
-    return Cell(known, "–" if known is None else _short(known))
+    return Cell(number, "–" if number is None else _short(number))
 
 
 def _cell(system: System, column: Column, best: float | None) -> Cell:
     value = system.values.get(column.key)
-    number = _number(value)
-    if value is None or number is None:
+    if value is None:
         return Cell(None, "–")
-    difference = system.difference.get(column.key)
-    known = None if _number(difference) is None else difference
+    known = system.difference.get(column.key)
     return Cell(
-        value=number,
-        text=_minus(f"{number:.2f}"),
+        value=value.value,
+        text=_minus(f"{value.value:.2f}"),
         interval=_interval(value, signed=False),
         difference="" if known is None else _signed(known.value),
         difference_interval="" if known is None else _interval(known, signed=True),
         verdict="" if known is None else _verdict(known, column),
-        best=best is not None and number == best and system.kind in _RANKED,
+        best=best is not None and value.value == best and system.kind in _RANKED,
     )
 
 
 def _best(column: Column, systems: Sequence[System]) -> float | None:
     """The best number of the systems that compete; None where there is nobody to compete with."""
-    numbers = [_number(system.values.get(column.key)) for system in systems if system.kind in _RANKED]
-    known = [number for number in numbers if number is not None]
+    values = [system.values.get(column.key) for system in systems if system.kind in _RANKED]
+    known = [value.value for value in values if value is not None]
     if column.higher_is_better is None or len(known) < 2:
         return None
     return max(known) if column.higher_is_better else min(known)
@@ -125,10 +121,9 @@ def _verdict(difference: Value, column: Column) -> str:
 
 
 def _interval(value: Value, *, signed: bool) -> str:
-    if finite(value.low) is None or finite(value.high) is None:
+    if value.low is None or value.high is None:
         return ""
-    low, high = value.low or 0.0, value.high or 0.0
-    return f"{_signed(low)} to {_signed(high)}" if signed else _minus(f"{low:.2f} to {high:.2f}")
+    return _minus(f"{value.low:+.2f} to {value.high:+.2f}" if signed else f"{value.low:.2f} to {value.high:.2f}")
 
 
 def _signed(number: float) -> str:
@@ -144,10 +139,6 @@ def _short(number: float) -> str:
     return f"{number:.2f}" if number < 10 else f"{number:.1f}" if number < 100 else f"{number:,.0f}"
 
 
-def _number(value: Value | None) -> float | None:
-    return None if value is None else finite(value.value)
-
-
 def _classes(report: Report) -> list[dict[str, Any]]:
     """Per class: name, colour, and of every metric one number a system; classes that nobody has are left out."""
     metrics = [("IoU", "iou"), ("Consistency", "consistency")]
@@ -155,7 +146,7 @@ def _classes(report: Report) -> list[dict[str, Any]]:
     rows = []
     for index, (name, colour) in enumerate(zip(report.class_names, report.class_colours)):
         bars = {
-            heading: [finite(getattr(s, key)[index]) if getattr(s, key) else None for s in report.systems]
+            heading: [getattr(s, key)[index] if getattr(s, key) else None for s in report.systems]
             for heading, key in metrics
         }
         known = [number for numbers in bars.values() for number in numbers if number is not None]
@@ -180,7 +171,7 @@ def _scenes(report: Report) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "bars": {c.heading: [finite(s.scenes.get(name, {}).get(c.key)) for s in report.systems] for c in shown},
+            "bars": {c.heading: [s.scenes.get(name, {}).get(c.key) for s in report.systems] for c in shown},
         }
         for name in dict.fromkeys(name for system in report.systems for name in system.scenes)
     ]
@@ -196,20 +187,12 @@ def _moments(system: System) -> list[dict[str, Any]]:
         {
             "pair": moment.pair,
             "value": f"{moment.value:.2f}",
-            "before": picture(moment.before, f"'{system.name}': moment at pair {moment.pair}"),
-            "after": picture(moment.after, f"'{system.name}': moment at pair {moment.pair}"),
+            "before": _picture(moment.before),
+            "after": _picture(moment.after),
         }
         for moment in sorted(system.moments, key=lambda moment: -moment.value)
     ]
 
 
-def picture(data: bytes, what: str) -> str:
-    """PNG or JPEG as a data: URI.
-
-    Raises:
-        ValueError: neither of them; says what it was for.
-    """
-    for start, kind in _SIGNATURES.items():
-        if data.startswith(start):
-            return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-    raise ValueError(f"{what}: the picture is neither PNG nor JPEG")
+def _picture(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

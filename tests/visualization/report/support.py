@@ -85,7 +85,8 @@ def with_curves_and_moments() -> list[System]:
         if index == 1:
             flips[10:13] = [None] * 3
         steady = [None if f is None else 100 - f for f in flips]
-        moments = [Moment(3, 1.5, png(10), png(200)), Moment(7 + index, 4.5, png(60), png(220))] if index < 2 else []
+        both = [Moment(3, 1.5, jpeg(10), jpeg(200)), Moment(7 + index, 4.5, jpeg(60), jpeg(220))]
+        moments = both if index < 2 else []
         systems.append(replace(system, per_pair={"consistency": steady, "interior": flips}, moments=moments))
     return systems
 
@@ -99,7 +100,7 @@ def frame(index: int) -> Tensor:
     return image
 
 
-def numbered_mosaic(path: Path, names: Sequence[str] = NAMES, frames: int = FRAMES, first: int = 0) -> Video:
+def numbered_mosaic(path: Path, names: Sequence[str] = NAMES, frames: int = FRAMES) -> Video:
     """Bars in every tile; the strip at the bottom has the system's own class, and its flips at frames 0, 3, 6..."""
 
     def maps(system: int) -> list[Tensor]:
@@ -110,17 +111,17 @@ def numbered_mosaic(path: Path, names: Sequence[str] = NAMES, frames: int = FRAM
     def flips(system: int) -> list[Tensor | None]:
         flipped = torch.zeros(SIZE, dtype=torch.bool)
         flipped[-STRIP:] = True
-        return [flipped if i % 3 == system % 3 else None for i in range(frames - 1)]
+        return [flipped if i % 3 == system % 3 and i < frames - 1 else None for i in range(frames)]
 
-    written = mosaic(
-        (frame(first + i) for i in range(frames)),
+    layout = mosaic(
+        (frame(i) for i in range(frames)),
         {name: maps(i) for i, name in enumerate(names)},
         {name: flips(i) for i, name in enumerate(names)},
         COLOURS,
         path,
         FPS,
     )
-    return Video(path.read_bytes(), written.layout.tiles, written.frames, first)
+    return Video(path.read_bytes(), layout.tiles)
 
 
 def number_in(picture: np.ndarray, view: str) -> int:
@@ -140,5 +141,5 @@ def strip_of(picture: np.ndarray) -> np.ndarray:
     return picture[-rows * STRIP // SIZE[0] + 6 :, -columns // BITS + 6 :].mean((0, 1))
 
 
-def png(level: int) -> bytes:
-    return cv2.imencode(".png", np.full((24, 48, 3), level, np.uint8))[1].tobytes()
+def jpeg(level: int) -> bytes:
+    return cv2.imencode(".jpg", np.full((24, 48, 3), level, np.uint8))[1].tobytes()

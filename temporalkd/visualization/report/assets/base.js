@@ -7,18 +7,16 @@ const findAll = (selector, within = document) => [...within.querySelectorAll(sel
 const shown = data.systems.map(() => true);
 const whenShownChanges = [];
 
-// The frame in view, and the range that can be shown: that of the video where there is one.
-const range = data.video
-  ? { first: data.video.first, last: data.video.first + data.video.frames - 1 }
-  : { first: 0, last: Math.max(0, data.frames.length - 1) };
-let frame = range.first;
+// The frame in view, and the last one.
+const last = Math.max(0, data.frames.length - 1);
+let frame = 0;
 const whenFrameChanges = [];
 
 // Replaced by the player where there is a video.
 let seek = moveTo;
 
 function moveTo(index) {
-  frame = Math.min(range.last, Math.max(range.first, index));
+  frame = Math.min(last, Math.max(0, index));
   for (const tell of whenFrameChanges) tell();
 }
 

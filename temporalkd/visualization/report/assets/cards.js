@@ -17,7 +17,7 @@ if (chooser) {
 
 for (const button of findAll(".show")) {
   const wanted = Number(button.dataset.frame);
-  button.disabled = wanted < range.first || wanted > range.last;
+  button.disabled = wanted < 0 || wanted > last;
   button.addEventListener("click", () => {
     seek(wanted);
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -16,8 +16,7 @@ function startPlayer() {
   video.preload = "auto";
   video.src = URL.createObjectURL(decoded());
   stage.append(video);
-  scrub.min = range.first;
-  scrub.max = range.last;
+  scrub.max = last;
 
   function panel(parent, index, [, , width, height]) {
     const figure = element("figure", { class: `run-${data.systems[index].hue}` }, parent);
@@ -61,7 +60,7 @@ function startPlayer() {
   }
 
   function showAt(seconds, epsilon) {
-    const index = Math.min(range.last, range.first + Math.floor(seconds * data.fps + epsilon));
+    const index = Math.min(last, Math.floor(seconds * data.fps + epsilon));
     draw();
     if (!video.paused && !video.seeking && pending === null) moveTo(index); // else a late picture of an earlier seek
     stage.dataset.frame = index;
@@ -87,7 +86,7 @@ function startPlayer() {
       return;
     }
     pending = null;
-    video.currentTime = (frame - range.first + 0.5) / data.fps; // the middle of a frame is never its neighbour
+    video.currentTime = (frame + 0.5) / data.fps; // the middle of a frame is never its neighbour
   };
 
   // Under load the picture may arrive a while after the event that announces it, and its callback be missed.

@@ -1,4 +1,4 @@
-"""`compare`: several configs, several seeds, one table; goes on where it was stopped."""
+"""A comparison from configs to its table; goes on where it was stopped."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Any
 import torch
 
 from flow.files import write_whole
-from temporalkd.cli.work.systems import device
 from temporalkd.config import ConfigError
-from temporalkd.experiments import comparison
-from temporalkd.experiments.comparison import Entry, Scores, Subject
+from temporalkd.experiments.comparison import curves
+from temporalkd.experiments.comparison.pace import budgeted
+from temporalkd.experiments.comparison.plan import INPUTS, Entry, entries, refuse_foreign, unequal
+from temporalkd.experiments.comparison.preflight import preflight
+from temporalkd.experiments.comparison.results import Subject, results
+from temporalkd.experiments.comparison.scores import Scores
+from temporalkd.experiments.comparison.subjects import subjects
+from temporalkd.experiments.comparison.tables import markdown
+from temporalkd.experiments.comparison.train import Train, in_process_of_its_own, train_all
 from temporalkd.experiments.provenance import environment
 
 
@@ -25,7 +31,7 @@ def compare(
     rows: bool = False,
     ema: float = 0.8,
     say: Callable[[str], None] = print,
-    train: comparison.Train = comparison.in_process_of_its_own,
+    train: Train = in_process_of_its_own,
     minutes: Sequence[float] = (),
 ) -> dict[str, Any]:
     """Train every config with every seed, score all, and write compare.json and compare.md into `out`.
@@ -45,25 +51,26 @@ def compare(
         raise ConfigError(f"--ema {ema:g}: expected a decay from 0 to below 1")
     if any(given <= 0 for given in minutes):
         raise ConfigError(f"--minutes {min(minutes):g}: expected a number more than 0")
-    systems = comparison.entries(configs, overrides, rows)
-    notes = comparison.unequal(systems, steps=not minutes)
-    teachers, scores = comparison.preflight(systems, seeds[0], device(), out)
+    systems = entries(configs, overrides, rows)
+    notes = unequal(systems, steps=not minutes)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teachers, scores = preflight(systems, seeds[0], device, out)
     if minutes:
-        systems = comparison.budgeted(systems, sorted(set(minutes)), seeds[0], out, say)
-    inputs = comparison.refuse_foreign(systems, seeds, out)
-    write_whole(out / comparison.INPUTS, inputs)
-    failed = comparison.train_all(systems, seeds, out, train, say)
+        systems = budgeted(systems, sorted(set(minutes)), seeds[0], out, say)
+    inputs = refuse_foreign(systems, seeds, out)
+    write_whole(out / INPUTS, inputs)
+    failed = train_all(systems, seeds, out, train, say)
     plain = [entry for method in ("baseline", "kd") for entry in _plain(systems, method)]
     smoothed = [*systems[:1], *_plain(systems, "baseline")][-1]
-    subjects = comparison.subjects(systems, seeds, out, scores, teachers, smoothed, ema, failed)
-    if not any(subject.rows for subject in subjects):
+    compared = subjects(systems, seeds, out, scores, teachers, smoothed, ema, failed)
+    if not any(subject.rows for subject in compared):
         raise ChildProcessError(f"every training failed, the first one with: {next(iter(failed.values()))}")
-    found = _facts(systems, seeds, scores, subjects, notes)
-    found |= comparison.results(subjects, [entry.name for entry in plain or _first(systems)])
+    found = _facts(systems, seeds, scores, compared, notes)
+    found |= results(compared, [entry.name for entry in plain or _first(systems)])
     write_whole(out / "compare.json", (json.dumps(found, indent=1, allow_nan=False) + "\n").encode())
     if minutes:
-        write_whole(out / comparison.CURVES, comparison.draw_curves(found))
-    write_whole(out / "compare.md", comparison.markdown(found).encode())
+        write_whole(out / curves.CURVES, curves.draw(found))
+    write_whole(out / "compare.md", markdown(found).encode())
     return found
 
 
