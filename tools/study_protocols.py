@@ -26,6 +26,7 @@ from temporalkd.config.build import default_cache
 from temporalkd.console import progress
 from temporalkd.data import camvid
 from temporalkd.data.image_folder import FrameFolder
+from temporalkd.data.selection import Part
 from temporalkd.data.source import Frame, Source
 from temporalkd.data.street import CLASSES, Street
 from temporalkd.evaluation import SHARES, FramePrediction, Predictor, ceiling, evaluate, features
@@ -188,7 +189,7 @@ def study(out: Annotated[Path, typer.Argument(help="The .json.")], frames: int =
     else:
         clip = FrameFolder(root / "val", root / "valannot", classes=len(camvid.CLASSES), void=camvid.VOID)
         raft = flow.build("raft_small")
-        found = response([Subset(clip, 0, frames)], len(camvid.CLASSES), raft, "camvid-plain")
+        found = response([Part(clip, range(frames), labels=True)], len(camvid.CLASSES), raft, "camvid-plain")
         results["CamVid val, RAFT-small"] = found
     write_whole(out, (json.dumps(results, indent=1) + "\n").encode())
     for footage, found in results.items():
