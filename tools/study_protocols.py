@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
-from temporalkd.visualization.subset import Subset
 
 import flow
 from flow.files import write_whole
