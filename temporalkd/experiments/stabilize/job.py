@@ -13,7 +13,6 @@ from typing import Any
 
 import flow as optical_flow
 from flow import FlowEstimator
-from flow.files import write_whole
 from flow.store import Store
 from temporalkd.config.build import cache_folder, default_cache
 from temporalkd.console import duration, progress
@@ -33,7 +32,7 @@ from temporalkd.methods.spatial_terms import PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency
 from temporalkd.models import MappedClasses, MultiView, Segmenter, StoredTeacher, Teacher, ensemble, to_store
 from temporalkd.models import fingerprint as network_fingerprint
-from temporalkd.paths import read_json
+from temporalkd.paths import read_json, write_json
 from temporalkd.training import Plan, Runtime, Trainer
 from temporalkd.training.checkpoint import BEST
 from temporalkd.training.checkpoint import load as load_checkpoint
@@ -270,11 +269,9 @@ class Job:
             f"looks at the held-out part about {duration(looking)}: "
             f"about {duration(computing + steps * pace + looking)}"
         )
-        write_whole(path, (json.dumps(asked | {"steps_taken": steps}, indent=2) + "\n").encode())
+        write_json(path, asked | {"steps_taken": steps})
         prints = {"train": fingerprint(footage.recordings)}
-        write_whole(
-            self.folder / "environment.json", (json.dumps(environment(options.seed, prints), indent=2) + "\n").encode()
-        )
+        write_json(self.folder / "environment.json", environment(options.seed, prints))
         return replace(plan, steps=steps)
 
     def _judge(self, footage: Footage) -> Judge:
