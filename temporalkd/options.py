@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 """What every generator of random numbers takes."""
@@ -35,3 +45,22 @@ class Options(BaseModel):
     """Options with their defaults: no unknown keys, no number that is not finite."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def given(cls, options: Mapping[str, Any], to: str | None = None) -> Self:
+        """The options of a Python call.
+
+        Args:
+            to: what takes them, for errors; None: the `name` of the options.
+        Raises:
+            ValueError: one that there is not, or a value that is not allowed; in one line.
+        """
+        to = to or cls.model_fields["name"].default
+        known = [name for name in cls.model_fields if name != "name"]
+        if unknown := [key for key in options if key not in known]:
+            raise ValueError(f"{to}: no option {unknown[0]!r}, it has: {', '.join(known)}")
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            raise ValueError(f"{to}: {wrong['loc'][0]}: {wrong['msg']}, got {wrong['input']!r}") from None

@@ -104,7 +104,7 @@ def test_any_iterable_of_batches_trains(tmp_path: Path) -> None:
         tkd.train(method, iter(batches), steps=5, out=tmp_path / "short", accelerator="cpu")
     with pytest.raises(ValueError, match="batch: 3, but the iterable"):
         tkd.train(method, batches, steps=5, batch=3, out=tmp_path / "short")
-    with pytest.raises(ValueError, match=r"no argument 'learning_rate'.*lr"):
+    with pytest.raises(ValueError, match=r"no option 'learning_rate'.*lr"):
         tkd.train(method, batches, learning_rate=1.0, out=tmp_path / "short")
 
 

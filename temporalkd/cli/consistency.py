@@ -16,6 +16,7 @@ from temporalkd.cli.options import (
     Json,
     Labels,
     OptionalSystems,
+    Perceptual,
     Protocols,
     Resize,
     palette_of,
@@ -49,6 +50,7 @@ def consistency(
     ] = ["raft_small"],
     weights: Annotated[str | None, typer.Option(help="Weights of the flow network.")] = None,
     disturb: Disturb = [],
+    perceptual: Perceptual = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -63,4 +65,4 @@ def consistency(
     from temporalkd.cli.work.systems import Maps
 
     maps = Maps(classes, None, mapping or None, palette_of(palette), resize)
-    show(score.consistency(frames, named, maps, labels, void, protocol, flow, weights, of_labels, disturb))
+    show(score.consistency(frames, named, maps, labels, void, protocol, flow, weights, of_labels, disturb, perceptual))

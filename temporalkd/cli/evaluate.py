@@ -9,7 +9,18 @@ import typer
 
 from temporalkd.cli.app import app
 from temporalkd.cli.arguments import one_of
-from temporalkd.cli.options import ClassTable, Csv, Disturb, Ema, Json, Overrides, Protocols, Systems, shown_as
+from temporalkd.cli.options import (
+    ClassTable,
+    Csv,
+    Disturb,
+    Ema,
+    Json,
+    Overrides,
+    Perceptual,
+    Protocols,
+    Systems,
+    shown_as,
+)
 from temporalkd.config.errors import EvaluationFlow
 
 
@@ -29,6 +40,7 @@ def evaluate(
     ema: Ema = None,
     class_table: ClassTable = None,
     disturb: Disturb = [],
+    perceptual: Perceptual = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
@@ -39,4 +51,4 @@ def evaluate(
     loaded = load(data, overrides) if data else None
     from temporalkd.cli.work import score
 
-    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, class_table, disturb))
+    show(score.evaluate(systems, loaded, protocol, flow, overrides, ema, class_table, disturb, perceptual))

@@ -36,6 +36,14 @@ Disturb = Annotated[
         help="Score networks on disturbed frames too: noise,jpeg,blur,motion,exposure,gamma, or some of these.",
     ),
 ]
+Perceptual = Annotated[
+    str | None,
+    typer.Option(
+        "--perceptual",
+        metavar="ENCODER",
+        help="Perceptual consistency, by features of timm:NAME, torchvision:NAME, hf:NAME, a run folder or weights.",
+    ),
+]
 Colours = Annotated[
     str | None, typer.Option("--palette", help="Class maps are in colours: camvid, cityscapes, voc, or a file.")
 ]

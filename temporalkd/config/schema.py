@@ -15,6 +15,7 @@ from temporalkd.loggers import LOGGERS, ImportedLogger, LoggerOptions
 from temporalkd.loggers.base import spelled_out
 from temporalkd.methods import METHODS, ImportedMethod, MethodOptions
 from temporalkd.options import Colour, Gaps, Options, Scale, Seed, Size, Spread
+from temporalkd.training import Schedule
 
 if TYPE_CHECKING:
     Dataset = DatasetOptions
@@ -189,42 +190,14 @@ class Flow(Options):
     cache_gigabytes: float = Field(20.0, gt=0)
 
 
-class Training(Options):
-    """on_nonfinite: what becomes of a step whose loss or gradient is NaN or infinite; a skipped one changes no weight.
+class Training(Schedule):
+    """How the student is trained, and where."""
 
-    nonfinite_limit: after so many skipped steps in a row the training stops. gradient_norms_every: steps between two
-    measurements of each term's gradient, over the parameters of the student's encoder or at its logits. eval_mode: the
-    student keeps its BatchNorm statistics and has no dropout, to fine-tune a network that has converged. ema: decay of
-    the moving average of the student's weights, 0.999 say, which is evaluated, saved and exported in the student's
-    place; 0: none.
-    """
-
-    steps: PositiveInt
-    batch: PositiveInt = 4
-    accumulate: PositiveInt = 1
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    schedule: Literal["poly", "cosine", "constant"] = "poly"
-    power: float = 0.9
-    warmup: int = Field(0, ge=0)
-    clip_grad: float | None = 5.0
-    workers: int = Field(0, ge=0)
-    evaluate_every: int = Field(0, ge=0)
-    checkpoint_every: PositiveInt = 200
-    log_every: PositiveInt = 10
-    gradient_norms_every: int = Field(100, ge=0)
-    gradient_norms_at: list[Literal["encoder", "logits"]] = ["encoder"]
-    on_nonfinite: Literal["stop", "skip"] = "stop"
-    nonfinite_limit: PositiveInt = 20
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: PositiveInt | Literal["auto"] = 1
     nodes: PositiveInt = 1
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    eval_mode: bool = False
     loggers: list[LoggerChoice] = Field(default=["tensorboard"], validate_default=True)
-    ema: float = Field(0.0, ge=0, lt=1)
 
 
 class Evaluation(Options):

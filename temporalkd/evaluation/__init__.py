@@ -4,11 +4,13 @@ from temporalkd.evaluation.evaluate import evaluate, frames_with_motion
 from temporalkd.evaluation.inference import ClassMapper, each_class_map, frames_at_once
 from temporalkd.evaluation.metric_suite import measures
 from temporalkd.evaluation.predictors import (
+    Features,
     FramePrediction,
     Predictor,
     averaged,
     ceiling,
     class_maps,
+    features,
     floor,
     folder_of_maps,
     memoize,
@@ -19,6 +21,7 @@ from temporalkd.evaluation.results import SHARES, Row, as_csv, as_json
 __all__ = [
     "SHARES",
     "ClassMapper",
+    "Features",
     "FramePrediction",
     "Predictor",
     "Row",
@@ -29,6 +32,7 @@ __all__ = [
     "class_maps",
     "each_class_map",
     "evaluate",
+    "features",
     "floor",
     "folder_of_maps",
     "frames_at_once",

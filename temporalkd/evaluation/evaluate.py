@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from flow import FlowCache, FlowEstimator, visible
@@ -15,6 +16,7 @@ from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation.distributed import outcomes, part
 from temporalkd.evaluation.metric_suite import Counts, MetricSuite
 from temporalkd.evaluation.predictors import (
+    Features,
     FramePrediction,
     Predictor,
     averaged,
@@ -46,6 +48,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     together: bool = False,
     disturb: Mapping[str, Sequence[DisturbanceKind]] | None = None,
+    features: Features | None = None,
 ) -> list[Row]:
     """Score systems on the same frames, labels and flow.
 
@@ -58,7 +61,8 @@ def evaluate(
         together: all processes of the run call this, with the same arguments: each scores some of the sources, and
             every one returns the rows that one alone would.
         disturb: name of a system -> kinds of disturbance: more rows, of the system on disturbed frames, one a kind and
-            strength (STRENGTHS). Labels, and flow, are those of the frames as they are.
+            strength (STRENGTHS). Labels, flow and features are those of the frames as they are.
+        features: match the frames by these, for the perceptual consistency.
     Raises:
         ValueError: no exact motion and no estimator; a prediction of another size than its frame.
     """
@@ -80,7 +84,7 @@ def evaluate(
     cards = {name: MetricSuite(classes, protocols, list(flows), labelled) for name in asked}
 
     def score() -> tuple[int, str, dict[str, Counts]]:
-        clip, size = _score(list(part(sources, together)), asked, cards, flows, cache, progress)
+        clip, size = _score(list(part(sources, together)), asked, cards, flows, cache, progress, features)
         return clip, size, {name: card.counts() for name, card in cards.items()}
 
     parts = outcomes(score, together)
@@ -100,6 +104,7 @@ def evaluate(
     for row in rows:
         if row.system == "floor" and "floor" not in systems:
             row.forget("flip_rate", "flip_interior", "flip_boundary")  # a frozen map flips less than the truth can
+        row.features = features.name if features else ""
         if row.system in variants:
             row.system, row.disturbance, row.strength = variants[row.system]
     return rows
@@ -112,26 +117,36 @@ def _score(
     flows: Flows,
     cache: FlowCache | None,
     progress: Callable[[int, int], None] | None,
+    features: Features | None,
 ) -> tuple[int, str]:
     """Fill the cards with what the systems say about numbered clips; the last clip's number and size."""
     total, done, last, size = sum(len(source) for _, source in sources), 0, -1, ""
     for clip, source in sources:
-        before: tuple[dict[str, FramePrediction], Tensor | None] | None = None
+        before: tuple[dict[str, FramePrediction], Tensor | None, Tensor | None] | None = None
         for frame, motions in frames_with_motion(source, flows, cache):
             answers = {name: _answer(name, system, frame) for name, system in systems.items()}
             for name, card in cards.items():
                 card.frame(answers[name], frame.label, clip)
+            deep = _deep(features, frame)
             if before is not None:
-                earlier, earlier_label = before
+                earlier, earlier_label, earlier_deep = before
+                if deep is not None and earlier_deep is not None:
+                    for name, card in cards.items():
+                        card.matched(earlier[name], answers[name], (earlier_deep, deep), clip)
                 for flow, motion in motions.items():
                     pair = FramePair(motion.flow, motion.seen, earlier_label, frame.label)
                     for name, card in cards.items():
                         card.pair(flow, earlier[name], answers[name], pair, clip)
-            before, done = (answers, frame.label), done + 1
+            before, done = (answers, frame.label, deep), done + 1
             last, size = clip, f"{frame.size[0]}x{frame.size[1]}"
             if progress:
                 progress(done, total)
     return last, size
+
+
+@torch.inference_mode()
+def _deep(features: Features | None, frame: Frame) -> Tensor | None:
+    return None if features is None else features.of(frame.pixels[None].float() / 255)[0]
 
 
 def _answer(name: str, system: Predictor, frame: Frame) -> FramePrediction:

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from temporalkd.evaluation.predictors import FramePrediction
-from temporalkd.evaluation.results import PER_PAIR, WITH_INTERVAL, Row, percent, percents
+from temporalkd.evaluation.results import PER_PAIR, WITH_INTERVAL, Row, percent, percents, shown
 from temporalkd.metrics import (
     BoundaryIoU,
+    BoundaryJitter,
     Consistency,
     Flips,
     FramePair,
     Measure,
+    PerceptualConsistency,
     Persistence,
     SegmentationScore,
     Series,
@@ -40,7 +42,9 @@ class MetricSuite:
         self.boundary = BoundaryIoU(classes, synced=False)
         self.persistence = {n: Persistence(classes, n, synced=False) for n in WINDOWS if persistence}
         self.consistency = {(f, p): Consistency(classes, p, synced=False) for f in flows for p in protocols}
+        self.perceptual = PerceptualConsistency(synced=False)
         self.flips = {f: Flips(synced=False) for f in flows}
+        self.jitter = {f: BoundaryJitter(synced=False) for f in flows}
         self.warp_error = {f: WarpError(synced=False) for f in flows}
 
     def frame(self, answer: FramePrediction, label: Tensor | None, clip: int) -> None:
@@ -57,8 +61,15 @@ class MetricSuite:
         for protocol in self.protocols:
             self.consistency[flow, protocol].update(before.map, now.map, pair, clip)
         self.flips[flow].update(before.map, now.map, pair, clip)
+        self.jitter[flow].update(before.map, now.map, pair, clip)
         if before.probs is not None and now.probs is not None:
             self.warp_error[flow].update(before.probs, now.probs, pair, clip)
+
+    def matched(
+        self, before: FramePrediction, now: FramePrediction, features: tuple[Tensor, Tensor], clip: int
+    ) -> None:
+        """The answers to two consecutive frames, and deep features of both, (c, h, w)."""
+        self.perceptual.update(before.map, now.map, *features, clip)
 
     def counts(self) -> Counts:
         """All that was counted, for `join`."""
@@ -70,8 +81,8 @@ class MetricSuite:
             metric.replace([part[number] for part in parts])
 
     def _metrics(self) -> list[BaseMetric]:
-        along = [*self.consistency.values(), *self.flips.values(), *self.warp_error.values()]
-        return [self.score, self.boundary, *self.persistence.values(), *along]
+        along = [*self.consistency.values(), *self.flips.values(), *self.jitter.values(), *self.warp_error.values()]
+        return [self.score, self.boundary, self.perceptual, *self.persistence.values(), *along]
 
     def row(
         self,
@@ -98,7 +109,7 @@ class MetricSuite:
             fingerprint=fingerprint,
             size=size,
             frames=frames,
-            shares={key: percent(s.value()) for key, s in series.items()},
+            shares={key: shown(key, s.value()) for key, s in series.items()},
             intervals={key: _bounds(series[key]) for key in WITH_INTERVAL},
             per_class={
                 key: percents(s.value()) if labelled or key == "consistency" else [] for key, s in per_class.items()
@@ -114,6 +125,8 @@ class MetricSuite:
         series["boundary_iou"] = self.boundary.series("boundary_iou")
         series["consistency"] = self.consistency[flow, protocol].series("consistency")
         series |= {key: self.flips[flow].series(key) for key in flips}
+        series["boundary_jitter"] = self.jitter[flow].series("boundary_jitter")
+        series["perceptual"] = self.perceptual.series("perceptual")
         for n, metric in self.persistence.items():
             series |= {f"vc{n}": metric.series("vc"), f"vc{n}_correct": metric.series("vc_correct")}
             series[f"vec{n}"] = metric.series("vec")

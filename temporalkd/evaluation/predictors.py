@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from temporalkd.data.clip import IGNORE
 from temporalkd.data.disturbance import Disturbance, DisturbanceKind
 from temporalkd.data.prefetch import ReadAhead
 from temporalkd.data.scenes import ClassMaps
 from temporalkd.data.source import Frame, Source
-from temporalkd.models import Teacher, evaluating
+from temporalkd.models import Prediction, Teacher, evaluating
+
+STRIDE = 8
+"""Of the features by which frames are matched, as near as the encoder has it."""
 
 
 @dataclass
@@ -24,6 +30,18 @@ class FramePrediction:
 
     map: Tensor
     probs: Tensor | None = None
+
+
+class Features(NamedTuple):
+    """Deep features of frames, by which their places are matched.
+
+    Args:
+        name: of the encoder.
+        of: (1, 3, H, W) in [0, 1] -> (1, c, h, w).
+    """
+
+    name: str
+    of: Callable[[Tensor], Tensor]
 
 
 Predictor = Callable[[Frame], FramePrediction]
@@ -39,6 +57,27 @@ def network(segmenter: Teacher) -> Predictor:
         return FramePrediction(logits.argmax(0).to("cpu", torch.uint8), logits.softmax(0).cpu())
 
     return predict
+
+
+def features(encoder: nn.Module, name: str) -> Features:
+    """Those of a network's layers whose stride is nearest to 8.
+
+    Args:
+        encoder: a Segmenter, whose features are those of its roles; or any module that takes (N, 3, H, W) in [0, 1] and
+            gives features (N, c, h, w), or a list of them.
+    """
+
+    def of(pixels: Tensor) -> Tensor:
+        held = next(chain(encoder.parameters(), encoder.buffers()), pixels)
+        with evaluating(encoder):
+            found = encoder(pixels.to(held.device))
+        found = list(found.features.values()) if isinstance(found, Prediction) else [found]
+        layers = [f for each in found for f in (each if isinstance(each, list | tuple) else [each])]
+        if not layers:
+            raise ValueError(f"{name}: it is not known where this network has features: give it roles")
+        return min(layers, key=lambda f: abs(math.log(pixels.shape[-2] / f.shape[-2] / STRIDE)))
+
+    return Features(name, of)
 
 
 def class_maps(segmenter: Teacher, source: Source) -> Iterator[Tensor]:

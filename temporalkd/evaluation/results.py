@@ -31,9 +31,13 @@ SHARES = {
     "vec8": "VEC8",
     "vec16": "VEC16",
     "warp_error": "E_warp",
+    "perceptual": "perceptual",
+    "boundary_jitter": "boundary jitter, px",
 }
 """Key -> heading of every number of a row."""
-HEAD = ("system", "protocol", "flow", "fingerprint", "size", "frames", "disturbance", "strength")
+PIXELS = ("boundary_jitter",)
+"""Keys of the numbers that are no shares."""
+HEAD = ("system", "protocol", "flow", "fingerprint", "size", "frames", "disturbance", "strength", "features")
 """What a row says of itself, before its numbers."""
 WITH_INTERVAL = ("miou", "boundary_iou", "consistency", "flip_rate", "flip_interior", "gated", "warp_error")
 PER_SCENE = ("miou", "consistency", "flip_rate", "flip_interior")
@@ -47,11 +51,12 @@ class Row:
     Args:
         fingerprint: of the flow estimator: network, weights, settings.
         size: of the frames, HxW.
-        shares: key of SHARES -> percent (warp_error: 100 x the mean squared change).
+        shares: key of SHARES -> percent (warp_error: 100 x the mean squared change; boundary_jitter: pixels).
         intervals: key -> [low, high], 95 %, bootstrapped over blocks of 10 consecutive items; None below 5 blocks.
         per_class, per_pair: key -> one number a class, a pair of frames.
         series: what they were made of, for paired differences; not part of `as_dict`.
         scenes: names of the clips, where there are several.
+        features: the encoder whose features matched the frames for `perceptual`.
         disturbance, strength: of the frames that the system saw; none where it saw them as they are.
     """
 
@@ -69,6 +74,7 @@ class Row:
     scenes: Sequence[str] = ()
     disturbance: str = ""
     strength: float = 0.0
+    features: str = ""
 
     def __getitem__(self, key: str) -> float | None:
         return self.shares.get(key)
@@ -119,6 +125,11 @@ def as_csv(rows: Sequence[Row]) -> str:
 def percent(share: Tensor) -> float | None:
     """A share as a percentage, None where it is NaN."""
     return None if bool(share.isnan()) else round(100 * float(share), 4)
+
+
+def shown(key: str, value: Tensor) -> float | None:
+    """A number of a row: a percentage, or pixels."""
+    return percent(value / 100 if key in PIXELS else value)
 
 
 def percents(shares: Iterable[Tensor]) -> list[float | None]:

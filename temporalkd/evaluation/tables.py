@@ -17,7 +17,18 @@ from temporalkd.evaluation.results import PER_SCENE
 
 ACCURACY = ("miou", "macc", "boundary_iou")
 STEADINESS = ("flip_rate", "flip_interior", "gated")
-OTHERS = ("right_twice", "warp_error", "vc8", "vc16", "vc8_correct", "vc16_correct", "vec8", "vec16")
+OTHERS = (
+    "right_twice",
+    "boundary_jitter",
+    "warp_error",
+    "perceptual",
+    "vc8",
+    "vc16",
+    "vc8_correct",
+    "vc16_correct",
+    "vec8",
+    "vec16",
+)
 _LEFT_OUT_FIRST = tuple(SHARES[key] for key in ("macc", "boundary_iou", "gated", "flip_interior"))
 _INTERVALS = "95 % intervals"
 SCENES = 12  # that are shown on their own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +20,7 @@ from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.image_folder import MapFolder, open_frames
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
-from temporalkd.evaluation import Row, network
+from temporalkd.evaluation import Row, features, network
 from temporalkd.evaluation import evaluate as score
 from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.provenance import environment, fingerprint
@@ -93,6 +93,7 @@ def train(
         accelerator, precision: "cpu", "gpu" or "auto"; "32-true", "bf16-mixed" or "16-mixed".
         plan: further fields of `temporalkd.training.Plan`: optimiser, weight_decay, schedule, warmup, workers, ...
     Raises:
+        ValueError: a field of the plan that there is not, or a value that is not allowed.
         FileExistsError: `out` holds a run and `resume` is not set.
         KeyboardInterrupt: after the step is ended and saved.
 
@@ -104,16 +105,14 @@ def train(
     >>> [record["step"] for record in run.log]
     [1, 2]
     """
-    known = {field.name for field in fields(Plan)}
-    if unknown := [key for key in plan if key not in known]:
-        raise ValueError(f"train: no argument {unknown[0]!r}; of a Plan there are: {', '.join(sorted(known))}")
     own = isinstance(clips, ClipSampler)
     if batch is not None and not own:
         raise ValueError(f"batch: {batch}, but the iterable given makes its own batches: leave it out")
     if method.self_training and not (isinstance(clips, ClipSampler) and clips.unlabelled):
         raise ValueError("clips: the method labels frames itself: give a data set of tkd.data with hidden labels")
     folder, runtime = Path(out), Runtime(accelerator, precision=precision)
-    planned = Plan(**{"gradient_norms_every": 0, "batch": batch or 4} | plan, steps=steps, lr=lr, seed=seed)
+    settings = {"gradient_norms_every": 0, "batch": batch or 4} | plan | {"steps": steps, "lr": lr, "seed": seed}
+    planned = Plan.given(settings, "train")
     given: Any = clips if own else GivenBatches(cast(Iterable[Any], clips), runtime)
 
     def job() -> None:
@@ -249,6 +248,7 @@ def evaluate(
     references: bool = True,
     ema: float | None = None,
     disturb: Sequence[DisturbanceKind] = (),
+    perceptual: nn.Module | None = None,
 ) -> list[Row]:
     """Score networks on video: accuracy where there are labels, consistency and flips along the motion.
 
@@ -261,6 +261,8 @@ def evaluate(
         ema: add each system's moving average with this decay.
         disturb: any of "noise", "jpeg", "blur", "motion", "exposure", "gamma": more rows, of each system on frames with
             each of these at three strengths; row.disturbance and row.strength say which.
+        perceptual: an encoder whose features match the frames for row["perceptual"]: a network of `load_teacher`, say
+            `load_teacher("timm:resnet18.a1_in1k")`, or any module, (N, 3, H, W) in [0, 1] -> (N, c, h, w).
     Returns:
         One Row a system and protocol; row["consistency"], row["miou"] and so on are percent.
 
@@ -295,6 +297,7 @@ def evaluate(
             ema=ema,
             progress=tick,
             disturb=dict.fromkeys(asked, disturb),
+            features=None if perceptual is None else features(perceptual, type(perceptual).__name__),
         )
 
 

@@ -14,7 +14,7 @@ from temporalkd.config.schema import Evaluation
 from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.footage import Footage
 from temporalkd.data.images import ImageFiles
-from temporalkd.evaluation import Predictor, Row, as_json, evaluate
+from temporalkd.evaluation import Features, Predictor, Row, as_json, evaluate
 
 
 class Scorer:
@@ -75,6 +75,7 @@ class Scorer:
         progress: Any = None,
         together: bool = False,
         disturb: Mapping[str, Sequence[DisturbanceKind]] | None = None,
+        features: Features | None = None,
     ) -> list[Row]:
         """One row a system, flow and protocol; `together` with the other processes of a run, see `evaluate`."""
         return evaluate(
@@ -89,6 +90,7 @@ class Scorer:
             progress=progress,
             together=together,
             disturb=disturb,
+            features=features,
         )
 
 

@@ -82,19 +82,6 @@ class MethodOptions(Options):
     ramps: dict[str, Ramp] = {}
     terms: list[TermOptions] = []
 
-    @classmethod
-    def given(cls, options: dict[str, Any]) -> Any:
-        """These options of a Python call.
-
-        Raises:
-            ValueError: an option that there is not, or of a wrong type.
-        """
-        known = [name for name in cls.model_fields if name != "name"]
-        if unknown := [key for key in options if key not in known]:
-            name = cls.model_fields["name"].default
-            raise ValueError(f"{name}: no option {unknown[0]!r}, it has: {', '.join(known)}")
-        return cls(**options)
-
     def losses(self) -> list[WeightedLoss]:
         """The method's own weighted losses."""
         raise TypeError(f"{type(self).__name__} must define losses() -> weighted losses")

@@ -105,7 +105,7 @@ def _pairs(
     if (labels_t is None) != (labels_t1 is None):
         raise ValueError("labels_t, labels_t1: give both, or neither")
     given = {"map_t": map_t, "map_t1": map_t1, "labels_t": labels_t, "labels_t1": labels_t1}
-    maps = {name: _batched(name, value, map_t.shape) for name, value in given.items() if value is not None}
+    maps = {name: batched(name, value, map_t.shape) for name, value in given.items() if value is not None}
     flows = [flow if flow.ndim == 4 else flow[None] for flow in (forward, backward)]
     for name, flow in zip(("forward", "backward"), flows):
         batch, height, width = maps["map_t"].shape
@@ -117,7 +117,7 @@ def _pairs(
         yield maps["map_t"][i], maps["map_t1"][i], FramePair.between(there[i : i + 1], back[i : i + 1], *labels)
 
 
-def _batched(name: str, value: Tensor, like: torch.Size) -> Tensor:
+def batched(name: str, value: Tensor, like: torch.Size) -> Tensor:
     """(B, H, W) uint8 on the CPU."""
     if value.ndim not in (2, 3) or value.shape != like or value.is_floating_point():
         raise ValueError(

@@ -12,8 +12,6 @@ from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric, wrappers
-from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
 from temporalkd.training.errors import PEER, of_another_process
@@ -38,6 +36,9 @@ class Runtime:
         precision: PrecisionName = "32-true",
         nodes: int = 1,
     ):
+        from lightning_fabric import Fabric  # here, so that looking at a config does not import it
+        from lightning_fabric.plugins import MixedPrecision
+
         if accelerator == "auto":
             accelerator = "cuda" if torch.cuda.is_available() else "cpu"
         strategy = "auto" if devices == 1 and nodes == 1 else "ddp"
@@ -103,6 +104,8 @@ class Runtime:
 
     def gradient_norm(self, value: Tensor, at: Sequence[Tensor]) -> float:
         """Norm of a value's gradient over tensors on the way to it; the graph stays, no parameter gathers it."""
+        from lightning_fabric import wrappers
+
         wrappers._in_fabric_backward = True  # Fabric.backward would gather in the parameters, and start DDP's reduction
         try:
             gradients = torch.autograd.grad(value, list(at), retain_graph=True, allow_unused=True)

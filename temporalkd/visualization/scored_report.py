@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from temporalkd.models import Cost, Teacher, cost
 from temporalkd.visualization.overlay import default_palette, overlay, resize, to_picture
 from temporalkd.visualization.report import Column, Moment, Report, Value, Video, mosaic
 from temporalkd.visualization.report import System as Entry
+from temporalkd.visualization.report.contents import Kind
 
 MOMENTS = 8
 WIDEST_MOMENT = 640
@@ -130,6 +131,7 @@ def page(
     caption: str,
     video: Path | None = None,
     notes: Sequence[str] = (),
+    averages: Collection[str] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Contents of the page that compares scored systems.
@@ -140,6 +142,7 @@ def page(
         flows: of the rows; what flips along it is shown.
         networks: of systems that are networks, whose cost is measured.
         video: where the film is written on the way; None: a page without a film.
+        averages: systems that are moving averages of others.
         progress: called with (frames done, frames in all).
     """
     sources, first = footage.sources, rows[0]
@@ -170,7 +173,10 @@ def page(
         class_colours=colours.tolist(),
         fps=sources[0].fps,
         frame_names=_frame_names(frames, sources),
-        systems=[entry(r, first, shown, tapes.get(r.system), costs.get(r.system), colours) for r in rows],
+        systems=[
+            entry(r, first, shown, tapes.get(r.system), costs.get(r.system), colours, r.system in averages)
+            for r in rows
+        ],
         columns=COLUMNS,
         curves=CURVES,
         video=film,
@@ -217,12 +223,15 @@ def _film(
     return Video(out.read_bytes(), layout.tiles)
 
 
-def entry(row: Row, first: Row, shown: Shown, tape: Tape | None, cost: Cost | None, colours: Tensor) -> Entry:
+def entry(
+    row: Row, first: Row, shown: Shown, tape: Tape | None, cost: Cost | None, colours: Tensor, is_average: bool = False
+) -> Entry:
     """A system's line of the table with its curves and moments; the texts of its run are added by the caller."""
+    made: Kind = "ema" if is_average else "student" if cost else "prediction"
     values = {key: _value(row, key) for key in (c.key for c in COLUMNS)}
     return Entry(
         name=row.system,
-        kind="reference" if tape is None else "student" if cost else "ema",
+        kind="reference" if tape is None else made,
         values=values,
         difference={} if row is first else _differences(row.series, first.series),
         parameters=cost.parameters if cost else None,

@@ -214,3 +214,13 @@ def test_class_maps_and_unknown_kinds_of_disturbance_are_refused(world: World, c
     assert out == "" and err.startswith("error: --disturb: labels: class maps are made already")
     out, err = call("consistency", world.run, *frames, "--disturb", "noise,rain", code=2)
     assert out == "" and "'rain', expected one of blur," in err
+
+
+def test_perceptual_consistency_by_the_features_of_a_run(world: World, call: Call) -> None:
+    command = ["evaluate", world.run, f"maps={world.labels}", "--perceptual", world.run]
+    rows = {r["system"]: r for r in results(call(*command, "--json")[0])}
+    assert {r["features"] for r in rows.values()} == {str(world.run)}
+    assert rows["constant"]["perceptual"] == 100 and rows["run"]["perceptual"] <= 100
+    assert "perceptual" in call(*command)[0] and "perceptual" not in call(*command[:3])[0]
+    frames = ["--frames", world.frames, "--flow", "zero", "--perceptual", "nowhere", "--json"]
+    assert "nowhere" in call("consistency", world.labels, *frames, code=1)[1]

@@ -86,7 +86,7 @@ class Watched(torch.nn.Module):
 @pytest.mark.parametrize("disturbed", [False, True])
 def test_a_live_teacher_sees_the_students_own_crop(disturbed: bool) -> None:
     clips = ClipSampler([Street(0, 4, SIZE)], 2, augment=Augment((32, 40), (0.8, 1.5)))
-    plan = Plan(1, batch=2, jitter=0.3, disturbance=1.0, teacher_disturbed=disturbed)
+    plan = Plan(steps=1, batch=2, jitter=0.3, disturbance=1.0, teacher_disturbed=disturbed)
     batches = Batches(clips, plan, Runtime("cpu"))
     (clip,) = batches(0, 1, 0)
     seen = batches.coloured(clip, 0)
@@ -95,6 +95,6 @@ def test_a_live_teacher_sees_the_students_own_crop(disturbed: bool) -> None:
     context = method.context(clip, seen.students, 0.0, seen.teacher)
     method.losses(context)
     (shown,) = teacher.shown
-    jittered = Batches(clips, Plan(1, batch=2, jitter=0.3), Runtime("cpu")).coloured(clip, 0).students
+    jittered = Batches(clips, Plan(steps=1, batch=2, jitter=0.3), Runtime("cpu")).coloured(clip, 0).students
     assert torch.equal(shown, (seen.students if disturbed else jittered).flatten(0, 1)), "cropped and jittered alike"
     assert not torch.equal(seen.students, jittered) and shown.shape[-2:] == (32, 40)

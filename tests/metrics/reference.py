@@ -295,6 +295,51 @@ def warp_error(probs: Arrays, flows: Arrays, masks: Arrays) -> float:
     return share(total, count)
 
 
+def boundary_jitter(
+    maps: Arrays, flows: Arrays, masks: Arrays, labels: Arrays | None = None, limit: float = 8.0
+) -> float:
+    """Mean way of a counted boundary pixel of t to the nearest of its class in the warped t + 1, pixels."""
+    ways = []
+    for i, flow in enumerate(flows):
+        counted = counted_pixels(masks[i], flow, None if labels is None else labels[i : i + 2])
+        warped = nearest_warp(maps[i + 1], flow)
+        there = [(y, x) for y, x in pixels(warped.shape) if near_boundary(warped, 1, y, x)]
+        for y, x in pixels(warped.shape):
+            if counted[y, x] and near_boundary(maps[i], 1, y, x):
+                same = [(v - y) ** 2 + (u - x) ** 2 for v, u in there if warped[v, u] == maps[i][y, x]]
+                ways.append(min([limit, *np.sqrt(same)]))
+    return mean(ways)
+
+
+def perceptual(features: Arrays, maps: Arrays) -> tuple[float, Array, Array]:
+    """(of the pair, of each place of the first frame, of the second): by the best match at all and within the class.
+
+    Each map is read at the pixel in which a place's upper left corner lies.
+    """
+    height, width = features[0].shape[1:]
+    places = pixels((height, width))
+
+    def classes(map: Array) -> list[int]:
+        return [int(map[y * map.shape[0] // height, x * map.shape[1] // width]) for y, x in places]
+
+    def direction(here: Array, there: Array, s_here: list[int], s_there: list[int]) -> Array:
+        out = []
+        for (y, x), s in zip(places, s_here):
+            a = here[:, y, x].astype(np.float64)
+            cosines = []
+            for v, u in places:
+                b = there[:, v, u].astype(np.float64)
+                cosines.append(float(a @ b / np.sqrt((a @ a) * (b @ b))))
+            average = sum(cosines) / len(cosines)
+            within = max(c if s == other else 0.0 for c, other in zip(cosines, s_there))
+            out.append((within - average) / (max(cosines) - average))
+        return np.array(out).reshape(height, width)
+
+    s = [classes(map) for map in maps]
+    first, second = direction(*features, *s), direction(*features[::-1], *s[::-1])
+    return min(float(first.mean()), float(second.mean())), first, second
+
+
 def block_bootstrap(tallies: Array, block: int = 10, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
     """2.5 and 97.5 percentiles of mIoU; tallies is (N, 3, C): intersection, row sum, column sum of each pair.
 

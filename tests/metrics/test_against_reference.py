@@ -11,6 +11,7 @@ import torch
 from temporalkd.metrics import (
     PROTOCOLS,
     BoundaryIoU,
+    BoundaryJitter,
     Consistency,
     Flips,
     FramePair,
@@ -144,6 +145,17 @@ def test_warp_error(seed: int) -> None:
     assert metric.compute()["warp_error"].item() == pytest.approx(expected, rel=1e-5) and expected > 0.05
     each = [ref.warp_error(video.probs[t : t + 2], [f], [m]) for t, (f, m) in enumerate(zip(video.flows, video.masks))]
     assert metric.series("warp_error").each().tolist() == pytest.approx(each, rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("limit", [3.0, 8.0])
+@labelled_or_not
+def test_boundary_jitter(labelled: bool, limit: float, seed: int) -> None:
+    video = random_video(seed)
+    metric = BoundaryJitter(limit)
+    video.feed(metric, labelled)
+    expected = ref.boundary_jitter(video.maps, video.flows, video.masks, video.known(labelled), limit)
+    assert metric.compute()["boundary_jitter"].item() == pytest.approx(expected, rel=1e-6) and 0.5 < expected < limit
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from temporalkd.metrics import Consistency, Flips, FramePair, WarpError
+from temporalkd.metrics import BoundaryJitter, Consistency, Flips, FramePair, WarpError
 
 from .by_hand import NAN, VOID, approx, full, put, rows
 
@@ -140,6 +140,33 @@ def test_a_class_that_changes_as_the_labels_do_stays_right() -> None:
     # A thing turns from 0 to 1, labels and prediction alike: a flip, and right all the same.
     got = flips((full(0), full(1), moved(0, None, (full(0), full(1)))))
     assert (got["flip_rate"], got["gated"], got["right_twice"]) == (1, 1, 1)
+
+
+def jitter(now: Tensor, then: Tensor, pair: FramePair, limit: float = 8.0) -> float:
+    metric = BoundaryJitter(limit)
+    metric.update(now, then, pair)
+    return metric.compute()["boundary_jitter"].item()
+
+
+def test_a_boundary_that_jumps_by_k_pixels_has_a_jitter_of_k() -> None:
+    now = rows(*[0] * 8, *[1] * 12, height=20)
+    for k in (-4, -1, 0, 2, 3):
+        then = rows(*[0] * (8 + k), *[1] * (12 - k), height=20)
+        assert jitter(now, then, moved(0, size=20)) == abs(k)
+        assert jitter(now, then, moved(k, size=20)) == 0, "along the motion it stays"
+        assert jitter(now, then, moved(0, size=20), limit=2) == min(abs(k), 2)
+    # A square of class 0 in columns 14 and 15 is gone. Class 0 still ends in column 7: its pixels are 7 and 8 away, two
+    # each. Class 1, around it in columns 13 to 16 (4, 2, 2 and 4 pixels), begins in column 8. 40 more pixels stay.
+    patch = now.clone()
+    patch[4:6, 14:16] = 0
+    gone = 2 * (7 + 8) + 4 * 5 + 2 * 6 + 2 * 7 + 4 * 8
+    assert jitter(patch, now, moved(0, size=20)) == approx(gone / 56)
+    seen = torch.ones(20, 20)
+    seen[:, 10:] = 0
+    assert jitter(patch, now, moved(0, seen, size=20)) == 0, "what is not seen does not count"
+    # A class that is nowhere in t + 1 is as far away as can be; a map without boundaries has no jitter.
+    assert jitter(now, full(1, 20), moved(0, size=20)) == 8
+    assert jitter(full(1, 20), now, moved(0, size=20)) == approx(NAN)
 
 
 def test_warp_error() -> None:

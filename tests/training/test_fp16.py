@@ -19,7 +19,7 @@ def trainer(folder: Path, steps: int = 3, **settings: Any) -> Trainer:
     runtime = Runtime("cpu", precision="16-mixed")
     torch.manual_seed(0)
     batches = [(torch.rand(2, 1, 3, 32, 32), torch.randint(4, (2, 32, 32)))]
-    plan = Plan(steps, lr=1e-3, gradient_norms_every=0, log_every=1, **settings)
+    plan = Plan(steps=steps, lr=1e-3, gradient_norms_every=0, log_every=1, **settings)
     return Trainer(method, GivenBatches(batches, runtime), plan, runtime, folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -57,3 +58,16 @@ def test_frozen_parameters_are_not_given_to_the_optimiser() -> None:
     held = {id(p) for group in made.param_groups for p in group["params"]}
     assert held == {id(p) for p in module.parameters() if p.requires_grad}
     assert id(module[2].bias) not in held
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"optimiser": "adam"}, "optimiser: .*'adamw' or 'sgd'"),
+        ({"lr": 0}, "lr: .*greater than 0"),
+        ({"rate": 1}, "no option 'rate'"),
+    ],
+)
+def test_a_plan_of_a_python_call_is_checked(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=f"train: {said}"):
+        Plan.given({"steps": 1, **wrong}, "train")

@@ -115,7 +115,8 @@ def test_a_line_of_the_table(tmp_path: Path) -> None:
     rows, tapes, shown = taped([Panning(60, labelled=range(60))], tmp_path)
     still, moved, ceiling, floor, _ = rows
     found = entry(moved, still, shown, tapes["moving"], None, COLOURS)
-    assert (found.kind, found.parameters, found.moments) == ("ema", None, [])
+    assert (found.kind, found.parameters, found.moments) == ("prediction", None, [])
+    assert entry(moved, still, shown, tapes["moving"], None, COLOURS, is_average=True).kind == "ema"
     for column in COLUMNS:
         value = found.values[column.key]
         assert (None if value is None else value.value) == moved[column.key]

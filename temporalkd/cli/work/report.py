@@ -101,6 +101,7 @@ def _contents(
             title=" · ".join(folders) if len(folders) < 4 else f"{len(folders)} runs",
             caption="Accuracy and temporal consistency on the same frames, labels and motion.",
             video=video,
+            averages=[name for name in tapes if name not in opened],
             progress=tick,
         )
     teachers = _teachers(folders)

@@ -13,13 +13,14 @@ from temporalkd.cli.work.systems import (
     first_data,
     fit,
     largest,
+    load_system,
     open_systems,
     predictors,
     scenes_of,
 )
 from temporalkd.config import Config, build
 from temporalkd.console import progress, say
-from temporalkd.evaluation import Row
+from temporalkd.evaluation import Row, features
 from temporalkd.evaluation import evaluate as score
 from temporalkd.experiments.scoring import Scorer
 
@@ -33,6 +34,7 @@ def evaluate(
     ema: float | None = None,
     table: str | None = None,
     disturb: Sequence[str] = (),
+    perceptual: str | None = None,
 ) -> list[Row]:
     """Score systems on a config's data.val; without one it is the first run's own config, with `overrides`.
 
@@ -40,11 +42,12 @@ def evaluate(
     """
     opened = open_systems(systems)
     disturb_each = disturbable(opened, disturb)
+    encoder = None if perceptual is None else features(load_system(Path(perceptual))[0], perceptual)
     data = data or first_data(opened, overrides)
     scorer = Scorer(data, device(), flows, protocols)
     fit(opened, scorer, table)
     with progress("evaluate") as tick:
-        return scorer.rows(predictors(opened, ema), progress=tick, disturb=disturb_each)
+        return scorer.rows(predictors(opened, ema), progress=tick, disturb=disturb_each, features=encoder)
 
 
 def consistency(
@@ -58,10 +61,12 @@ def consistency(
     weights: str | None = None,
     label_mapping: Mapping[int, int] | None = None,
     disturb: Sequence[str] = (),
+    perceptual: str | None = None,
 ) -> list[Row]:
     """Score systems on frames, with labels or without."""
     opened = open_systems(systems, maps)
     disturb_each = disturbable(opened, disturb)
+    encoder = None if perceptual is None else features(load_system(Path(perceptual))[0], perceptual)
     reading = {"void": void, "palette": maps.palette, "mapping": label_mapping or None}
     sources = scenes_of(frames, labels, classes=maps.classes, **reading)
     known, total = (sum(map(len, each)) for each in ([s.labelled for s in sources], sources))
@@ -93,4 +98,5 @@ def consistency(
             build.default_cache(),
             progress=tick,
             disturb=disturb_each,
+            features=encoder,
         )

@@ -16,7 +16,7 @@ from temporalkd.data.footage import Footage
 from temporalkd.data.source import Source
 from temporalkd.methods import Method
 from temporalkd.models import Segmenter, Teacher
-from temporalkd.training import Plan
+from temporalkd.training import Plan, Schedule
 
 STILLS_FOR_WEIGHTS = 200
 
@@ -52,9 +52,9 @@ def _peer(config: Config, data: Footage, number: int) -> Segmenter:
 
 def plan(config: Config) -> Plan:
     """The schedule of the training section."""
-    own = {"accelerator", "devices", "nodes", "precision", "loggers"}
+    common = config.training.model_dump(include=set(Schedule.model_fields))
     return Plan(
-        **config.training.model_dump(exclude=own),
+        **common,
         loggers=config.training.loggers,
         jitter=config.data.jitter,
         disturbance=config.data.disturbance,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -112,7 +112,7 @@ def _timed(config: Config, place: Path, with_store: bool) -> tuple[float, list[f
         if with_store:
             store = _store_seconds(wanted, asked)
         clips.targets = _stand_in(teacher, asked[0])
-    plan = replace(build.plan(config), steps=STEPS, log_every=1, evaluate_every=0, warmup=0)
+    plan = build.plan(config).model_copy(update={"steps": STEPS, "log_every": 1, "evaluate_every": 0, "warmup": 0})
     (place / "run").mkdir(parents=True)
     method.self_training = None
     Trainer(method, clips, plan, runtime, place / "run", name="timing").fit()

@@ -121,7 +121,7 @@ class Scores:
                 counts = {key: (file.get_tensor(f"{key}.counts"), file.get_tensor(f"{key}.clips")) for key in names}
         except (OSError, SafetensorError, ValueError, KeyError, TypeError):
             return None
-        shares = {key: values.pop(key) for key in SHARES}
+        shares = {key: values.pop(key, None) for key in SHARES}
         series = {key: Series(*counts[key], self._measures[key]) for key in MEASURES if key in counts}
         scenes = tuple(values.pop("per_scene", ()))
         return Row(**values, shares=shares, series=series, scenes=scenes)

@@ -73,7 +73,7 @@ class Job:
         trained = original.spec.trained_size if original.spec else None
         self.size: int = options.size or max(trained or (SIZE,))
         """Longest side of the frames."""
-        why = "" if options.size else ", as in training" if trained else ", as no card tells the one of training"
+        why = "" if options.size else ", as in training" if trained else ", since the training size is not known"
         self.size_told = f"longest side of the frames: {self.size} pixels{why}"
         self.options = replace(options, size=self.size)
         self.cache = default_cache()
@@ -93,7 +93,7 @@ class Job:
             batch=max(1, options.batch // clips.length),
             lr=options.lr,
             jitter=options.jitter,
-            disturbance=options.disturbance,
+            disturbance=options.disturbance,  # type: ignore[arg-type]
             seed=options.seed,
             evaluate_every=options.check_every if judge else 0,
             checkpoint_every=50,
@@ -239,7 +239,7 @@ class Job:
                 raise ValueError(
                     f"{path}: the run was begun with other options or another network: resume with the same"
                 )
-            return replace(plan, steps=int(found["steps_taken"]))
+            return plan.model_copy(update={"steps": int(found["steps_taken"])})
         frame = footage.used[0].pixels[:1].to(self.runtime.device).float() / 255
         seen = _seconds(lambda: self.original(frame))
         larger = self.larger
@@ -272,7 +272,7 @@ class Job:
         write_json(path, asked | {"steps_taken": steps})
         prints = {"train": fingerprint(footage.recordings)}
         write_json(self.folder / "environment.json", environment(options.seed, prints))
-        return replace(plan, steps=steps)
+        return plan.model_copy(update={"steps": steps})
 
     def _judge(self, footage: Footage) -> Judge:
         flows = {self.options.flow: self._flow(self.options.flow)}
