@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import struct
-import uuid
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from .atomic import write_whole
 
 MAGIC = 202021.25
 HEADER = 12
@@ -104,32 +103,6 @@ def write_kitti(path: str | os.PathLike[str], field: Tensor, valid: Tensor | Non
     if not done:
         raise ValueError(f"{path}: OpenCV could not encode {height} x {width} flow as PNG")
     write_whole(Path(path), encoded.tobytes())
-
-
-def write_whole(path: Path, content: bytes | memoryview, accept: Callable[[Path], None] | None = None) -> None:
-    """Write a file so that it is there completely or not at all, whatever happens in between.
-
-    accept: looks at the written file before it takes its place; what it raises leaves the old one there.
-
-    Raises:
-        OSError: it cannot be written; names it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if accept is not None:
-            accept(part)
-        part.replace(path)
-    except BaseException as error:
-        with suppress(OSError):  # there is nothing to remove where even the folder is not there
-            part.unlink()
-        if isinstance(error, OSError) and error.strerror and error.filename in (None, str(part)):
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
 
 
 def single(field: Tensor, caller: str) -> Tensor:

@@ -63,4 +63,6 @@ class Options(BaseModel):
             return cls(**options)
         except ValidationError as error:
             wrong = error.errors()[0]
+            if not wrong["loc"]:
+                raise ValueError(f"{to}: {wrong['msg'].removeprefix('Value error, ')}") from None
             raise ValueError(f"{to}: {wrong['loc'][0]}: {wrong['msg']}, got {wrong['input']!r}") from None

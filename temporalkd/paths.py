@@ -1,4 +1,4 @@
-"""Where data and weights lie, under one root named by TEMPORALKD_DATA; JSON files, read with errors that name them."""
+"""Where data and weights lie, under one root named by TEMPORALKD_DATA; JSON files, with errors that name them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,17 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: not text, not json, or json of something else; names the file, and the line where it is known.
     """
     return _object(_text(path), str(path))
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """A file that `read_json` gives back; it is there completely or not at all.
+
+    Raises:
+        OSError: it cannot be written; names it.
+    """
+    from flow.atomic import write_whole  # which brings torch
+
+    write_whole(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

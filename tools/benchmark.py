@@ -20,7 +20,7 @@ from benchmarks.step import step
 from rich.console import Console
 from rich.table import Table
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.cli import main
 
 SECTIONS: dict[str, Callable[[], Iterator[Result]]] = {

@@ -20,7 +20,6 @@ import typer
 from torch import nn
 
 import flow as optical_flow
-from flow.files import write_whole
 from temporalkd.cli import main
 from temporalkd.cli.work.systems import device
 from temporalkd.config.build import default_cache
@@ -36,6 +35,7 @@ from temporalkd.experiments.stabilize.comparison import accuracy
 from temporalkd.experiments.stabilize.judge import on_one_list, unlabelled
 from temporalkd.experiments.stabilize.verdict import HALF, mixed
 from temporalkd.models import MultiView, Segmenter, freeze
+from temporalkd.paths import write_json
 
 SINGLE: dict[str, Any] = {"flip": False, "scales": (1.0,)}
 TRAINED: dict[str, dict[str, Any]] = {
@@ -156,7 +156,7 @@ def measure(
     lr: float = 2e-4,
     seed: int = 0,
     teacher: Annotated[str | None, typer.Option(help="A larger network whose views teach too.")] = None,
-    keep: list[str] = [],  # noqa: B006
+    keep: list[str] = [],
     elsewhere: Annotated[str | None, typer.Option(metavar="FRAMES:LABELS", help="Stills of other scenes.")] = None,
 ) -> None:
     """Score rows on the part of a labelled clip that is not used."""
@@ -245,7 +245,7 @@ def _add(path: Path, result: dict[str, Any]) -> None:
     results = json.loads(path.read_text())["results"] if path.is_file() else []
     results = [r for r in results if any(r.get(key) != result[key] for key in same)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (json.dumps({"results": [*results, result]}, indent=1) + "\n").encode())
+    write_json(path, {"results": [*results, result]})
     print(f"{result['row']}: {result['miou']} mIoU, {result['consistency']} consistency", file=sys.stderr)
 
 

@@ -33,7 +33,7 @@ def options(
     imports: Annotated[
         list[str],
         typer.Option("--import", metavar="MODULE:NAME", help="Allow this import (or: MODULE) where a run names it."),
-    ] = [],  # noqa: B006
+    ] = [],
     no_import: Annotated[bool, typer.Option("--no-import", help="Refuse all imports that a config names.")] = False,
 ) -> None:
     """Options before the command."""

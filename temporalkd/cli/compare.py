@@ -15,14 +15,14 @@ from temporalkd.console import fail, say
 @app.command()
 def compare(
     configs: Annotated[list[Path], typer.Argument(metavar="CONFIG...", help="YAML files, one a system.")],
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = [],
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds of each system.")] = 3,
     first_seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of runs and tables.")] = Path("results"),
     rows: Annotated[bool, typer.Option("--rows", help="Train each method's ablation rows instead.")] = False,
     minutes: Annotated[
         list[float], typer.Option(help="Equal time for each training instead of steps; repeat it for curves.")
-    ] = [],  # noqa: B006
+    ] = [],
     ema: Annotated[float, typer.Option(metavar="DECAY", help="Also score a moving average of one student.")] = 0.8,
 ) -> None:
     """Train several configs, each with several seeds, and compare them; continues where it was stopped."""

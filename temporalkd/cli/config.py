@@ -10,7 +10,7 @@ from temporalkd.cli.options import (
 
 
 @config_app.command("check")
-def config_check(config: ConfigFile, overrides: Overrides = []) -> None:  # noqa: B006
+def config_check(config: ConfigFile, overrides: Overrides = []) -> None:
     """Check a config against the schema; imports no torch."""
     from temporalkd.config import load
 
@@ -19,7 +19,7 @@ def config_check(config: ConfigFile, overrides: Overrides = []) -> None:  # noqa
 
 
 @config_app.command("show")
-def config_show(config: ConfigFile, overrides: Overrides = []) -> None:  # noqa: B006
+def config_show(config: ConfigFile, overrides: Overrides = []) -> None:
     """Print a config with `extends` resolved and every default written out."""
     from temporalkd.config import dump, load
 

@@ -29,28 +29,28 @@ from temporalkd.config.errors import FlowKind
 @app.command()
 def consistency(
     frames: Frames,
-    systems: OptionalSystems = [],  # noqa: B006
+    systems: OptionalSystems = [],
     predictions: Annotated[
         list[str], typer.Option(metavar="DIR", help="A folder of class maps, the same as a SYSTEM.")
-    ] = [],  # noqa: B006
+    ] = [],
     labels: Labels = None,
     classes: Annotated[int | None, typer.Option(help="Number of classes; default the largest index + 1.")] = None,
-    void: Annotated[list[int], typer.Option(help="Value of unlabelled pixels in the labels; several.")] = [255],  # noqa: B006
+    void: Annotated[list[int], typer.Option(help="Value of unlabelled pixels in the labels; several.")] = [255],
     label_mapping: Annotated[
         list[str], typer.Option(metavar="OLD:NEW", help="Read a value of the labels as another class, 255: ignored.")
-    ] = [],  # noqa: B006
+    ] = [],
     replace: Annotated[
         list[str], typer.Option(metavar="OLD:NEW", help="Read a value of the class maps as another class.")
-    ] = [],  # noqa: B006
-    protocol: Protocols = ["visible"],  # noqa: B006
+    ] = [],
+    protocol: Protocols = ["visible"],
     palette: Colours = None,
     resize: Resize = False,
     flow: Annotated[
         list[str],
         typer.Option(callback=one_of(FlowKind), help="raft_small, raft_large, dis or zero; several side by side."),
-    ] = ["raft_small"],  # noqa: B006
+    ] = ["raft_small"],
     weights: Annotated[str | None, typer.Option(help="Weights of the flow network.")] = None,
-    disturb: Disturb = [],  # noqa: B006
+    disturb: Disturb = [],
     perceptual: Perceptual = None,
     skip: Skip = 1,
     as_json: Json = False,

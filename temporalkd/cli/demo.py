@@ -17,6 +17,6 @@ def demo(
     seed: int = 0,
 ) -> None:
     """Train teacher, baseline, kd and etc on synthetic streets, compare them and render a flicker video."""
-    from temporalkd.cli.work.demo import demo as run_demo
+    from temporalkd.cli.work import demo as work
 
-    run_demo(out, seed, say)
+    work.demo(out, seed, say)

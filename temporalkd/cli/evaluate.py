@@ -29,18 +29,18 @@ from temporalkd.config.errors import EvaluationFlow
 def evaluate(
     systems: Systems,
     data: Annotated[Path | None, typer.Option(help="Config whose data.val to use; default the first run's.")] = None,
-    overrides: Overrides = [],  # noqa: B006
-    protocol: Protocols = ["visible"],  # noqa: B006
+    overrides: Overrides = [],
+    protocol: Protocols = ["visible"],
     flow: Annotated[
         list[str],
         typer.Option(
             callback=one_of(EvaluationFlow),
             help="raft_small, raft_large, dis or exact; several are shown side by side; default the config's.",
         ),
-    ] = [],  # noqa: B006
+    ] = [],
     ema: Ema = None,
     class_table: ClassTable = None,
-    disturb: Disturb = [],  # noqa: B006
+    disturb: Disturb = [],
     perceptual: Perceptual = None,
     skip: Skip = 1,
     as_json: Json = False,

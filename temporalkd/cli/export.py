@@ -30,7 +30,7 @@ def export(
     if int8 != (calibrate is not None):
         raise typer.BadParameter("--int8 and --calibrate FRAMES belong together")
     sides = None if size is None else image_size(size)
-    from temporalkd.cli.work.export import export as write_exported
+    from temporalkd.cli.work import export as work
 
-    for line in write_exported(checkpoint, out, sides, dynamic, argmax, calibrate):
+    for line in work.export(checkpoint, out, sides, dynamic, argmax, calibrate):
         say(line)

@@ -8,14 +8,14 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from temporalkd.cli.arguments import disturbances, one_of, protocols
+from temporalkd.cli.arguments import disturbances, protocols
 from temporalkd.config.errors import ConfigError, FlowKind, Protocol
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; everything else goes to stderr.")]
 Csv = Annotated[bool, typer.Option("--csv", help="One line of CSV a row on stdout; everything else goes to stderr.")]
-Flow = Annotated[str, typer.Option(callback=one_of(FlowKind), help="raft_small, raft_large, dis or zero.")]
+Flow = Annotated[FlowKind, typer.Option(help="Optical flow.")]
 Protocols = Annotated[
     list[str],
     typer.Option(

@@ -8,10 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from temporalkd.cli.app import app
-from temporalkd.cli.arguments import one_of
 from temporalkd.console import say
-
-InferencePrecision = Literal["fp32", "bf16"]
 
 
 @app.command()
@@ -24,11 +21,11 @@ def predict(
             "-o", "--out", help="Folder for the class maps (PNG); of several scenes, a folder in it for each."
         ),
     ],
-    precision: Annotated[str, typer.Option(callback=one_of(InferencePrecision), help="fp32 or bf16.")] = "fp32",
+    precision: Annotated[Literal["fp32", "bf16"], typer.Option()] = "fp32",
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays off on long videos.")] = False,
 ) -> None:
     """Write a class map for every frame of videos or folders."""
-    from temporalkd.cli.work.predict import predict as write_maps
+    from temporalkd.cli.work import predict as work
 
-    count = write_maps(system, frames, out, precision, compiled)
+    count = work.predict(system, frames, out, precision, compiled)
     say(f"wrote {count} class maps to {out}")

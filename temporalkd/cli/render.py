@@ -36,17 +36,16 @@ def render(
     old: Annotated[
         list[str],
         typer.Option("--left", "--right", "--panel", "--names", hidden=True, callback=gone(SYSTEMS_BY_POSITION)),
-    ] = [],  # noqa: B006
+    ] = [],
 ) -> None:
     """Render systems side by side, pixels that flip along the motion in red, above a heatmap of past flips."""
-    from temporalkd.cli.work.render import MAX_SYSTEMS
-    from temporalkd.cli.work.render import render as write_video
+    from temporalkd.cli.work import render as work
 
-    if len(systems) > MAX_SYSTEMS:
-        raise typer.BadParameter(f"{len(systems)} systems, of which {MAX_SYSTEMS} fit side by side at most")
+    if len(systems) > work.MAX_SYSTEMS:
+        raise typer.BadParameter(f"{len(systems)} systems, of which {work.MAX_SYSTEMS} fit side by side at most")
     if scale is not None and not 0 < scale < float("inf"):
         raise typer.BadParameter(f"--scale {scale:g}, expected a number more than 0")
-    written = write_video(
+    written = work.render(
         frames, systems, out, flow, fps, scale, span=span, void=void, colours=palette_of(palette), resize=resize
     )
     say(f"wrote {', '.join(map(str, written))}")

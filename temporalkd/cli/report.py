@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from temporalkd.cli.app import app
-from temporalkd.cli.arguments import one_of
 from temporalkd.cli.options import ClassTable, Ema, Frames, Labels, Overrides, Systems
 from temporalkd.config.errors import EvaluationFlow, Protocol
 from temporalkd.console import say
@@ -21,13 +20,11 @@ def report(
     data: Annotated[
         Path | None, typer.Option(help="Config whose data.val to use, instead of --frames; default the first run's.")
     ] = None,
-    frames: Frames = [],  # noqa: B006
+    frames: Frames = [],
     labels: Labels = None,
-    overrides: Overrides = [],  # noqa: B006
-    protocol: Annotated[str, typer.Option(callback=one_of(Protocol), help="Protocol of the consistency.")] = "visible",
-    flow: Annotated[
-        str | None, typer.Option(callback=one_of(EvaluationFlow), help="raft_small, raft_large, dis or exact.")
-    ] = None,
+    overrides: Overrides = [],
+    protocol: Annotated[Protocol, typer.Option(help="Protocol of the consistency.")] = "visible",
+    flow: Annotated[EvaluationFlow | None, typer.Option(help="Optical flow; default the config's.")] = None,
     ema: Ema = None,
     class_table: ClassTable = None,
 ) -> None:
@@ -39,7 +36,7 @@ def report(
     if labels is not None and not frames:
         raise typer.BadParameter("--labels needs --frames")
     loaded = load(data, overrides) if data else None
-    from temporalkd.cli.work.report import report as write_page
+    from temporalkd.cli.work import report as work
 
-    write_page(systems, out, loaded, overrides, protocol, flow, ema, frames, labels, class_table)
+    work.report(systems, out, loaded, overrides, protocol, flow, ema, frames, labels, class_table)
     say(f"wrote {out}")

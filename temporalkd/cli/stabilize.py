@@ -8,12 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from temporalkd.cli.app import app
-from temporalkd.cli.arguments import one_of
 from temporalkd.cli.options import Flow, Json
 from temporalkd.config.errors import ConfigError
 from temporalkd.console import fail, say
-
-Accelerator = Literal["auto", "cpu", "gpu"]
 
 
 @app.command()
@@ -39,7 +36,7 @@ def stabilize(
     ] = None,
     keep: Annotated[
         list[Path], typer.Option(metavar="FOLDER", help="Other frames, on which it is to answer as it does now.")
-    ] = [],  # noqa: B006
+    ] = [],
     agreement: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the held-out pixels that must keep the original's class.")
     ] = 0.95,
@@ -54,7 +51,7 @@ def stabilize(
     flow: Flow = "raft_small",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    accelerator: Annotated[str, typer.Option(callback=one_of(Accelerator), help="auto, cpu or gpu.")] = "auto",
+    accelerator: Annotated[Literal["auto", "cpu", "gpu"], typer.Option()] = "auto",
     no_video: Annotated[bool, typer.Option("--no-video", help="Leave the flicker video out.")] = False,
     json: Json = False,
 ) -> None:

@@ -19,7 +19,7 @@ from temporalkd.console import fail, say
 @app.command()
 def train(
     config: ConfigFile,
-    overrides: Overrides = [],  # noqa: B006
+    overrides: Overrides = [],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Run folder; default runs/NAME.")] = None,
     resume: Annotated[
         bool,

@@ -14,10 +14,10 @@ from temporalkd.console import fail
 @app.command()
 def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]) -> None:
     """Evaluate a run's student again, and compare each number with the one that its training recorded."""
-    from temporalkd.cli.work.verify import verify as compared
+    from temporalkd.cli.work import verify as work
 
     differing = []
-    for number in compared(run):
+    for number in work.verify(run):
         print(number)
         if number.difference != 0:
             differing.append(abs(number.difference))

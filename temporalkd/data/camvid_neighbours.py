@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from temporalkd.data.camvid import SEQUENCES
-from temporalkd.data.camvid_release import Tick, resized, sequence_and_number, stills_of, write_picture
+from temporalkd.data.camvid_release import Tick, resized, sequence_and_number, stills_of
 from temporalkd.data.images import image_size, read_image
+from temporalkd.data.label_maps import save_png
 from temporalkd.data.video import VideoFile
 
 KEYS = {"0001TP": "01TP", "0006R0": "06R0", "0016E5": "16E5", "Seq05VD": "05VD"}
@@ -227,6 +228,6 @@ def _cut_out(
             # The still itself, not its frame: the label was drawn on it.
             shown = read_image(stills[stem]) if index == frame else picture
             name = f"{index - frame + reach[stem]:03d}.png"
-            write_picture(partial / name, resized(shown, size or image_size(stills[stem])))
+            save_png(partial / name, resized(shown, size or image_size(stills[stem])))
             if index == frame + reach[stem]:
                 partial.replace(place / stem)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from temporalkd.data.camvid import CLASSES, VOID
 from temporalkd.data.image_folder import files_in
 from temporalkd.data.images import image_size, read_image
-from temporalkd.data.label_maps import read_map, resize_map, write_map
+from temporalkd.data.label_maps import read_map, resize_map, save_png, write_map
 from temporalkd.data.layout import read_list, require_folder
 from temporalkd.data.palettes import Colour, Palette
 
@@ -139,17 +137,6 @@ def resized(picture: Tensor, size: Sequence[int] | None) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(array, (size[1], size[0]), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    """A png that appears when it is whole."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        Image.fromarray(picture).save(partial, format="PNG")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write picture ({error.strerror})", str(path)) from error
-
-
 def stills_of(release: Path) -> dict[str, Path]:
     """Name -> file of the released stills.
 
@@ -186,7 +173,7 @@ def convert(
             for path in (picture, label):
                 path.parent.mkdir(parents=True, exist_ok=True)
             write_map(label, convert_label(release / LABELS / f"{stem}_L.png", size))
-            write_picture(picture, resized(read_image(stills[stem]), size))
+            save_png(picture, resized(read_image(stills[stem]), size))
             written += 1
         if tick:
             tick(done, len(splits))

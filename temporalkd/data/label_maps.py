@@ -222,13 +222,22 @@ def write_map(path: Path, labels: Tensor) -> None:
         raise ValueError(f"{path}: a class map is (H, W) integers, got {labels.dtype} {tuple(labels.shape)}")
     if labels.numel() == 0 or labels.min() < 0 or labels.max() > IGNORE:
         raise ValueError(f"{path}: a class map has pixels of 0 to {IGNORE}")
+    save_png(path, labels.cpu().to(torch.uint8).numpy())
+
+
+def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """A png that appears when it is whole.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        Image.fromarray(labels.cpu().to(torch.uint8).numpy()).save(partial, format="PNG")
+        Image.fromarray(pixels).save(partial, format="PNG")
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise OSError(error.errno, f"cannot write class map ({error.strerror})", str(path)) from error
+        raise OSError(error.errno, f"cannot write image ({error.strerror})", str(path)) from error
 
 
 class MapReader:

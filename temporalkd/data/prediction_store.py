@@ -165,43 +165,30 @@ class Uniform:
         return torch.zeros(self._classes, *size).log_softmax(0)
 
 
-class OfFootage:
-    """Targets of some sources' frames; any other frame has a uniform one at no cost, which nobody is to read.
+class Routed:
+    """Targets of several kinds: each frame has those of the first group that the source it is made of belongs to.
 
     Args:
-        targets: of the sources.
-        sources: one at least.
+        groups: (sources, one at least; their targets).
+        others: any other frame has uniform targets at no cost, which nobody is to read.
     """
 
-    def __init__(self, targets: Targets, sources: Sequence[Source]):
-        self.targets = targets
-        origins = {id(o): o for source in sources for o in (source.origin(i)[0] for i in range(len(source)))}
-        self._origins = list(origins.values())
+    def __init__(self, *groups: tuple[Sequence[Source], Targets], others: bool = False):
+        self.others = others
+        self._of: dict[Source, Targets] = {}
+        for sources, targets in groups:
+            for origin, _ in frames_of(sources):
+                self._of.setdefault(origin, targets)
         self._uniform: Uniform | None = None
 
     def __call__(self, source: Source, index: int, pixels: Tensor | None = None) -> Tensor:
-        """(C, h, w) float32 log-probabilities."""
-        if any(source is known for known in self._origins):
-            return self.targets(source, index, pixels)
-        if self._uniform is None:
-            first = self._origins[0].frame(0)
-            self._uniform = Uniform(self.targets(self._origins[0], 0, first), (first.shape[1], first.shape[2]))
-        return self._uniform(source, index, pixels)
-
-
-class Routed:
-    """Targets of several kinds: each source has those of the first group that it belongs to.
-
-    Args:
-        groups: (sources, their targets).
-    """
-
-    def __init__(self, *groups: tuple[Sequence[Source], Targets]):
-        self.groups = groups
-
-    def __call__(self, source: Source, index: int, pixels: Tensor | None = None) -> Tensor:
         """(C, h, w) float32 log-probabilities of a source's frame."""
-        for sources, targets in self.groups:
-            if any(source is known for known in sources):
-                return targets(source, index, pixels)
-        raise ValueError(f"{source.describe(index)}: no targets are known for it")
+        if source in self._of:
+            return self._of[source](source, index, pixels)
+        if not self.others:
+            raise ValueError(f"{source.describe(index)}: no targets are known for it")
+        if self._uniform is None:
+            origin, targets = next(iter(self._of.items()))
+            first = origin.frame(0)
+            self._uniform = Uniform(targets(origin, 0, first), (first.shape[1], first.shape[2]))
+        return self._uniform(source, index, pixels)

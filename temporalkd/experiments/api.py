@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from flow import FlowEstimator
 from flow import build as build_flow
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.config.build import mapped, open_network
 from temporalkd.console import progress
 from temporalkd.data.disturbance import DisturbanceKind
@@ -40,7 +39,7 @@ from temporalkd.models import (
 )
 from temporalkd.models.normalisation import Given, Normalisation, resolve
 from temporalkd.models.weights import as_bytes
-from temporalkd.paths import pretrained, read_json, read_lines
+from temporalkd.paths import pretrained, read_json, read_lines, write_json
 from temporalkd.training import GivenBatches, Plan, PseudoLabels, Runtime, Trainer
 from temporalkd.training.distributed import unwrap
 from temporalkd.training.log import LOG
@@ -121,7 +120,7 @@ def train(
             if not resume and (has_checkpoint(folder) or (folder / WEIGHTS).exists()):
                 raise FileExistsError(f"out: {folder} already holds a run: resume=True goes on, or name another folder")
             prints = {"train": fingerprint(given.sources)} if own else {}
-            write_whole(folder / "environment.json", (json.dumps(environment(seed, prints), indent=2) + "\n").encode())
+            write_json(folder / "environment.json", environment(seed, prints))
             labeller = method.self_training
             labels = PseudoLabels(method, labeller, given, runtime, folder / "pseudo") if labeller else None
             try:
@@ -377,4 +376,4 @@ def save(student: Segmenter, path: Path) -> None:
         "input_size": student.input_size,
     }
     write_whole(path, as_bytes(student.network.state_dict(), path))
-    write_whole(path.with_name(SETTINGS), (json.dumps(settings, indent=2) + "\n").encode())
+    write_json(path.with_name(SETTINGS), settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -12,8 +11,7 @@ from typing import Any
 
 import torch
 
-from flow.files import write_whole
-from temporalkd.paths import read_json
+from temporalkd.paths import read_json, write_json
 
 FILE = "resources.json"
 MEASURED = {"device", "seconds", "cpu_seconds", "peak_mib"}
@@ -58,7 +56,7 @@ def read(folder: Path) -> list[dict[str, Any] | None]:
 
 
 def _write(path: Path, attempts: list[dict[str, Any] | None]) -> None:
-    write_whole(path, (json.dumps({"attempts": attempts}, indent=2) + "\n").encode())
+    write_json(path, {"attempts": attempts})
 
 
 def _cpu_seconds() -> float:

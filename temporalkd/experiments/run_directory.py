@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.config import Config, ConfigError, dump, load
 from temporalkd.data.source import Source
 from temporalkd.experiments.lock import LOCK
 from temporalkd.experiments.provenance import environment, fingerprint
 from temporalkd.models import ModelSpec, Segmenter, load_segmenter
-from temporalkd.paths import read_json
+from temporalkd.paths import read_json, write_json
 from temporalkd.training import checkpoint
 
 PSEUDO = "pseudo"
@@ -87,7 +86,7 @@ def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source
         write_whole(folder / "config.yaml", dump(config).encode())
     prints, path = {split: fingerprint(sources) for split, sources in data.items()}, folder / "environment.json"
     if not path.exists():
-        write_whole(path, (json.dumps(environment(config.seed, prints), indent=2) + "\n").encode())
+        write_json(path, environment(config.seed, prints))
         return []
     found = read_json(path)
     changed = {split: now for split, now in prints.items() if found.get(f"data_{split}", now) != now}
@@ -95,7 +94,7 @@ def open_folder(config: Config, folder: Path, data: Mapping[str, Iterable[Source
         key, earlier = f"data_{split}", found.get(f"data_{split}_before")
         found |= {key: now, f"{key}_before": [*(earlier if isinstance(earlier, list) else []), found[key]]}
     if changed:
-        write_whole(path, (json.dumps(found, indent=2) + "\n").encode())
+        write_json(path, found)
     told = "has changed since the run began (fingerprint now {}): going on with it"
     return [f"data.{split} {told.format(now)}" for split, now in changed.items()]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.config import Config, ConfigError, build
 from temporalkd.config.schema import Evaluation
 from temporalkd.data.disturbance import DisturbanceKind

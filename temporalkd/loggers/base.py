@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -11,9 +10,8 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import Field
 
-from flow.files import write_whole
 from temporalkd.options import Options
-from temporalkd.paths import read_json
+from temporalkd.paths import read_json, write_json
 from temporalkd.plugins import ConfigError, call, named
 
 Values = Mapping[str, float]
@@ -36,7 +34,7 @@ class Logging:
         """What a service calls this run: kept in the folder when `given`, found again where the run is resumed."""
         path = self.folder / f"{logger}.json"
         if given is not None:
-            write_whole(path, json.dumps({"id": given}).encode())
+            write_json(path, {"id": given})
             return given
         return str(read_json(path)["id"]) if self.step and path.is_file() else None
 

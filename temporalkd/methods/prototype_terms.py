@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -59,8 +60,10 @@ class PrototypeTriplet(LossTerm):
     ):
         super().__init__()
         self.roles = (feature,) if isinstance(feature, str) else tuple(feature)
-        self.margin, self.scope, self.anchor, self.part, self.hardest = margin, scope, anchor, part, hardest
-        self.clip, self.frames = clip, 2 if clip else 1
+        self.loss = partial(
+            losses.prototype_triplet, margin=margin, scope=scope, anchor=anchor, part=part, hardest=hardest
+        )
+        self.scope, self.clip, self.frames = scope, clip, 2 if clip else 1
         self.adapters = nn.ModuleList()
         self.register_buffer("skipped", torch.zeros((), dtype=torch.long))
 
@@ -84,20 +87,7 @@ class PrototypeTriplet(LossTerm):
                 teacher, labels, classes, scope=self.scope, all_sum=context.all_sum
             ).present
             self.skipped += present.sum(1).max() < 2
-        values = [
-            losses.prototype_triplet(
-                *layer,
-                classes,
-                margin=self.margin,
-                scope=self.scope,
-                anchor=self.anchor,
-                part=self.part,
-                hardest=self.hardest,
-                all_sum=context.all_sum,
-            )
-            for layer in layers
-        ]
-        return torch.stack(values).mean()
+        return torch.stack([self.loss(*layer, classes, all_sum=context.all_sum) for layer in layers]).mean()
 
     def observed(self, context: DistillationContext) -> dict[str, Tensor]:
         """Distances of prototypes, the mean over layers: what the term is meant to change; and batches skipped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -302,27 +303,22 @@ class Condensation(Spatial):
         neighbours: float = 0.0,
     ):
         super().__init__(neighbours)
-        self.condense, self.mode, self.enhance, self.temporal = condense, mode, enhance, temporal
-        self.frames = 2 if temporal else 1
-        self.spatial, self.channel = spatial, channel
-        self.channel_weight, self.tau = channel_weight, tau
+        self.temporal, self.frames = temporal, 2 if temporal else 1
+        self.loss = partial(
+            losses.condensed_kl,
+            condense=condense,
+            spatial=spatial,
+            channel=channel,
+            weight=channel_weight,
+            tau=tau,
+            mode=mode,
+            enhance=enhance,
+        )
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
         student, teacher, valid = self.pair(context, t, "logits")
-        return losses.condensed_kl(
-            student,
-            teacher,
-            valid,
-            condense=self.condense,
-            spatial=self.spatial,
-            channel=self.channel,
-            weight=self.channel_weight,
-            tau=self.tau,
-            mode=self.mode,
-            enhance=self.enhance,
-            disagreement=self._disagreement(context, t) if self.temporal else None,
-            all_sum=context.all_sum,
-        ).total
+        doubt = self._disagreement(context, t) if self.temporal else None
+        return self.loss(student, teacher, valid, disagreement=doubt, all_sum=context.all_sum).total
 
     def _disagreement(self, context: DistillationContext, t: int) -> Tensor:
         probs = context.teacher.probs(t)

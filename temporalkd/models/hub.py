@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.models.hugging_face import folder_of
 from temporalkd.models.segmenter import Segmenter
 from temporalkd.models.sources import OWN

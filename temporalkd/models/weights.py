@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
@@ -16,12 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from flow.saved import load_saved
 from temporalkd.models.build import ModelSpec, build
 from temporalkd.models.segmenter import Segmenter
 from temporalkd.models.spec import read_spec
-from temporalkd.paths import read_json
+from temporalkd.paths import read_json, write_json
 
 PACKAGE = "package:"
 DIGEST = "sha256"
@@ -60,7 +59,7 @@ def save_segmenter(segmenter: Segmenter, spec: ModelSpec, path: Path, extra: Map
     content = as_bytes(segmenter.network.state_dict(), path)
     card = asdict(spec) | {DIGEST: sha256(content).hexdigest()} | dict(extra)
     write_whole(path, content)
-    write_whole(path.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+    write_json(path.with_suffix(".json"), card)
 
 
 def as_bytes(state: Mapping[str, Tensor], path: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from flow.saved import load_saved
 
 State = dict[str, Any]

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.console import duration
 from temporalkd.loggers import Logging, make_logger
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-from flow.files import write_whole
 from temporalkd.data.label_maps import read_map, write_map
 from temporalkd.data.sampler import Anchor, ClipSampler, file_name
 from temporalkd.methods import Method, SelfTraining
 from temporalkd.metrics import SegmentationScore
-from temporalkd.paths import read_json
+from temporalkd.paths import read_json, write_json
 from temporalkd.training.distributed import Runtime
 from temporalkd.training.log import Values
 
@@ -44,7 +42,7 @@ class PseudoLabels:
         if ended and self.runtime.is_main and not marker.is_file():
             place.mkdir(parents=True, exist_ok=True)
             found = {"round": number, **self._write(place, number / self.labeller.rounds)}
-            write_whole(marker, (json.dumps(found, indent=2) + "\n").encode())
+            write_json(marker, found)
         self.runtime.barrier()
         if not marker.is_file():
             raise FileNotFoundError(f"{marker}: the labels of round {number} are gone: train into another folder")

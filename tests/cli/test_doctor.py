@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torchvision
 
-from temporalkd.cli.work import doctor
+from temporalkd.cli import doctor
 
 
 def shown(out: str) -> str:

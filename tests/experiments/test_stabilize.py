@@ -180,7 +180,7 @@ def test_what_trained_comes_back_unless_it_must_not() -> None:
 
         def __init__(self, agreements: dict[float, float], gain: float = 4.0):
             self.agreements, self.gain, self.limit = agreements, gain, 0.95
-            self._before = {"consistency": 80.0, "flip_rate": 2.0, "flip_interior": 1.0, "agreement": 100.0}
+            self.before = {"consistency": 80.0, "flip_rate": 2.0, "flip_interior": 1.0, "agreement": 100.0}
 
         def __call__(self, network: Segmenter) -> dict[str, float | None]:
             share = float(network.network.classifier.bias[0])  # type: ignore[union-attr, index, arg-type]
@@ -267,8 +267,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         steady(nn.Conv2d(3, 4, 3), tmp_path / "run", normalisation="none")
     with pytest.raises(ValueError, match="no option 'stepps'"):
         steady(segmenter(), tmp_path / "run", stepps=3)
-    with pytest.raises(ValueError, match="mix: 2"):
+    with pytest.raises(ValueError, match=r"mix: .*got 2"):
         steady(segmenter(), tmp_path / "run", mix=2)
+    with pytest.raises(ValueError, match="stabilize: kl and motion: both are 0"):
+        steady(segmenter(), tmp_path / "run", kl=0)
 
 
 def test_frames_are_spread_in_runs_and_the_end_is_held_out() -> None:

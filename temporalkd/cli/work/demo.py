@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.config import Config, dump, load
 from temporalkd.console import duration, progress
 from temporalkd.data.street import Street

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.cli.work.systems import load_system
 from temporalkd.config import ConfigError, build
 from temporalkd.data.image_folder import open_frames

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.cli.work.systems import (
     System,
     class_count,

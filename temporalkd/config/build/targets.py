@@ -8,7 +8,7 @@ from pathlib import Path
 from flow.store import Store
 from temporalkd.config import Config, ConfigError
 from temporalkd.config.build.motion import GIGABYTES, cache_folder, configured, default_cache
-from temporalkd.data.prediction_store import FlowAveragedStore, OfFootage, PredictionStore, Targets
+from temporalkd.data.prediction_store import FlowAveragedStore, PredictionStore, Routed, Targets
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.source import Source
 from temporalkd.methods import Method
@@ -55,7 +55,7 @@ def of_footage(method: Method, clips: ClipSampler) -> Sequence[Source]:
             "method.labelled to 1"
         )
     if clips.targets is not None:
-        clips.targets = OfFootage(clips.targets, footage)
+        clips.targets = Routed((footage, clips.targets), others=True)
     return footage
 
 

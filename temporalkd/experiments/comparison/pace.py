@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -11,13 +10,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from flow.files import write_whole
 from temporalkd.config import Config, ConfigError, build
 from temporalkd.data.prediction_store import Targets, Uniform, frames_of
 from temporalkd.data.source import Source
 from temporalkd.experiments.comparison.plan import Entry
 from temporalkd.models import Teacher, to_store
-from temporalkd.paths import read_json, read_lines
+from temporalkd.paths import read_json, read_lines, write_json
 from temporalkd.training import Runtime, Trainer
 from temporalkd.training.log import LOG
 
@@ -62,8 +60,7 @@ def budgeted(
                 )
             known.setdefault(_path(entry, given), Budget(given, step, store, steps))
     if missing:
-        text = json.dumps({key: asdict(budget) for key, budget in known.items()}, indent=2)
-        write_whole(path, (text + "\n").encode())
+        write_json(path, {key: asdict(budget) for key, budget in known.items()})
     found = []
     for given in minutes:
         for entry in systems:
@@ -146,4 +143,4 @@ def record(entry: Entry, folder: Path) -> None:
     values: dict[str, Any] | None = entry.budget
     if values is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / FILE, (json.dumps(values, indent=2) + "\n").encode())
+        write_json(folder / FILE, values)

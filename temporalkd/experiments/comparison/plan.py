@@ -147,7 +147,7 @@ def _value(values: dict[str, Any], key: str) -> Any:
     return value
 
 
-def refuse_foreign(systems: Sequence[Entry], seeds: Sequence[int], out: Path) -> bytes:
+def refuse_foreign(systems: Sequence[Entry], seeds: Sequence[int], out: Path) -> dict[str, str]:
     """Look whether OUT holds what these configs make, from the same weights.
 
     Returns:
@@ -173,7 +173,7 @@ def refuse_foreign(systems: Sequence[Entry], seeds: Sequence[int], out: Path) ->
     for key, value in inputs.items():
         if known.get(key, value) != value:
             raise ConfigError(f"{out} holds results of other weights: {key} has changed: use another -o, or delete it")
-    return (json.dumps(known | inputs, indent=2) + "\n").encode()
+    return known | inputs
 
 
 def _weights(config: Config) -> Iterator[tuple[str, Path]]:

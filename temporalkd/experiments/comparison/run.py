@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.config import ConfigError
 from temporalkd.experiments.comparison import curves
 from temporalkd.experiments.comparison.pace import budgeted
@@ -21,6 +21,7 @@ from temporalkd.experiments.comparison.subjects import subjects
 from temporalkd.experiments.comparison.tables import markdown
 from temporalkd.experiments.comparison.train import Train, in_process_of_its_own, train_all
 from temporalkd.experiments.provenance import environment
+from temporalkd.paths import write_json
 
 
 def compare(
@@ -57,8 +58,7 @@ def compare(
     teachers, scores = preflight(systems, seeds[0], device, out)
     if minutes:
         systems = budgeted(systems, sorted(set(minutes)), seeds[0], out, say)
-    inputs = refuse_foreign(systems, seeds, out)
-    write_whole(out / INPUTS, inputs)
+    write_json(out / INPUTS, refuse_foreign(systems, seeds, out))
     failed = train_all(systems, seeds, out, train, say)
     plain = [entry for method in ("baseline", "kd") for entry in _plain(systems, method)]
     smoothed = [*systems[:1], *_plain(systems, "baseline")][-1]

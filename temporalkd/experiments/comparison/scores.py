@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.config import Config
 from temporalkd.console import progress
 from temporalkd.evaluation import SHARES, Predictor, Row, averaged, measures, memoize, network

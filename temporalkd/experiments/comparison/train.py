@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.config import dump, load
 from temporalkd.console import progress
 from temporalkd.experiments import child, run_directory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -114,9 +114,9 @@ def stabilize(
     >>> steady.weights.name, sorted(steady.results)
     ('steady.safetensors', ['after', 'before'])
     """
-    settings = _options(options)
+    settings = Options.given(options, "stabilize")
     if mend is not None:
-        settings = replace(settings, max_frames=10**9)
+        settings = settings.model_copy(update={"max_frames": 10**9})
     original = freeze(_segmenter(net, classes, normalisation, outputs, input_size))
     assert isinstance(original, Segmenter)
     weights = Path(out) if Path(out).suffix else Path(out) / STEADY
@@ -145,13 +145,6 @@ def stabilize(
         if mend is not None:
             _mend(result, recordings, Path(mend), job.size, tell)
     return Stabilized(folder, weights, result, verdict.kept, verdict.reason, results, verdict.share)
-
-
-def _options(given: dict[str, Any]) -> Options:
-    known = Options.__dataclass_fields__
-    if unknown := [key for key in given if key not in known]:
-        raise ValueError(f"stabilize: no option {unknown[0]!r}, it has: {', '.join(known)}")
-    return Options(**given)
 
 
 def _segmenter(net: Any, classes: int | None, normalisation: Any, outputs: Any, input_size: Any) -> Segmenter:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import flow as optical_flow
 from flow import FlowEstimator
-from flow.files import write_whole
 from flow.store import Store
 from temporalkd.config.build import cache_folder, default_cache
 from temporalkd.console import duration, progress
@@ -33,7 +30,7 @@ from temporalkd.methods.spatial_terms import PixelKL
 from temporalkd.methods.temporal_terms import MotionConsistency
 from temporalkd.models import MappedClasses, MultiView, Segmenter, StoredTeacher, Teacher, ensemble, to_store
 from temporalkd.models import fingerprint as network_fingerprint
-from temporalkd.paths import read_json
+from temporalkd.paths import read_json, write_json
 from temporalkd.training import Plan, Runtime, Trainer
 from temporalkd.training.checkpoint import BEST
 from temporalkd.training.checkpoint import load as load_checkpoint
@@ -76,7 +73,7 @@ class Job:
         """Longest side of the frames."""
         why = "" if options.size else ", as in training" if trained else ", since the training size is not known"
         self.size_told = f"longest side of the frames: {self.size} pixels{why}"
-        self.options = replace(options, size=self.size)
+        self.options = options.model_copy(update={"size": self.size})
         self.cache = default_cache()
         self.store = Store(cache_folder() / "teacher", GIGABYTES * 2**30, "prediction store")
 
@@ -94,7 +91,7 @@ class Job:
             batch=max(1, options.batch // clips.length),
             lr=options.lr,
             jitter=options.jitter,
-            disturbance=options.disturbance,  # type: ignore[arg-type]
+            disturbance=options.disturbance,
             seed=options.seed,
             evaluate_every=options.check_every if judge else 0,
             checkpoint_every=50,
@@ -230,13 +227,13 @@ class Job:
     ) -> Plan:
         """The plan with its number of steps, which a resumed run keeps; says how long all of it will take."""
         options, path = self.options, self.folder / SETTINGS
-        asked = asdict(options) | {"network": network_fingerprint(self.original)}
+        asked = options.model_dump(mode="json") | {"network": network_fingerprint(self.original)}
         if self.larger is not None:
             asked["teacher"] = network_fingerprint(self.larger)
         if resume and path.is_file():
             found = read_json(path)
             before = {key: value for key, value in found.items() if key != "steps_taken"}
-            if before != json.loads(json.dumps(asked)):
+            if before != asked:
                 raise ValueError(
                     f"{path}: the run was begun with other options or another network: resume with the same"
                 )
@@ -270,11 +267,9 @@ class Job:
             f"looks at the held-out part about {duration(looking)}: "
             f"about {duration(computing + steps * pace + looking)}"
         )
-        write_whole(path, (json.dumps(asked | {"steps_taken": steps}, indent=2) + "\n").encode())
+        write_json(path, asked | {"steps_taken": steps})
         prints = {"train": fingerprint(footage.recordings)}
-        write_whole(
-            self.folder / "environment.json", (json.dumps(environment(options.seed, prints), indent=2) + "\n").encode()
-        )
+        write_json(self.folder / "environment.json", environment(options.seed, prints))
         return plan.model_copy(update={"steps": steps})
 
     def _judge(self, footage: Footage) -> Judge:

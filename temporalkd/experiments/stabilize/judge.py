@@ -9,20 +9,8 @@ from torch import Tensor
 from flow import FlowCache, FlowEstimator
 from temporalkd.data.semi import PartlyLabelled
 from temporalkd.data.source import Frame, Source
-from temporalkd.evaluation import FramePrediction, Predictor, Row, evaluate, network
+from temporalkd.evaluation import FramePrediction, Row, evaluate, network
 from temporalkd.models import Teacher
-
-
-class Recorded:
-    """A system that keeps the class maps of what it was asked."""
-
-    def __init__(self, system: Predictor):
-        self.system, self.maps = system, list[Tensor]()
-
-    def __call__(self, frame: Frame) -> FramePrediction:
-        answer = self.system(frame)
-        self.maps.append(answer.map)
-        return answer
 
 
 def agreement(maps: Sequence[Tensor], originals: Sequence[Tensor]) -> float:
@@ -38,6 +26,8 @@ class Judge:
         original: the network as it came; its single-view maps are what others agree with.
         flows: name -> estimator of the motion that is followed.
         limit: smallest agreement.
+    Attributes:
+        before: the original's own numbers, percent.
     """
 
     def __init__(
@@ -49,28 +39,24 @@ class Judge:
         limit: float = 0.95,
     ):
         self.original, self.sources, self.flows, self.cache, self.limit = original, sources, flows, cache, limit
-        self._before: dict[str, float] | None = None
-        self._maps: list[Tensor] = []
-        self._row: Row | None = None
+        self._row, self._maps = self._scored(original)
+        self.before = _steadiness(self._row) | {"agreement": 100.0}
 
     def _scored(self, segmenter: Teacher) -> tuple[Row, list[Tensor]]:
         """Its numbers along the first flow, and its class maps."""
-        asked = Recorded(network(segmenter))
-        classes = self.original.classes
-        rows = evaluate(self.sources, {"network": asked}, classes, self.flows, cache=self.cache, references=False)
-        return rows[0], asked.maps
+        system, maps = network(segmenter), list[Tensor]()
 
-    @property
-    def before(self) -> dict[str, float]:
-        """The original's own numbers, percent."""
-        if self._before is None:
-            self._row, self._maps = self._scored(self.original)
-            self._before = _steadiness(self._row) | {"agreement": 100.0}
-        return self._before
+        def recorded(frame: Frame) -> FramePrediction:
+            answer = system(frame)
+            maps.append(answer.map)
+            return answer
+
+        classes = self.original.classes
+        rows = evaluate(self.sources, {"network": recorded}, classes, self.flows, cache=self.cache, references=False)
+        return rows[0], maps
 
     def __call__(self, segmenter: Teacher) -> dict[str, float | None]:
         """Consistency, flips and agreement, percent; "accepted" is the consistency, None where it is not to be kept."""
-        assert self.before  # and with it the maps that it is compared with
         row, maps = self._scored(segmenter)
         on_one_list([row], self._row)
         found: dict[str, float | None] = dict(_steadiness(row))
@@ -88,14 +74,13 @@ class Judge:
         return None
 
 
-def on_one_list(rows: Sequence[Row], original: Row | None) -> None:
+def on_one_list(rows: Sequence[Row], original: Row) -> None:
     """Average the consistency of rows over the classes that the original predicts, so that none pays by vanishing.
 
     A class that is predicted no more counts 0. Intervals and paired differences, which are over a row's own classes,
     are dropped where that changes the number.
     """
-    theirs = original.per_class["consistency"] if original is not None else []
-    listed = [number for number, value in enumerate(theirs) if value is not None]
+    listed = [number for number, value in enumerate(original.per_class["consistency"]) if value is not None]
     for row in rows if listed else ():
         own = row.per_class["consistency"]
         value = sum(own[number] or 0.0 for number in listed) / len(listed)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import Annotated
 
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from temporalkd import options
 from temporalkd.data.disturbance import DisturbanceKind
+from temporalkd.options import Scale, Seed, Size
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
-def _noise() -> Mapping[DisturbanceKind, float]:
-    return {"noise": 1.0}
-
-
-@dataclass(frozen=True)
-class Options:
+class Options(options.Options):
     """Settings of `stabilize`.
 
     Args:
@@ -37,38 +37,32 @@ class Options:
             a gain.
         flow: estimator of the motion, by name.
         seed: of all that is drawn.
-    Raises:
-        ValueError: a setting is out of its range.
     """
 
     flip: bool = True
-    scales: Sequence[float] | None = None
-    flow_passes: int = 0
-    kl: float = 1.0
-    motion: float = 0.0
-    steps: int = 400
-    minutes: float | None = None
-    lr: float = 2e-4
-    batch: int = 4
-    crop: tuple[int, int] = (256, 320)
-    scale: tuple[float, float] | None = None
-    jitter: float = 0.0
-    disturbance: float | Mapping[DisturbanceKind, float] = field(default_factory=_noise)
-    mix: float | None = None
-    agreement: float = 0.95
-    size: int | None = None
-    max_frames: int = 150
-    check_every: int = 50
-    patience: int = 3
+    scales: tuple[PositiveFloat, ...] | None = None
+    flow_passes: NonNegativeInt = 0
+    kl: NonNegativeFloat = 1.0
+    motion: NonNegativeFloat = 0.0
+    steps: PositiveInt = 400
+    minutes: PositiveFloat | None = None
+    lr: PositiveFloat = 2e-4
+    batch: PositiveInt = 4
+    crop: Size = (256, 320)
+    scale: Scale | None = None
+    jitter: float = Field(default=0.0, ge=0, lt=1)
+    disturbance: NonNegativeFloat | dict[DisturbanceKind, NonNegativeFloat] = {"noise": 1.0}
+    mix: Share | None = None
+    agreement: Share = 0.95
+    size: Annotated[int, Field(ge=32)] | None = None
+    max_frames: Annotated[int, Field(ge=2)] = 150
+    check_every: PositiveInt = 50
+    patience: PositiveInt = 3
     flow: str = "raft_small"
-    seed: int = 0
+    seed: Seed = 0
 
-    def __post_init__(self) -> None:
-        for name, low, high in (("mix", 0.0, 1.0), ("agreement", 0.0, 1.0), ("steps", 1, 10**9), ("size", 32, 10**5)):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise ValueError(f"{name}: {value:g}, expected {low:g} to {high:g}")
-        if self.max_frames < 2 or self.batch < 1:
-            raise ValueError(f"max_frames: {self.max_frames}, batch: {self.batch}, expected at least 2 and 1")
-        if self.kl <= 0 and self.motion <= 0:
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Options:
+        if self.kl == 0 and self.motion == 0:
             raise ValueError("kl and motion: both are 0, there is nothing to train on")
+        return self

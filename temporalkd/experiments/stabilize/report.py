@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from flow.files import write_whole
+from flow.atomic import write_whole
 from temporalkd.console import progress
 from temporalkd.data.footage import Footage
 from temporalkd.data.image_folder import FrameFolder
@@ -21,6 +20,7 @@ from temporalkd.data.source import Source
 from temporalkd.experiments.stabilize.comparison import Comparison
 from temporalkd.experiments.stabilize.verdict import Verdict
 from temporalkd.models import Segmenter
+from temporalkd.paths import write_json
 from temporalkd.visualization import default_palette, render_flicker
 from temporalkd.visualization.report import render_page, require_jinja
 from temporalkd.visualization.scored_report import page
@@ -90,7 +90,7 @@ def write(folder: Path, told: Sequence[str], comparison: Comparison, film: bool,
         tell(line)
     text = "\n".join(["# Before and after", "", *told, *warnings, "", *lines(found, names), ""])
     write_whole(folder / "report.md", text.encode())
-    write_whole(folder / "results.json", (json.dumps(found, indent=1) + "\n").encode())
+    write_json(folder / "results.json", found)
     try:
         require_jinja()
     except ValueError as error:
