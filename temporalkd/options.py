@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -66,3 +66,18 @@ class Options(BaseModel):
             if not wrong["loc"]:
                 raise ValueError(f"{to}: {wrong['msg'].removeprefix('Value error, ')}") from None
             raise ValueError(f"{to}: {wrong['loc'][0]}: {wrong['msg']}, got {wrong['input']!r}") from None
+
+
+T = TypeVar("T", bound=type[Options])
+
+
+def registering(registry: dict[str, Any], field: str) -> Callable[[T], T]:
+    """A class decorator that puts options into a registry, under the default of one of their fields."""
+
+    def register(options: T) -> T:
+        """Class decorator: offer these options by their name."""
+        fields: dict[str, Any] = options.model_fields  # type: ignore[call-overload]
+        registry[fields[field].default] = options
+        return options
+
+    return register

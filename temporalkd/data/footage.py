@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 
@@ -17,7 +16,7 @@ from temporalkd.data.scenes import open_scenes
 from temporalkd.data.selection import Part, within
 from temporalkd.data.source import Source
 from temporalkd.data.video import DecoderName
-from temporalkd.options import Options
+from temporalkd.options import Options, registering
 from temporalkd.paths import find
 
 
@@ -152,11 +151,5 @@ class DatasetOptions(Options):
 
 DATASETS: dict[str, type[DatasetOptions]] = {}
 """Options of the data sets by name; `temporalkd.data.datasets` has all of them."""
-T = TypeVar("T", bound=type[DatasetOptions])
-
-
-def register(options: T) -> T:
-    """Class decorator: offer a data set under the default of its field `dataset`."""
-    fields: dict[str, Any] = options.model_fields  # type: ignore[call-overload]
-    DATASETS[fields["dataset"].default] = options
-    return options
+register = registering(DATASETS, "dataset")
+"""Class decorator: offer a data set under the default of its field `dataset`."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
-from temporalkd.options import Options
+from temporalkd.options import Options, registering
 from temporalkd.paths import read_json, write_json
 from temporalkd.plugins import ConfigError, call, named
 
@@ -73,14 +73,8 @@ class LoggerOptions(Options):
 
 LOGGERS: dict[str, type[LoggerOptions]] = {}
 """Options of the loggers by name."""
-T = TypeVar("T", bound=type[LoggerOptions])
-
-
-def register(options: T) -> T:
-    """Class decorator: offer a logger under the default of its field `name`."""
-    fields: dict[str, Any] = options.model_fields  # type: ignore[call-overload]
-    LOGGERS[fields["name"].default] = options
-    return options
+register = registering(LOGGERS, "name")
+"""Class decorator: offer a logger under the default of its field `name`."""
 
 
 class ImportedLogger(LoggerOptions):
