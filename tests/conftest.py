@@ -63,7 +63,7 @@ def quick() -> Iterator[None]:
         for name in ("frame", "label", "motion"):
             patched.setattr(Street, name, _remembered(getattr(Street, name)))
         patched.setattr(AffinityMemory.fit.__wrapped__, "__defaults__", (2, 1e-2))  # type: ignore[attr-defined]
-        patched.setattr("temporalkd.training.trainer.FIT_CLIPS", 1)
+        patched.setattr("temporalkd.training.trainer.PREPARE_BATCHES", 1)
         patched.setattr(import_module("temporalkd.models.cost"), "_SECONDS", 0.0)  # `models.cost` is the function
         yield
 

@@ -41,7 +41,6 @@ from temporalkd.models.normalisation import Given, Normalisation, resolve
 from temporalkd.models.weights import as_bytes
 from temporalkd.paths import pretrained, read_json, read_lines, write_json
 from temporalkd.training import GivenBatches, Plan, PseudoLabels, Runtime, Trainer
-from temporalkd.training.distributed import unwrap
 from temporalkd.training.log import LOG
 from temporalkd.visualization import default_palette, render_flicker
 from temporalkd.visualization.overlay import Palette
@@ -123,11 +122,7 @@ def train(
             write_json(folder / "environment.json", environment(seed, prints))
             labeller = method.self_training
             labels = PseudoLabels(method, labeller, given, runtime, folder / "pseudo") if labeller else None
-            try:
-                trainer = Trainer(method, given, planned, runtime, folder, None, folder.name, labels)
-                trainer.fit(resume)
-            finally:
-                method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
+            Trainer(method, given, planned, runtime, folder, None, folder.name, labels).fit(resume)
             trained = method.best_student()
             if trained.spec is not None and isinstance(given, ClipSampler):
                 trained.spec = replace(trained.spec, trained_size=given.frame_size)
@@ -287,7 +282,7 @@ def evaluate(
         sources = [source]
     else:
         sources = [open_frames(Path(source))] if isinstance(source, str | PathLike) else source
-    estimator = _estimator(flow, first.mean.device)
+    estimator = _estimator(flow, first.device)
     with progress("evaluate") as tick:
         return score(
             sources,

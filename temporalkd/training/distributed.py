@@ -143,13 +143,13 @@ class Runtime:
         """Wait for all processes."""
         self._fabric.barrier()
 
-    def any(self, *flags: bool) -> list[bool]:
-        """Whether each flag is set in some process: the same answer in all."""
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in some process: the same answer in all."""
         if self.world == 1:
-            return list(flags)
-        counts = torch.tensor(flags, dtype=torch.int32, device=self.device)
-        dist.all_reduce(counts)
-        return [count > 0 for count in counts.tolist()]
+            return flag
+        count = torch.tensor(flag, dtype=torch.int32, device=self.device)
+        dist.all_reduce(count)
+        return bool(count > 0)
 
     def gather(self, own: T) -> list[T]:
         """Every process's object, in the order of their numbers, in each."""

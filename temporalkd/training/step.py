@@ -217,7 +217,7 @@ class Stepper:
 
     def _rejected(self, done: int, saved: int, what: str | None, *trainables: str) -> bool:
         """Whether these trainables must skip their step; all processes agree, where they meet after the backward."""
-        (wrong,) = self.runtime.any(what is not None)
+        wrong = self.runtime.any(what is not None)
         if wrong:
             what = what or "a term or gradient of another process is not finite"
             self.guard.reject(what, done + 1, saved, *trainables)

@@ -12,6 +12,7 @@ import torch
 from temporalkd.data.sampler import ClipSampler
 from temporalkd.losses import local_sum
 from temporalkd.methods import Method
+from temporalkd.methods.method import PREPARE_BATCHES
 from temporalkd.models import Segmenter
 from temporalkd.training import checkpoint
 from temporalkd.training.distributed import Runtime, all_sum, unwrap
@@ -26,8 +27,6 @@ Evaluate = Callable[[Segmenter, bool], Values]
 """(student, whether this is the last time) -> metrics, the one that is watched among them."""
 Between = Callable[[int, bool], Values]
 """(number of a round, whether it has just ended, not before the run was resumed) -> what the log shows of it."""
-FIT_CLIPS = 8
-"""Batches that Method.prepare may read."""
 
 
 class Trainer:
@@ -94,6 +93,8 @@ class Trainer:
                 if told is error:
                     raise
                 raise told from error
+            finally:
+                self.method.trainables |= {name: unwrap(module) for name, module in self.method.trainables.items()}
 
     def _fit(self, resume: bool) -> None:
         plan, runtime, method = self.plan, self.runtime, self.method
@@ -103,7 +104,7 @@ class Trainer:
         found = checkpoint.latest(self.folder / "checkpoints") if resume else None
         if found is None:
             method.trainable_modules.to(runtime.device)
-            method.prepare(self.batches(0, FIT_CLIPS, workers=0))
+            method.prepare(self.batches(0, PREPARE_BATCHES, workers=0))
             if method.self_training:
                 method.self_training.fit(method, self.batches.labelled_half)
         else:
@@ -164,7 +165,7 @@ class Trainer:
             self.done += 1
             if values is not None:
                 values |= {"seconds": time.monotonic() - started}
-            (leaving,) = self.runtime.any(self.interrupts.asked)
+            leaving = self.runtime.any(self.interrupts.asked)
             log.step(self.done, values)
             if leaving:
                 self._save(optimisers, log, checkpoint.LAST)

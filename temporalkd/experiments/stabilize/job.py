@@ -34,7 +34,6 @@ from temporalkd.paths import read_json, write_json
 from temporalkd.training import Plan, Runtime, Trainer
 from temporalkd.training.checkpoint import BEST
 from temporalkd.training.checkpoint import load as load_checkpoint
-from temporalkd.training.distributed import unwrap
 from temporalkd.training.log import METRICS
 from temporalkd.training.step import Batches
 
@@ -124,7 +123,6 @@ class Job:
             if trainer.done == 0:
                 raise
             ended = f"after {trainer.done} of {plan.steps} steps, interrupted"
-        method.trainables |= {name: unwrap(module) for name, module in method.trainables.items()}
         return self._verdict(method, judge, ended)
 
     def _verdict(self, method: Method, judge: Judge | None, ended: str) -> Verdict:
