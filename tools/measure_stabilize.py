@@ -102,7 +102,7 @@ def tent(setting: Setting) -> Predictor:
     with progress("TENT") as tick:
         for step in range(setting.steps):
             chosen = torch.randperm(len(setting.footage), generator=generator)[:4].tolist()
-            frames = torch.stack([setting.footage.frame(i) for i in chosen]).to(adapted.mean.device).float() / 255
+            frames = torch.stack([setting.footage.frame(i) for i in chosen]).to(adapted.device).float() / 255
             log_probs = adapted(frames).native.log_softmax(1)
             optimiser.zero_grad()
             (-(log_probs.exp() * log_probs).sum(1).mean()).backward()

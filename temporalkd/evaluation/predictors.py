@@ -90,7 +90,7 @@ def class_maps(segmenter: Teacher, source: Source) -> Iterator[Tensor]:
 
 def _logits(segmenter: Teacher, pixels: Tensor) -> Tensor:
     with evaluating(segmenter):
-        return segmenter(pixels[None].to(segmenter.mean.device).float() / 255).logits[0].float()
+        return segmenter(pixels[None].to(segmenter.device).float() / 255).logits[0].float()
 
 
 def averaged(system: Predictor, decay: float) -> Predictor:

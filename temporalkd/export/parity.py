@@ -39,7 +39,7 @@ def parity(segmenter: Segmenter, student: ExportedStudent, frames: Sequence[Tens
     worst, same, pixels = 0.0, 0, 0
     by_logits = False
     for frame in frames:
-        expected = segmenter(frame.to(segmenter.mean.device)).logits.float().cpu()
+        expected = segmenter(frame.to(segmenter.device)).logits.float().cpu()
         out = torch.from_numpy(student.run(frame))
         if by_logits := out.ndim == 4:
             largest = max(float(expected.abs().max()), torch.finfo(torch.float32).tiny)

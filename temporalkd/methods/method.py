@@ -196,7 +196,7 @@ class Method:
             raise ValueError("a method with several students or self-training is run by tkd.train, not step by step")
         if (step is None) != (total is None) or (total is not None and total < 1):
             raise ValueError(f"step: {step}, total: {total}: give both, or neither")
-        clip, device = as_clip(frames, labels), self.student.mean.device
+        clip, device = as_clip(frames, labels), self.student.device
         if clip.frames.device != device:
             raise ValueError(f"frames: on {clip.frames.device}, the student on {device}: frames.to({str(device)!r})")
         needing = [name for name, w in self.terms.items() if w.term.frames > clip.frames.shape[1]]
@@ -264,7 +264,7 @@ class Method:
         wanting = [w.term for w in self.terms.values() if w.term.prepares]
         if wanting:
             batches = (clip if isinstance(clip, Clip) else as_clip(*clip) for clip in islice(clips, PREPARE_BATCHES))
-            contexts = [self.context(clip.to(self.student.mean.device)) for clip in batches]
+            contexts = [self.context(clip.to(self.student.device)) for clip in batches]
             if not contexts:
                 raise ValueError("prepare: the loader gave no batch")
             for term in wanting:

@@ -15,7 +15,7 @@ from temporalkd.methods.method import Method
 from temporalkd.methods.self_training import SelfTraining
 from temporalkd.methods.term import RAMP, TERMS, LossTerm, Ramp, WeightedLoss
 from temporalkd.models import Segmenter, Teacher
-from temporalkd.options import Options
+from temporalkd.options import Options, registering
 from temporalkd.plugins import ConfigError, call, named
 
 Flow = FlowEstimator | str | None
@@ -124,7 +124,7 @@ class MethodOptions(Options):
             flow = optical_flow.build(flow) if frames > 1 else None  # a single frame has no motion
         averaged = self.flow_averaged_teacher
         made = Method(student, losses, teacher, flow, frames, averaged, peers, recipe.self_training)
-        return made.to(student.mean.device)
+        return made.to(student.device)
 
     def _ramped(self, losses: list[WeightedLoss]) -> list[WeightedLoss]:
         known = [loss.name for loss in losses]
@@ -135,15 +135,9 @@ class MethodOptions(Options):
 
 METHODS: dict[str, type[MethodOptions]] = {}
 """Options of the methods by name."""
-T = TypeVar("T", bound=type[MethodOptions])
 F = TypeVar("F", bound=Callable[..., Method])
-
-
-def register(options: T) -> T:
-    """Class decorator: offer a method under the default of its field `name`."""
-    fields: dict[str, Any] = options.model_fields  # type: ignore[call-overload]
-    METHODS[fields["name"].default] = options
-    return options
+register = registering(METHODS, "name")
+"""Class decorator: offer a method under the default of its field `name`."""
 
 
 def takes(options: type[MethodOptions]) -> Callable[[F], F]:

@@ -28,7 +28,7 @@ class Cost:
 @torch.inference_mode()
 def cost(segmenter: Teacher, size: tuple[int, int]) -> Cost:
     """Measured on one frame of (H, W) on the network's device, alone, after a warm-up; the median of about a second."""
-    frame = torch.rand(1, 3, *size, device=segmenter.mean.device)
+    frame = torch.rand(1, 3, *size, device=segmenter.device)
     counter = FlopCounterMode(display=False)
 
     def once() -> None:

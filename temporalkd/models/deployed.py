@@ -39,7 +39,7 @@ class Classifier:
     """
 
     def __init__(self, segmenter: Segmenter, bf16: bool = False, compiled: bool = False):
-        self.segmenter, self.device = segmenter.eval(), segmenter.mean.device
+        self.segmenter, self.device = segmenter.eval(), segmenter.device
         self.bf16 = bf16 and has_bf16(self.device)
         if bf16 and not self.bf16:
             warnings.warn(f"this {self.device.type} has no bf16: computed in fp32", stacklevel=2)

@@ -75,9 +75,9 @@ class JointTeacher(nn.Module):
         return self.first.channels
 
     @property
-    def mean(self) -> Tensor:
-        """Where it runs can be read from it, as from a Segmenter's."""
-        return self.first.mean
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.first.device
 
     def forward(self, frames: Tensor) -> Prediction:
         """(N, 3, H, W) float RGB in [0, 1] -> Prediction, logits at (H, W)."""

@@ -48,9 +48,9 @@ class MappedClasses(nn.Module):
         return self.network.channels | {"logits": [self.classes]}
 
     @property
-    def mean(self) -> Tensor:
-        """Where it runs can be read from it, as from a Segmenter's."""
-        return self.network.mean
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.network.device
 
     def extra_repr(self) -> str:
         """The mapping, for a printed network and its fingerprint."""

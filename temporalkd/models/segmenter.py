@@ -177,6 +177,11 @@ class Segmenter(nn.Module):
     mean: Tensor
     std: Tensor
 
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.mean.device
+
     def forward(self, frames: Tensor) -> Prediction:
         """(N, 3, H, W) float RGB in [0, 1] -> Prediction, logits at (H, W)."""
         size = frames.shape[-2:]
@@ -229,7 +234,7 @@ class Segmenter(nn.Module):
         """Role -> channels of its features, of "logits" too: one number, or one a layer of "low"."""
         side = max(64, self.normalisation.divisor)
         with torch.no_grad(), evaluating(self):
-            features = self(torch.zeros(1, 3, side, side, device=self.mean.device)).features
+            features = self(torch.zeros(1, 3, side, side, device=self.device)).features
         layers = {role: [f] if isinstance(f, Tensor) else f for role, f in features.items()}
         return {"logits": [self.classes]} | {role: [f.shape[1] for f in found] for role, found in layers.items()}
 
@@ -316,7 +321,7 @@ class Segmenter(nn.Module):
         settings: dict[str, Any] = {"outputs": self.outputs.kind, "input_size": self.input_size}
         twin = Segmenter(network, self.classes, roles, self.normalisation, **settings)
         twin.spec = self.spec
-        return twin.train(self.training).to(self.mean.device)
+        return twin.train(self.training).to(self.device)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Segmenter:
         """A clone, whose features are read from its own network: `copy.deepcopy`, torch's AveragedModel."""

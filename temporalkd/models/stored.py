@@ -32,7 +32,7 @@ def to_store(network: Teacher) -> Callable[[Tensor], Tensor]:
         while height * width > CELLS * stride**2:
             stride *= 2
         with evaluating(network):
-            probs = network(frames.to(network.mean.device)).logits.float().softmax(1)
+            probs = network(frames.to(network.device)).logits.float().softmax(1)
         return enlarged(probs, [-(-height // stride), -(-width // stride)])
 
     return predict
@@ -45,9 +45,7 @@ class StoredTeacher(nn.Module):
         super().__init__()
         self.classes: int = network.classes
         self.channels = {"logits": [self.classes]}
-        self.register_buffer("mean", network.mean.clone(), persistent=False)
-
-    mean: Tensor
+        self.device: torch.device = network.device
 
     def forward(self, frames: Tensor) -> Prediction:
         raise TypeError("a stored teacher is not run: its predictions come with the clips")

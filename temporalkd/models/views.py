@@ -44,9 +44,9 @@ class MultiView(nn.Module):
         return self.network.channels
 
     @property
-    def mean(self) -> Tensor:
-        """Where it runs can be read from it, as from a Segmenter's."""
-        return self.network.mean
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.network.device
 
     @property
     def count(self) -> int:

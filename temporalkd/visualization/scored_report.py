@@ -156,7 +156,7 @@ def page(
         film = _film(shown, tapes, flows, cache, colours, video, lambda done: progress(done, 2 * len(frames)))
     left_out = len(sources) - sum(shown.kept)
     skipped = [f"{left_out} scenes of another size are in the table, not on the time axis."] if left_out else []
-    device = next((n.mean.device.type for n in networks.values()), "cuda" if torch.cuda.is_available() else "cpu")
+    device = next((n.device.type for n in networks.values()), "cuda" if torch.cuda.is_available() else "cpu")
     return Report(
         title=title,
         caption=caption,

@@ -75,8 +75,8 @@ class Watched(torch.nn.Module):
         self.shown: list[Tensor] = []
 
     @property
-    def mean(self) -> Tensor:
-        return self.inner.mean
+    def device(self) -> torch.device:
+        return self.inner.device
 
     def forward(self, frames: Tensor) -> Prediction:
         self.shown.append(frames)

@@ -70,7 +70,7 @@ def test_it_is_a_row_beside_each_system() -> None:
 
 def test_the_network_is_asked_once_a_frame() -> None:
     counting = tiny.Counting(tiny.segmenter(2))
-    counting.mean = counting.inner.mean
+    counting.device = counting.inner.device
     unsure = Unsure()
     evaluate([Panning(4), Panning(3)], {"net": network(counting), "u": unsure}, 2, RIGHT, ema=0.8)  # type: ignore[arg-type]
     assert counting.calls == 7 and unsure.asked == 7

@@ -88,7 +88,7 @@ def export(
             left, layers = float_layers(model)
             found = parity(segmenter, student, frames)
             yield f"8 bit and the network: {found}; {len(left)} of {layers} layers in float"
-        frame = frames[0].to(segmenter.mean.device)
+        frame = frames[0].to(segmenter.device)
         with torch.inference_mode():
             by_torch = median_seconds(lambda: segmenter(frame).logits.argmax(1).cpu())
         by_file = median_seconds(lambda: student.run(frames[0]))

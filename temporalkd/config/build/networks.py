@@ -207,7 +207,7 @@ def label_error(network: Segmenter | MappedClasses, data: Footage, stills: int =
         label = source.label(index)
         if label is not None and bool((label != IGNORE).any()):
             with evaluating(network):
-                logits = network(source.frame(index)[None].to(network.mean.device) / 255).logits
+                logits = network(source.frame(index)[None].to(network.device) / 255).logits
             found.append(float(losses.cross_entropy(logits, label[None].long().to(logits.device))))
     if not found:
         raise ConfigError("second_teacher.fusion: accuracy needs labels, and data.train has none: set confidence")

@@ -148,7 +148,7 @@ def write_maps(segmenter: Segmenter, source: Source, folder: Path, longest: int)
     stems = source.stems if isinstance(source, FrameFolder) else [f"{i:06d}" for i in range(len(source))]
     with progress("maps") as tick:
         for index, frame in enumerate(source.frames()):
-            small = resized(frame, longest)[None].to(segmenter.mean.device).float() / 255
+            small = resized(frame, longest)[None].to(segmenter.device).float() / 255
             logits = F.interpolate(segmenter(small).logits, frame.shape[1:], mode="bilinear", align_corners=False)
             write_map(folder / f"{stems[index]}.png", logits[0].argmax(0).byte().cpu())
             tick(index + 1, len(source))
