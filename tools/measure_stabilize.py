@@ -31,7 +31,7 @@ from temporalkd.data.street import Street
 from temporalkd.evaluation import FramePrediction, Predictor, averaged, evaluate, network
 from temporalkd.experiments.api import load
 from temporalkd.experiments.stabilize import stabilize
-from temporalkd.experiments.stabilize.comparison import accuracy
+from temporalkd.experiments.stabilize.before_after import accuracy
 from temporalkd.experiments.stabilize.judge import on_one_list, unlabelled
 from temporalkd.experiments.stabilize.verdict import HALF, mixed
 from temporalkd.models import MultiView, Segmenter, freeze

@@ -11,10 +11,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from temporalkd.config.errors import ConfigError
 from temporalkd.console import fail, short_warnings
 from temporalkd.experiments.signals import as_interrupts
-from temporalkd.plugins import REFUSED, allow
+from temporalkd.plugins import REFUSED, ConfigError, allow
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 import typer
 
-from temporalkd.config.errors import ConfigError, Protocol
+from temporalkd.config.choices import Protocol
+from temporalkd.plugins import ConfigError
 
 
 def one_of(known: Any) -> Callable[[Any], Any]:

@@ -23,7 +23,7 @@ from temporalkd.cli.options import (
     palette_of,
     shown_as,
 )  # fmt: skip
-from temporalkd.config.errors import FlowKind
+from temporalkd.config.choices import FlowKind
 
 
 @app.command()

@@ -22,7 +22,7 @@ from temporalkd.cli.options import (
     Systems,
     shown_as,
 )
-from temporalkd.config.errors import EvaluationFlow
+from temporalkd.config.choices import EvaluationFlow
 
 
 @app.command()

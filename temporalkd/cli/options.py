@@ -9,7 +9,8 @@ from typing import Annotated, Any, get_args
 import typer
 
 from temporalkd.cli.arguments import disturbances, protocols
-from temporalkd.config.errors import ConfigError, FlowKind, Protocol
+from temporalkd.config.choices import FlowKind, Protocol
+from temporalkd.plugins import ConfigError
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file, see configs/.")]
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the config.")]

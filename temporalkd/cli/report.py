@@ -9,7 +9,7 @@ import typer
 
 from temporalkd.cli.app import app
 from temporalkd.cli.options import ClassTable, Ema, Frames, Labels, Overrides, Systems
-from temporalkd.config.errors import EvaluationFlow, Protocol
+from temporalkd.config.choices import EvaluationFlow, Protocol
 from temporalkd.console import say
 
 
@@ -38,5 +38,16 @@ def report(
     loaded = load(data, overrides) if data else None
     from temporalkd.cli.work import report as work
 
-    work.report(systems, out, loaded, overrides, protocol, flow, ema, frames, labels, class_table)
+    work.report(
+        systems,
+        out,
+        loaded,
+        overrides,
+        protocol=protocol,
+        flow=flow,
+        ema=ema,
+        frames=frames,
+        labels=labels,
+        table=class_table,
+    )
     say(f"wrote {out}")

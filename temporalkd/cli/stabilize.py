@@ -9,8 +9,8 @@ import typer
 
 from temporalkd.cli.app import app
 from temporalkd.cli.options import Flow, Json
-from temporalkd.config.errors import ConfigError
 from temporalkd.console import fail, say
+from temporalkd.plugins import ConfigError
 
 
 @app.command()

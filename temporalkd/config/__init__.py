@@ -3,13 +3,15 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from temporalkd.plugins import ConfigError
+
 if TYPE_CHECKING:
-    from temporalkd.config.errors import ConfigError, EvaluationFlow, FlowKind, Protocol
+    from temporalkd.config.choices import EvaluationFlow, FlowKind, Protocol
     from temporalkd.config.schema import Config
     from temporalkd.config.yaml_io import dump, load, parse
 
 _HOMES = {
-    **dict.fromkeys(("ConfigError", "EvaluationFlow", "FlowKind", "Protocol"), "errors"),
+    **dict.fromkeys(("EvaluationFlow", "FlowKind", "Protocol"), "choices"),
     **dict.fromkeys(("dump", "load", "parse"), "yaml_io"),
     "Config": "schema",
 }

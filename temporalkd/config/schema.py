@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from flow import estimators
-from temporalkd.config.errors import Protocol
+from temporalkd.config.choices import Protocol
 from temporalkd.data.datasets import DATASETS, Imported
 from temporalkd.data.disturbance import DisturbanceKind
 from temporalkd.data.footage import DatasetOptions

@@ -10,10 +10,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from temporalkd.config.errors import ConfigError
 from temporalkd.config.explain import explain
 from temporalkd.config.schema import Config
-from temporalkd.plugins import allow
+from temporalkd.plugins import ConfigError, allow
 
 
 def load(path: Path, overrides: Sequence[str] = (), own: bool = True) -> Config:

@@ -135,8 +135,8 @@ class MetricSuite:
 
 def measures(classes: int, protocol: str) -> dict[str, Measure]:
     """Key of a row's series -> what its counts mean: with it, counts that were kept are a series again."""
-    card = MetricSuite(classes, [protocol], ["any"], persistence=True)
-    return {key: series.measure for key, series in card._series("any", protocol).items()}
+    suite = MetricSuite(classes, [protocol], ["any"], persistence=True)
+    return {key: series.measure for key, series in suite._series("any", protocol).items()}
 
 
 def _bounds(series: Series) -> list[float] | None:

@@ -122,7 +122,8 @@ def train(
             write_json(folder / "environment.json", environment(seed, prints))
             labeller = method.self_training
             labels = PseudoLabels(method, labeller, given, runtime, folder / "pseudo") if labeller else None
-            Trainer(method, given, planned, runtime, folder, None, folder.name, labels).fit(resume)
+            trainer = Trainer(method, given, planned, runtime, folder, name=folder.name, between=labels)
+            trainer.fit(resume)
             trained = method.best_student()
             if trained.spec is not None and isinstance(given, ClipSampler):
                 trained.spec = replace(trained.spec, trained_size=given.frame_size)

@@ -116,7 +116,8 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         runtime.barrier()
         with resources.recorded(folder, runtime.device, resume, enabled=runtime.is_main):
             scores = metrics if scorer else None
-            Trainer(method, clips, plan, runtime, folder, scores, config.name, between).fit(resume)
+            trainer = Trainer(method, clips, plan, runtime, folder, scores, name=config.name, between=between)
+            trainer.fit(resume)
     except BaseException:
         if runtime.is_main and not resume and not run_directory.has_checkpoint(folder):
             run_directory.clear(folder)
@@ -126,8 +127,7 @@ def _train(config: Config, folder: Path, resume: bool, say: Say, score: bool, ru
         metrics(student, True)
     if runtime.is_main:
         own = [row.as_dict() for row in rows if row.system == "student"]
-        card = {"metrics": own, **build.known_labels(config)}
-        save_segmenter(student, spec, weights, card)
+        save_segmenter(student, spec, weights, {"metrics": own, **build.known_labels(config)})
         if rows:
             write_rows(rows, folder / "evaluation.json")
     runtime.barrier()

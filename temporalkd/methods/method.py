@@ -146,12 +146,12 @@ class Method:
             clip,
             self.teacher,
             self.flow,
-            frames,
-            progress,
-            self.flow_averaged_teacher,
-            self.all_sum,
-            [self._modules.average(number) for number in range(len(self._modules.averages))],
-            for_teacher,
+            frames=frames,
+            progress=progress,
+            flow_averaged_teacher=self.flow_averaged_teacher,
+            all_sum=self.all_sum,
+            averages=[self._modules.average(number) for number in range(len(self._modules.averages))],
+            for_teacher=for_teacher,
         )
 
     def keep_average(self, decay: float = DECAY) -> None:

@@ -122,8 +122,16 @@ class MethodOptions(Options):
             frames = max(frames, 2) if self.flow_averaged_teacher else frames
         if isinstance(flow, str):
             flow = optical_flow.build(flow) if frames > 1 else None  # a single frame has no motion
-        averaged = self.flow_averaged_teacher
-        made = Method(student, losses, teacher, flow, frames, averaged, peers, recipe.self_training)
+        made = Method(
+            student,
+            losses,
+            teacher,
+            flow,
+            frames=frames,
+            flow_averaged_teacher=self.flow_averaged_teacher,
+            peers=peers,
+            self_training=recipe.self_training,
+        )
         return made.to(student.device)
 
     def _ramped(self, losses: list[WeightedLoss]) -> list[WeightedLoss]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from temporalkd import losses
 from temporalkd.losses.prototypes import Anchor, Part, Scope
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.spatial_terms import Adapter, Pair, Spatial, adapters, match_adapters
+from temporalkd.methods.spatial_terms import Adapter, Pair, adapters, layers_of, match_adapters, pair_of
 from temporalkd.methods.term import LossTerm, register_term
 from temporalkd.models import Segmenter, Teacher
 
@@ -28,7 +28,7 @@ class IntraClassVariation(LossTerm):
 
     def forward(self, context: DistillationContext) -> Tensor:
         t = context.clip.anchor
-        student, teacher, _ = Spatial.pair(context, t, self.feature)
+        student, teacher, _ = pair_of(context, t, self.feature)
         classes = context.student.native(t).shape[1]
         return losses.intra_class_variation(
             student, teacher, context.clip.labels[:, t], classes, all_sum=context.all_sum
@@ -114,7 +114,7 @@ class PrototypeTriplet(LossTerm):
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         for number, role in enumerate(self.roles):
             adapt: nn.ModuleList | None = self.adapters[number] if len(self.adapters) else None  # type: ignore[assignment]
-            of_frames: list[list[Pair]] = [Spatial.layers(context, t, role, adapt) for t in frames]
+            of_frames: list[list[Pair]] = [layers_of(context, t, role, adapt) for t in frames]
             for layer in zip(*of_frames):
                 found.append((torch.cat([p.student for p in layer]), torch.cat([p.teacher for p in layer]), labels))
         return found

@@ -36,35 +36,35 @@ class Spatial(LossTerm):
     def at(self, context: DistillationContext, t: int) -> Tensor:
         raise TypeError(f"{type(self).__name__} must define at(context, t) -> scalar")
 
-    @staticmethod
-    def pair(context: DistillationContext, t: int, role: str, branch: str = "") -> Pair:
-        """The single feature of a role in frame t."""
-        teacher = context.teacher.branch(branch).feature(role, t)
-        student = losses.match_size(context.student.feature(role, t), teacher)
-        valid = context.valid(t, teacher.shape[-2:])
-        return Pair(student, teacher, valid & says_something(teacher) if role == "logits" else valid)
-
-    @staticmethod
-    def layers(context: DistillationContext, t: int, role: str, adapters: nn.ModuleList | None = None) -> list[Pair]:
-        """Each layer's features in frame t, the student's through its adapter where there are any.
-
-        Layers are matched from the deep end, where one network has more of them.
-        """
-        pairs = zip(*(reversed(side.features(role, t)) for side in (context.student, context.teacher)))
-        found = []
-        for number, (student, teacher) in enumerate(pairs, start=1):
-            adapted = adapters[-number](student) if adapters else student
-            valid = context.valid(t, teacher.shape[-2:])
-            valid = valid & says_something(teacher) if role == "logits" else valid
-            found.append(Pair(losses.match_size(adapted, teacher), teacher, valid))
-        return found[::-1]
-
     def forward(self, context: DistillationContext) -> Tensor:
         loss = self.at(context, context.clip.anchor)
         if self.neighbours:
             for t in context.neighbours:
                 loss = loss + self.neighbours * self.at(context, t)
         return loss
+
+
+def pair_of(context: DistillationContext, t: int, role: str, branch: str = "") -> Pair:
+    """The single feature of a role in frame t."""
+    teacher = context.teacher.branch(branch).feature(role, t)
+    student = losses.match_size(context.student.feature(role, t), teacher)
+    valid = context.valid(t, teacher.shape[-2:])
+    return Pair(student, teacher, valid & says_something(teacher) if role == "logits" else valid)
+
+
+def layers_of(context: DistillationContext, t: int, role: str, adapters: nn.ModuleList | None = None) -> list[Pair]:
+    """Each layer's features in frame t, the student's through its adapter where there are any.
+
+    Layers are matched from the deep end, where one network has more of them.
+    """
+    pairs = zip(*(reversed(side.features(role, t)) for side in (context.student, context.teacher)))
+    found = []
+    for number, (student, teacher) in enumerate(pairs, start=1):
+        adapted = adapters[-number](student) if adapters else student
+        valid = context.valid(t, teacher.shape[-2:])
+        valid = valid & says_something(teacher) if role == "logits" else valid
+        found.append(Pair(losses.match_size(adapted, teacher), teacher, valid))
+    return found[::-1]
 
 
 def says_something(logits: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class PixelKL(Spatial):
         self.reads_labelled = labelled > 0
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        student, teacher, valid = self.pair(context, t, "logits", self.branch)
+        student, teacher, valid = pair_of(context, t, "logits", self.branch)
         counted = valid * context.counted(t, teacher.shape[-2:], self.labelled)
         return losses.pixel_kl(student, teacher, counted, self.tau, self.standardise, context.all_sum)
 
@@ -178,7 +178,7 @@ class IntraAffinity(Spatial):
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
         loss = losses.intra_affinity(
-            *self.pair(context, t, self.feature, self.branch), centre=self.feature == "logits", all_sum=context.all_sum
+            *pair_of(context, t, self.feature, self.branch), centre=self.feature == "logits", all_sum=context.all_sum
         )
         return loss * context.teacher.share(self.branch)
 
@@ -201,7 +201,7 @@ class ChannelKL(Spatial):
         match_adapters(self.adapters, contexts, self.feature)
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        layers = self.layers(context, t, self.feature, self.adapters)
+        layers = layers_of(context, t, self.feature, self.adapters)
         return torch.stack(
             [losses.channel_kl(*pair, self.tau, self.standardise, all_sum=context.all_sum) for pair in layers]
         ).mean()
@@ -216,7 +216,7 @@ class DIST(Spatial):
         self.inter, self.intra, self.tau = inter, intra, tau
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        pair = self.pair(context, t, "logits")
+        pair = pair_of(context, t, "logits")
         return losses.dist(*pair, self.inter, self.intra, self.tau, all_sum=context.all_sum)
 
 
@@ -246,7 +246,7 @@ class Feature(Spatial):
             match_adapters(made, contexts, role)  # type: ignore[arg-type]
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        pairs = [p for role, made in self.adapters.items() for p in self.layers(context, t, role, made)]  # type: ignore[arg-type]
+        pairs = [p for role, made in self.adapters.items() for p in layers_of(context, t, role, made)]  # type: ignore[arg-type]
         return torch.stack([self.loss(*pair, all_sum=context.all_sum) for pair in pairs]).mean()
 
 
@@ -260,7 +260,7 @@ class Attention(Spatial):
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
         return torch.stack(
-            [losses.attention(*pair, all_sum=context.all_sum) for pair in self.layers(context, t, self.feature)]
+            [losses.attention(*pair, all_sum=context.all_sum) for pair in layers_of(context, t, self.feature)]
         ).mean()
 
 
@@ -276,7 +276,7 @@ class DKD(LossTerm):
 
     def forward(self, context: DistillationContext) -> Tensor:
         t = context.clip.anchor
-        student, teacher, _ = Spatial.pair(context, t, "logits")
+        student, teacher, _ = pair_of(context, t, "logits")
         return losses.dkd(
             student, teacher, context.clip.labels[:, t], self.alpha, self.beta, self.tau, all_sum=context.all_sum
         )
@@ -316,7 +316,7 @@ class Condensation(Spatial):
         )
 
     def at(self, context: DistillationContext, t: int) -> Tensor:
-        student, teacher, valid = self.pair(context, t, "logits")
+        student, teacher, valid = pair_of(context, t, "logits")
         doubt = self._disagreement(context, t) if self.temporal else None
         return self.loss(student, teacher, valid, disagreement=doubt, all_sum=context.all_sum).total
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from flow import photometric_weight
 from temporalkd import losses
 from temporalkd.methods.context import DistillationContext
-from temporalkd.methods.spatial_terms import Spatial
+from temporalkd.methods.spatial_terms import pair_of
 from temporalkd.methods.term import LossTerm, register_term
 
 
@@ -26,10 +26,10 @@ class InterAffinity(LossTerm):
         self.feature, self.roles = feature, (feature,)
 
     def forward(self, context: DistillationContext) -> Tensor:
-        student_t, teacher_t, valid_t = Spatial.pair(context, context.clip.anchor, self.feature)
+        student_t, teacher_t, valid_t = pair_of(context, context.clip.anchor, self.feature)
         values = []
         for k in context.neighbours:
-            student_k, teacher_k, valid_k = Spatial.pair(context, k, self.feature)
+            student_k, teacher_k, valid_k = pair_of(context, k, self.feature)
             pair = student_t, student_k, teacher_t, teacher_k, valid_t, valid_k
             values.append(losses.inter_affinity(*pair, centre=self.feature == "logits", all_sum=context.all_sum))
         return torch.stack(values).mean()

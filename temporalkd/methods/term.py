@@ -127,7 +127,7 @@ def register_term(name: str) -> Callable[[T], T]:
     return registered
 
 
-JUDGE = "cross_entropy"
+RANKING_TERM = "cross_entropy"
 """The term by which the best of several students is told."""
 
 
@@ -200,7 +200,7 @@ class TrainableModules(nn.Module):
         if len(values) == 1:
             return values[0]
         stacked = {name: torch.stack([value[name] for value in values]) for name in self.terms}
-        if self.training and JUDGE in stacked and bool(context.clip.labelled[:, context.clip.anchor].any()):
+        if self.training and RANKING_TERM in stacked and bool(context.clip.labelled[:, context.clip.anchor].any()):
             self.judgements += 1
-            self.judged += (stacked[JUDGE].detach() - self.judged) / self.judgements.clamp(max=100)
+            self.judged += (stacked[RANKING_TERM].detach() - self.judged) / self.judgements.clamp(max=100)
         return {name: value.mean() for name, value in stacked.items()}

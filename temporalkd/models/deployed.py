@@ -21,7 +21,7 @@ class Bare(nn.Module):
 
     def __init__(self, segmenter: Segmenter):
         super().__init__()
-        self.network, self.outputs = segmenter.unheard(), segmenter.outputs
+        self.network, self.outputs = segmenter.without_hooks(), segmenter.outputs
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits at the size of `x`."""

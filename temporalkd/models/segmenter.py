@@ -172,7 +172,7 @@ class Segmenter(nn.Module):
         self._seen: dict[str, Tensor] = {}
         self._hooks: list[tuple[str, int]] = []
         for name in {n for names in self.roles.values() for n in ([names] if isinstance(names, str) else names)}:
-            self._listen(name)
+            self._register_hook(name)
 
     mean: Tensor
     std: Tensor
@@ -294,7 +294,7 @@ class Segmenter(nn.Module):
 
         return push_to_hub(self, repository, run, licence, private)
 
-    def _listen(self, name: str) -> None:
+    def _register_hook(self, name: str) -> None:
         match = re.fullmatch(r"(<?)([\w.]+)(?:\[(\d+)\])?", name)
         modules = dict(self.network.named_modules())
         if match is None or match[2] not in modules:
@@ -303,13 +303,13 @@ class Segmenter(nn.Module):
             raise ValueError(f"the network has no module {name!r}; {told}")
         reads_input, module_name, item = bool(match[1]), match[2], match[3]
 
-        def hear(module: nn.Module, inputs: tuple, output: Any) -> None:
+        def keep(module: nn.Module, inputs: tuple, output: Any) -> None:
             value = inputs[0] if reads_input else output
             if item is not None and not isinstance(value, list | tuple):
                 raise ValueError(f"{name!r} asks for an item, but {module_name!r} gives a {type(value).__name__}")
             self._seen[name] = value if item is None else value[int(item)]
 
-        self._hooks.append((module_name, modules[module_name].register_forward_hook(hear).id))
+        self._hooks.append((module_name, modules[module_name].register_forward_hook(keep).id))
 
     def extra_repr(self) -> str:
         """What beside its modules decides what it says, for a printed network and its fingerprint."""
@@ -317,7 +317,7 @@ class Segmenter(nn.Module):
 
     def clone(self) -> Segmenter:
         """The same network with weights of its own."""
-        network, roles = copy.deepcopy(self.unheard()), None if self.guessed else self.roles
+        network, roles = copy.deepcopy(self.without_hooks()), None if self.guessed else self.roles
         settings: dict[str, Any] = {"outputs": self.outputs.kind, "input_size": self.input_size}
         twin = Segmenter(network, self.classes, roles, self.normalisation, **settings)
         twin.spec = self.spec
@@ -327,7 +327,7 @@ class Segmenter(nn.Module):
         """A clone, whose features are read from its own network: `copy.deepcopy`, torch's AveragedModel."""
         return memo.setdefault(id(self), self.clone())
 
-    def unheard(self) -> nn.Module:
+    def without_hooks(self) -> nn.Module:
         """The network with the same weights and nobody listening, so that several threads may run it at once."""
         tensors = chain(self.network.parameters(), self.network.buffers())
         network = copy.deepcopy(self.network, {id(tensor): tensor for tensor in tensors})

@@ -19,12 +19,12 @@ def read_spec(path: Path) -> ModelSpec:
     """
     if not path.is_file():
         raise FileNotFoundError(f"no {path}: a json that says which network the weights are for must lie beside them")
-    card = read_json(path)
+    values = read_json(path)
     try:
-        spec = TypeAdapter(ModelSpec).validate_python(card)
+        spec = TypeAdapter(ModelSpec).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise ValueError(f"{path} does not describe a network: {key}: {first['msg']}") from None
-    encoder = {"encoder_name": card["encoder_name"]} if "encoder_name" in card else {}
+    encoder = {"encoder_name": values["encoder_name"]} if "encoder_name" in values else {}
     return replace(spec, arguments=spec.arguments | encoder)

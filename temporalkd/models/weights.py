@@ -36,17 +36,17 @@ def load_segmenter(path: Path) -> tuple[Segmenter, ModelSpec]:
         ValueError: the json does not describe a network, or one that is not to be imported, or the weights are not
             those of the network it describes.
     """
-    card = path.with_suffix(".json")
-    spec = read_spec(card)
+    spec_file = path.with_suffix(".json")
+    spec = read_spec(spec_file)
     _require_file(path)
     try:
         segmenter = build(spec)
     except ValueError as error:
-        raise ValueError(f"{card}: {error}") from error
+        raise ValueError(f"{spec_file}: {error}") from error
     load_weights(segmenter.network, path)
-    if read_json(card).get(DIGEST) not in (None, sha256(path.read_bytes()).hexdigest()):
+    if read_json(spec_file).get(DIGEST) not in (None, sha256(path.read_bytes()).hexdigest()):
         raise ValueError(
-            f"{path}: damaged, or changed since {card} was written: if that was meant, take {DIGEST!r} out"
+            f"{path}: damaged, or changed since {spec_file} was written: if that was meant, take {DIGEST!r} out"
         )
     return segmenter, spec
 
@@ -57,9 +57,9 @@ def save_segmenter(segmenter: Segmenter, spec: ModelSpec, path: Path, extra: Map
     The json holds the weights' SHA-256, as safetensors has no checksum.
     """
     content = as_bytes(segmenter.network.state_dict(), path)
-    card = asdict(spec) | {DIGEST: sha256(content).hexdigest()} | dict(extra)
+    values = asdict(spec) | {DIGEST: sha256(content).hexdigest()} | dict(extra)
     write_whole(path, content)
-    write_json(path.with_suffix(".json"), card)
+    write_json(path.with_suffix(".json"), values)
 
 
 def as_bytes(state: Mapping[str, Tensor], path: Path) -> bytes:

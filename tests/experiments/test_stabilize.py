@@ -21,10 +21,10 @@ from temporalkd.data.street import CLASSES, Street
 from temporalkd.evaluation import evaluate, network
 from temporalkd.experiments import api
 from temporalkd.experiments.stabilize import Options, Stabilized
-from temporalkd.experiments.stabilize.comparison import Shape, accuracy
-from temporalkd.experiments.stabilize.footage import choose
+from temporalkd.experiments.stabilize.before_after import Shape, accuracy
 from temporalkd.experiments.stabilize.job import Job
 from temporalkd.experiments.stabilize.judge import Judge, agreement, unlabelled
+from temporalkd.experiments.stabilize.recordings import choose
 from temporalkd.experiments.stabilize.report import shares, vanished
 from temporalkd.experiments.stabilize.verdict import Verdict, decide, mixed
 from temporalkd.models import Segmenter, freeze

@@ -27,7 +27,7 @@ CALLED = {
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RecordedNumber:
     """A number as it was recorded and as it is found now, in percent; None where it is not defined.
 
     what: protocol, flow and number, as people call them.
@@ -51,7 +51,7 @@ class Comparison:
         return f"{self.what}: {_shown(self.found)}, recorded {_shown(self.recorded)}{by}"
 
 
-def verify(run: Path) -> Iterator[Comparison]:
+def verify(run: Path) -> Iterator[RecordedNumber]:
     """Evaluate the student of a run folder again, as its evaluation.json says it was.
 
     What has changed since then and may change a number is told first.
@@ -74,7 +74,7 @@ def verify(run: Path) -> Iterator[Comparison]:
         again = now[row["protocol"], row["flow"]]
         for key, heading in SHARES.items():
             if key in row and (row[key], again[key]) != (None, None):
-                yield Comparison(f"{row['protocol']}, {row['flow']}, {heading}", row[key], again[key])
+                yield RecordedNumber(f"{row['protocol']}, {row['flow']}, {heading}", row[key], again[key])
 
 
 def recorded(run: Path) -> list[dict[str, Any]]:

@@ -94,5 +94,5 @@ def sampler(config: Config, data: Footage, without_labels: bool = False, targets
 def _taught(config: Config) -> ModelSpec | None:
     """What the json beside the teacher's weights says: the classes where the data names none."""
     weights = config.teacher.weights if config.teacher else None
-    card = find(weights, "weights").with_suffix(".json") if weights and not is_source(weights) else None
-    return read_spec(card) if card and card.is_file() else None
+    spec_file = find(weights, "weights").with_suffix(".json") if weights and not is_source(weights) else None
+    return read_spec(spec_file) if spec_file and spec_file.is_file() else None

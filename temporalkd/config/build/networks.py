@@ -228,8 +228,8 @@ def doubts(config: Config) -> Iterator[str]:
     sections = {"teacher": config.teacher, "second_teacher": config.second_teacher}
     for where, section in sections.items() if config.data.semi is not None else ():
         weights = section.weights if section else None
-        card = find(weights, "weights").with_suffix(".json") if weights and not is_source(weights) else None
-        found = read_json(card) if card and card.is_file() else {}
+        spec_file = find(weights, "weights").with_suffix(".json") if weights and not is_source(weights) else None
+        found = read_json(spec_file) if spec_file and spec_file.is_file() else {}
         if section and found.get("semi") != known_labels(config)["semi"]:
             yield (
                 f"{where}.weights: {section.weights} is not known to have been trained on the labels alone that "

@@ -16,9 +16,9 @@ from temporalkd.experiments import api
 from temporalkd.experiments.lock import run_lock
 from temporalkd.experiments.run_directory import has_checkpoint
 from temporalkd.experiments.stabilize import report
-from temporalkd.experiments.stabilize.footage import Video, choose, open_recording
 from temporalkd.experiments.stabilize.job import Job
 from temporalkd.experiments.stabilize.options import Options
+from temporalkd.experiments.stabilize.recordings import Video, choose, open_recording
 from temporalkd.models import MappedClasses, Segmenter, freeze
 from temporalkd.models.normalisation import Given
 from temporalkd.training import Runtime

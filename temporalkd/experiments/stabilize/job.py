@@ -20,10 +20,10 @@ from temporalkd.data.sampler import ClipSampler
 from temporalkd.data.selection import Part, Selection
 from temporalkd.experiments.provenance import environment, fingerprint
 from temporalkd.experiments.stabilize import report
-from temporalkd.experiments.stabilize.comparison import Comparison
-from temporalkd.experiments.stabilize.footage import Footage
+from temporalkd.experiments.stabilize.before_after import BeforeAfter
 from temporalkd.experiments.stabilize.judge import Judge, unlabelled
 from temporalkd.experiments.stabilize.options import Options
+from temporalkd.experiments.stabilize.recordings import Footage
 from temporalkd.experiments.stabilize.verdict import HALF, SHARES, Verdict, decide, mixed
 from temporalkd.methods import Method, WeightedLoss
 from temporalkd.methods.spatial_terms import PixelKL
@@ -113,7 +113,7 @@ class Job:
             return found
 
         scores = look if judge else None
-        trainer = Trainer(method, clips, plan, self.runtime, self.folder, scores, "stabilize", watch=WATCHED)
+        trainer = Trainer(method, clips, plan, self.runtime, self.folder, scores, name="stabilize", watch=WATCHED)
         ended = f"after {plan.steps} steps"
         try:
             trainer.fit(resume)
@@ -138,7 +138,7 @@ class Job:
         networks = {report.BEFORE: self.original, after: verdict.candidate}
         told = [verdict.reason, *report.shares(verdict), f"Frames: {footage.describe()}."]
         with TemporaryDirectory(prefix="temporalkd-") as scratch:
-            comparison = Comparison(networks, footage, flows, self.cache, self.size, Path(scratch))
+            comparison = BeforeAfter(networks, footage, flows, self.cache, self.size, Path(scratch))
             report.write(self.folder, told, comparison, film, self.tell)
         return comparison.found
 

@@ -17,7 +17,7 @@ from temporalkd.data.image_folder import FrameFolder
 from temporalkd.data.label_maps import write_map
 from temporalkd.data.selection import resized
 from temporalkd.data.source import Source
-from temporalkd.experiments.stabilize.comparison import Comparison
+from temporalkd.experiments.stabilize.before_after import BeforeAfter
 from temporalkd.experiments.stabilize.verdict import Verdict
 from temporalkd.models import Segmenter
 from temporalkd.paths import write_json
@@ -77,7 +77,7 @@ def vanished(found: Mapping[str, Mapping[str, Any]], class_names: Sequence[str])
     ]
 
 
-def write(folder: Path, told: Sequence[str], comparison: Comparison, film: bool, tell: Callable[[str], None]) -> None:
+def write(folder: Path, told: Sequence[str], comparison: BeforeAfter, film: bool, tell: Callable[[str], None]) -> None:
     """report.md, results.json, report.html and flicker.mp4, the last two as far as they can be made.
 
     Args:
@@ -101,7 +101,7 @@ def write(folder: Path, told: Sequence[str], comparison: Comparison, film: bool,
         _video(folder / "flicker.mp4", comparison)
 
 
-def _page(path: Path, notes: Sequence[str], comparison: Comparison, film: bool) -> None:
+def _page(path: Path, notes: Sequence[str], comparison: BeforeAfter, film: bool) -> None:
     flow, estimator = next(iter(comparison.flows.items()))
     palette = comparison.spec.palette if comparison.spec else ()
     with progress("draw") as tick:
@@ -122,7 +122,7 @@ def _page(path: Path, notes: Sequence[str], comparison: Comparison, film: bool) 
     write_whole(path, render_page(contents).encode())
 
 
-def _video(path: Path, comparison: Comparison) -> None:
+def _video(path: Path, comparison: BeforeAfter) -> None:
     """Systems side by side on the first of the sources, the pixels that flip in red."""
     source, estimator, cache = comparison.shown[0], next(iter(comparison.flows.values())), comparison.cache
     palette = comparison.spec.palette if comparison.spec else ()

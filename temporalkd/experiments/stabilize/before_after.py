@@ -18,8 +18,8 @@ from temporalkd.data.clip import IGNORE
 from temporalkd.data.selection import select
 from temporalkd.data.source import Frame, Source
 from temporalkd.evaluation import Predictor, Row, evaluate, network
-from temporalkd.experiments.stabilize.footage import Footage
 from temporalkd.experiments.stabilize.judge import agreement, on_one_list, unlabelled
+from temporalkd.experiments.stabilize.recordings import Footage
 from temporalkd.metrics import BoundaryIoU, SegmentationScore
 from temporalkd.models import Segmenter
 from temporalkd.visualization.scored_report import Tape
@@ -30,7 +30,7 @@ MOST_LABELLED = 200
 """Labelled frames that accuracy is taken on, where none of them is among the frames shown."""
 
 
-class Comparison:
+class BeforeAfter:
     """Networks on the frames that are shown, the original first.
 
     Args:
