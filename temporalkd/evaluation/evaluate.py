@@ -85,25 +85,25 @@ def evaluate(
         for strength in STRENGTHS
     }
     asked |= {variant: disturbed(systems[name], kind, much) for variant, (name, kind, much) in variants.items()}
-    cards = {name: MetricSuite(classes, protocols, list(flows), labelled) for name in asked}
+    suites = {name: MetricSuite(classes, protocols, list(flows), labelled) for name in asked}
 
     def score() -> tuple[int, str, dict[str, Counts]]:
-        clip, size = _score(list(part(sources, together)), asked, cards, flows, cache, progress, features, skip)
-        return clip, size, {name: card.counts() for name, card in cards.items()}
+        clip, size = _score(list(part(sources, together)), asked, suites, flows, cache, progress, features, skip)
+        return clip, size, {name: suite.counts() for name, suite in suites.items()}
 
     parts = outcomes(score, together)
     if len(parts) > 1:
-        for name, card in cards.items():
-            card.join([counts[name] for _, _, counts in parts])
+        for name, suite in suites.items():
+            suite.join([counts[name] for _, _, counts in parts])
     _, size, _ = max(parts, key=lambda outcome: outcome[0])
     total = sum(len(source) for source in sources)
     fingerprints = {name: "" if flow is None else flow.fingerprint for name, flow in flows.items()}
     scenes = scene_names(sources) if len(sources) > 1 else []
     rows = [
-        card.row(name, flow, fingerprints[flow], protocol, size, total, scenes)
+        suite.row(name, flow, fingerprints[flow], protocol, size, total, scenes)
         for flow in flows
         for protocol in protocols
-        for name, card in cards.items()
+        for name, suite in suites.items()
     ]
     for row in rows:
         if row.system == "floor" and "floor" not in systems:
@@ -117,31 +117,31 @@ def evaluate(
 def _score(
     sources: Sequence[tuple[int, Source]],
     systems: Mapping[str, Predictor],
-    cards: Mapping[str, MetricSuite],
+    suites: Mapping[str, MetricSuite],
     flows: Flows,
     cache: FlowCache | None,
     progress: Callable[[int, int], None] | None,
     features: Features | None,
     skip: int,
 ) -> tuple[int, str]:
-    """Fill the cards with what the systems say about numbered clips; the last clip's number and size."""
+    """Fill the suites with what the systems say about numbered clips; the last clip's number and size."""
     total, done, last, size = sum(len(source) for _, source in sources), 0, -1, ""
     for clip, source in sources:
         before = deque[tuple[dict[str, FramePrediction], Tensor | None, Tensor | None]](maxlen=skip)
         for frame, motions in frames_with_motion(source, flows, cache, skip):
             answers = {name: _answer(name, system, frame) for name, system in systems.items()}
-            for name, card in cards.items():
-                card.frame(answers[name], frame.label, clip)
+            for name, suite in suites.items():
+                suite.frame(answers[name], frame.label, clip)
             deep = _deep(features, frame)
             if frame.index >= skip:
                 earlier, earlier_label, earlier_deep = before[0]
                 if deep is not None and earlier_deep is not None:
-                    for name, card in cards.items():
-                        card.matched(earlier[name], answers[name], (earlier_deep, deep), clip)
+                    for name, suite in suites.items():
+                        suite.matched(earlier[name], answers[name], (earlier_deep, deep), clip)
                 for flow, motion in motions.items():
                     pair = FramePair(motion.flow, motion.seen, earlier_label, frame.label)
-                    for name, card in cards.items():
-                        card.pair(flow, earlier[name], answers[name], pair, clip)
+                    for name, suite in suites.items():
+                        suite.pair(flow, earlier[name], answers[name], pair, clip)
             before.append((answers, frame.label, deep))
             done += 1
             last, size = clip, f"{frame.size[0]}x{frame.size[1]}"
